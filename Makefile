@@ -1,0 +1,40 @@
+# Every target sets up what it needs: a virtual environment with the tested versions.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint bench docs clean
+.NOTPARALLEL:
+
+# An environment whose Python is gone is made anew, whatever has been installed there.
+ifneq ($(shell $(BIN)/python -m pip --version >/dev/null 2>&1 && echo works),works)
+BROKEN := FORCE
+endif
+FORCE:
+
+$(VENV)/%.done: pyproject.toml constraints.txt $(BROKEN)
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('skdigits needs Python 3.11 or later, but $(PYTHON) is ' + sys.version.split()[0] + ': make PYTHON=python3.x …')"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+	$(INSTALL) -e ".[$*]"
+	@touch $@
+
+demo: $(VENV)/plot.done  ## classify handwritten digits
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/test.done  ## all tests, on all cores
+	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/dev.done  ## style, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/plot.done  ## every published figure, measured here
+	$(BIN)/python benchmarks/published.py
+
+docs: $(VENV)/docs.done  ## the documentation, in docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) docs/_build docs/api demo_figures build *.egg-info
