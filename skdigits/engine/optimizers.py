@@ -1,0 +1,116 @@
+"""First-order optimizers, for K models with K sets of settings.
+
+``step(params, moments, gradients, hyper, rate, correction)`` updates parameters and moments
+in place: they belong to the run, and written anew they would cost twice the time. Every
+hyper-parameter, the current learning ``rate`` and Adam's bias ``correction`` have shape
+(K, 1, 1), to go with parameters (K, ·, ·). Nothing else is kept.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from skdigits.engine.types import Hyper, Params, Plan
+
+N_MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2, "lbfgs": 0}
+
+Moments: TypeAlias = tuple[Params, ...]
+Step: TypeAlias = Callable[[Params, Moments, Params, Hyper, Tensor, Tensor], None]
+
+
+def initial_moments(solver: str, params: Params) -> Moments:
+    """Zeros for everything that the solver keeps of every parameter."""
+    return tuple(tuple(map(torch.zeros_like, params)) for _ in range(N_MOMENTS[solver]))
+
+
+def step_of(plan: Plan, hyper: Hyper) -> Step:
+    """The step that a plan asks for; without momentum, one that does not look for it."""
+    if plan.solver == "sgd":
+        if not hyper.momentum.any():
+            return _descend
+        return _nesterov if plan.nesterov else _momentum
+    return _adamw if plan.solver == "adamw" else _adam
+
+
+def bias_corrections(hyper: Hyper, first: int, steps: int) -> Tensor:
+    """Adam's ``√(1 − β₂ᵗ) / (1 − β₁ᵗ)`` (steps, K) for ``steps`` steps from ``t = first``.
+
+    Ahead of the steps and in float64: in float32, 1 − 0.999 keeps four digits.
+    """
+    t = torch.arange(first, first + steps, device="cpu").double()[:, None]
+    return (1 - hyper.beta_2**t).sqrt() / (1 - hyper.beta_1**t)
+
+
+def _descend(
+    params: Params,
+    moments: Moments,
+    gradients: Params,
+    hyper: Hyper,
+    rate: Tensor,
+    correction: Tensor,
+) -> None:
+    """Gradient descent: ``p ← p − rate · g``."""
+    for p, g in zip(params, gradients, strict=True):
+        p.addcmul_(g, rate, value=-1)
+
+
+def _momentum(
+    params: Params,
+    moments: Moments,
+    gradients: Params,
+    hyper: Hyper,
+    rate: Tensor,
+    correction: Tensor,
+) -> None:
+    """Momentum as in scikit-learn: ``v ← m v − rate · g``, ``p ← p + v``.
+
+    The rate is part of the velocity, so a change of rate acts on new gradients only.
+    """
+    for p, g, v in zip(params, gradients, *moments, strict=True):
+        p.add_(v.mul_(hyper.momentum).addcmul_(g, rate, value=-1))
+
+
+def _nesterov(
+    params: Params,
+    moments: Moments,
+    gradients: Params,
+    hyper: Hyper,
+    rate: Tensor,
+    correction: Tensor,
+) -> None:
+    """Nesterov's momentum: the same velocity, taken once more from its end."""
+    for p, g, v in zip(params, gradients, *moments, strict=True):
+        v.mul_(hyper.momentum).addcmul_(g, rate, value=-1)
+        p.addcmul_(v, hyper.momentum).addcmul_(g, rate, value=-1)
+
+
+def _adam(
+    params: Params,
+    moments: Moments,
+    gradients: Params,
+    hyper: Hyper,
+    rate: Tensor,
+    correction: Tensor,
+) -> None:
+    """Adam (Kingma & Ba 2015), with epsilon where scikit-learn's has it."""
+    size = rate * correction
+    for p, g, m, s in zip(params, gradients, *moments, strict=True):
+        m.lerp_(g, 1 - hyper.beta_1)
+        s.lerp_(g * g, 1 - hyper.beta_2)
+        p.addcdiv_(m, s.sqrt().add_(hyper.epsilon).div_(size), value=-1)
+
+
+def _adamw(
+    params: Params,
+    moments: Moments,
+    gradients: Params,
+    hyper: Hyper,
+    rate: Tensor,
+    correction: Tensor,
+) -> None:
+    """Adam after decoupled weight decay (Loshchilov & Hutter 2019), biases spared."""
+    for weight in params[::2]:
+        weight.mul_(1 - rate * hyper.weight_decay)
+    _adam(params, moments, gradients, hyper, rate, correction)

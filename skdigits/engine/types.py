@@ -1,0 +1,213 @@
+"""What flows through the engine: rows, batches, hyper-parameters, states, results."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from torch import Generator, Tensor
+
+Params: TypeAlias = tuple[Tensor, ...]
+"""Weights (K, H, D) and biases (K, H, 1) of K networks, ``(W1, b1, W2, b2, …)``."""
+
+
+class Data(NamedTuple):
+    """Rows to learn from, on the device where they are used.
+
+    ``X`` (N, D) floating, or uint8 pixels that are read as ``X / 255``; ``codes`` (N,)
+    int64, the class of each row; ``weight`` (N,) positive, or None for equal weights.
+    """
+
+    X: Tensor
+    codes: Tensor
+    weight: Tensor | None = None
+
+    def slice(self, rows: slice) -> "Data":
+        """A view of consecutive rows."""
+        weight = None if self.weight is None else self.weight[rows]
+        return Data(self.X[rows], self.codes[rows], weight)
+
+    def take(self, rows: Tensor) -> "Data":
+        """A copy of some of the rows; index_select takes a quarter of indexing's time."""
+        weight = None if self.weight is None else self.weight.index_select(0, rows)
+        return Data(self.X.index_select(0, rows), self.codes.index_select(0, rows), weight)
+
+
+class Batch(NamedTuple):
+    """Some rows, ready for arithmetic.
+
+    ``X`` (B, D) floating; ``targets`` (C, B); ``share`` (B,) or a float, what each row
+    counts in the mean (the shares sum to 1); ``total``, the sum of the rows' weights.
+    """
+
+    X: Tensor
+    targets: Tensor
+    share: Tensor | float
+    total: Tensor | float
+
+
+class Hyper(NamedTuple):
+    """Hyper-parameters in which the K models may differ, each of shape (K,).
+
+    Schedules read them in float64 on the host; `to` brings them to the parameters, with
+    which they multiply as (K, 1, 1).
+    """
+
+    learning_rate: Tensor
+    alpha: Tensor
+    momentum: Tensor
+    beta_1: Tensor
+    beta_2: Tensor
+    epsilon: Tensor
+    weight_decay: Tensor
+    power_t: Tensor
+    dropout: Tensor
+
+    def take(self, models: Tensor) -> "Hyper":
+        """The hyper-parameters of some of the models."""
+        return Hyper(*(values[models] for values in self))
+
+    def to(self, like: Tensor) -> "Hyper":
+        """The same as (K, 1, 1), in the dtype and on the device of ``like``.
+
+        ``alpha`` is empty where no model has any, so that nobody need ask the device.
+        """
+        there = Hyper(*(values.to(like).view(-1, 1, 1) for values in self))
+        return there if self.alpha.any() else there._replace(alpha=there.alpha[:0])
+
+
+class Plan(NamedTuple):
+    """How to train: what all K models have in common.
+
+    ``max_iter`` epochs are planned, of which at most ``epochs`` are run now. ``tol`` is
+    -inf where no lack of progress is to end training early. ``dropout_seed`` drives
+    dropout, which is off where no model has any.
+    """
+
+    solver: str
+    schedule: str
+    batch_size: int
+    max_iter: int
+    epochs: int
+    shuffle: bool
+    nesterov: bool
+    tol: float
+    n_iter_no_change: int
+    early_stopping: bool
+    label_smoothing: float
+    max_fun: int
+    dropout_seed: int
+
+
+class Progress(NamedTuple):
+    """How far training has come since the first fit; the same for all models of a run.
+
+    ``seen`` is the weight of all rows seen so far, their number where they have none;
+    ``cycle`` counts the steps since the current cycle of the one-cycle schedule began.
+    """
+
+    epochs: int = 0
+    steps: int = 0
+    seen: float = 0.0
+    cycle: int = 0
+
+
+class Stopping(NamedTuple):
+    """Bookkeeping (K,) in float64 on the host.
+
+    The best loss or score so far, the epochs since it improved, and how often the
+    adaptive schedule has divided the learning rate.
+    """
+
+    best: Tensor
+    stale: Tensor
+    divisions: Tensor
+
+    def take(self, models: Tensor) -> "Stopping":
+        """The bookkeeping of some of the models."""
+        return Stopping(*(values[models] for values in self))
+
+
+class State(NamedTuple):
+    """All that training needs to go on where it was left.
+
+    ``moments`` are the optimizer's own tensors, each group shaped like the parameters.
+    """
+
+    params: Params
+    moments: tuple[Params, ...]
+    stopping: Stopping
+    progress: Progress
+
+    def take(self, models: Tensor) -> "State":
+        """The state of some of the models."""
+
+        def rows(params: Params) -> Params:
+            return tuple(p[models.to(p.device)] for p in params)
+
+        return State(
+            rows(self.params),
+            tuple(rows(group) for group in self.moments),
+            self.stopping.take(models),
+            self.progress,
+        )
+
+
+class Epoch(NamedTuple):
+    """What one model did in one epoch, or in one iteration of a full-batch solver.
+
+    ``seconds`` count from the start of the run; what was not computed is NaN.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    validation_loss: float
+    validation_score: float
+    seconds: float
+
+
+class Run(NamedTuple):
+    """The outcome for one model: its state, with K = 1, and how it got there.
+
+    ``rng`` is a generator of row orders of its own, as this model left that of the run.
+
+    ``status`` is ``"converged"``, ``"max_iter"``, ``"diverged"`` (all is then as it was
+    before the epoch that broke it, but for the parameters, where the best are kept) or
+    ``"abnormal"`` (L-BFGS found no way down).
+    """
+
+    state: State
+    epochs: list[Epoch]
+    status: str
+    rng: np.random.RandomState
+
+
+OnEpoch: TypeAlias = Callable[[int, Epoch], None]
+"""Called after each epoch of each model with the model's number and its record."""
+
+
+class Network(Protocol):
+    """The seam: what can be initialised, and asked for its loss and gradients."""
+
+    @property
+    def n_classes(self) -> int:
+        """C."""
+        ...
+
+    def initial(self, rng: np.random.RandomState, n_models: int, like: Tensor) -> Params:
+        """Parameters of ``n_models`` equal networks, in the dtype and place of ``like``."""
+        ...
+
+    def loss_and_gradients(
+        self, params: Params, batch: Batch, hyper: Hyper, generator: Generator | None
+    ) -> tuple[Tensor, Params]:
+        """Objective (K,) on a batch, and its gradients; hyper-parameters are (K, 1, 1)."""
+        ...
+
+    def evaluate(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean loss (K,) and accuracy (K,) on a batch, without penalty or dropout."""
+        ...
+
+    def scores(self, params: Params, X: Tensor) -> Tensor:
+        """For rows X (B, D), scores (K, C, B) whose softmax are the probabilities."""
+        ...

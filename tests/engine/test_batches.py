@@ -1,0 +1,47 @@
+"""Every row once an epoch, and pixels as fractions."""
+
+import numpy as np
+import pytest
+import torch
+
+from skdigits.engine.batches import as_floats, batches, n_batches, row_order
+from skdigits.engine.losses import target_table
+from skdigits.engine.types import Data
+
+
+def test_an_epoch_holds_every_row_once():
+    X = torch.arange(10.0)[:, None]
+    data = Data(X, torch.arange(10) % 3, torch.arange(1.0, 11, dtype=torch.float64))
+    order = row_order(np.random.RandomState(0), 10, 4, shuffle=True)
+    seen = list(batches(data, target_table(3, 0.0, X), 4, order))
+    assert [len(batch.X) for batch in seen] == [4, 4, 2]
+    assert len(seen) == n_batches(10, 4)
+    rows = torch.cat([batch.X[:, 0] for batch in seen]).long()
+    assert rows.tolist() != list(range(10))
+    assert sorted(rows.tolist()) == list(range(10))
+    classes = torch.cat([batch.targets.argmax(0) for batch in seen])
+    assert torch.equal(classes, rows % 3)
+    for batch in seen:
+        assert batch.share.sum() == pytest.approx(1)
+        np.testing.assert_allclose(batch.share * batch.total, batch.X[:, 0] + 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("batch_size", "shuffle"), [(10, True), (4, False)])
+def test_one_batch_and_no_shuffling_keep_the_order(batch_size, shuffle):
+    assert row_order(np.random.RandomState(0), 10, batch_size, shuffle) is None
+
+
+def test_pixels_are_divided_and_floats_are_not():
+    pixels = torch.tensor([[0, 51, 255]], dtype=torch.uint8)
+    assert as_floats(pixels, torch.float32).tolist() == [[0.0, np.float32(0.2), 1.0]]
+    assert pixels.tolist() == [[0, 51, 255]]
+    floats = torch.tensor([[0.0, 51.0]])
+    assert as_floats(floats, torch.float32) is floats
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_weights_of_any_scale_are_shares(scale):
+    X = torch.zeros(4, 1)
+    weight = torch.tensor([1.0, 2, 3, 4], dtype=torch.float64) * scale
+    (batch,) = batches(Data(X, torch.zeros(4, dtype=int), weight), target_table(2, 0, X), 4)
+    np.testing.assert_allclose(batch.share, [0.1, 0.2, 0.3, 0.4], rtol=1e-6)

@@ -1,0 +1,89 @@
+"""L-BFGS: its objective in chunks, and what it returns."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import check_grad
+
+from skdigits.engine import lbfgs
+from skdigits.engine.losses import LOSSES, target_table
+from skdigits.engine.networks import DenseNetwork
+from skdigits.engine.train import initial_state
+from skdigits.engine.types import Data
+
+
+def solve(network, data, plan, hyper, **options):
+    rng = np.random.RandomState(0)
+    state = initial_state(network, "lbfgs", rng, len(hyper.alpha), data.X[:0])
+    return lbfgs.minimise(network, data, plan, hyper, state, rng, **options)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty_per_row", [True, False])
+def test_the_gradient_in_chunks_is_that_of_the_objective(
+    loss, penalty_per_row, data, make_hyper, monkeypatch
+):
+    network = DenseNetwork((64, 3, 10), loss, "tanh", penalty_per_row=penalty_per_row)
+    params = network.initial(np.random.RandomState(0), 1, data.X[:0])
+    table, hyper = target_table(10, 0.0, data.X), make_hyper(1, alpha=0.5).to(data.X)
+
+    def objective(flat):
+        return lbfgs.objective_and_gradients(
+            network, lbfgs._unflatten(flat, params), data, table, hyper
+        )
+
+    start = lbfgs._flatten(params)
+    whole, _ = objective(start)
+    monkeypatch.setattr(lbfgs, "CHUNK_ROWS", 64)
+    chunked, _ = objective(start)
+    assert chunked.item() == pytest.approx(whole.item(), rel=1e-13)
+    error = check_grad(
+        lambda x: objective(x)[0].item(), lambda x: lbfgs._flatten(objective(x)[1]), start
+    )
+    assert error < 1e-5
+    assert np.abs(lbfgs._flatten(objective(start)[1])).max() > 1e-3
+
+
+def test_many_equal_one_by_one(data, make_hyper, make_plan):
+    network = DenseNetwork((64, 5, 10), "cross_entropy")
+    plan, hyper = make_plan(epochs=20, tol=1e-4), make_hyper(2, alpha=[0.1, 10])
+    together = solve(network, data, plan, hyper)
+    for k, found in enumerate(together):
+        (alone,) = solve(network, data, plan, hyper.take(torch.tensor([k])))
+        assert found.epochs[-1].train_loss == alone.epochs[-1].train_loss
+        assert all(map(torch.equal, found.state.params, alone.state.params))
+    assert together[0].epochs[-1].train_loss < together[1].epochs[-1].train_loss
+
+
+def test_losses_fall_and_are_counted(data, make_hyper, make_plan):
+    heard = []
+    (found,) = solve(
+        DenseNetwork((64, 10), "cross_entropy"),
+        data,
+        make_plan(epochs=7, tol=0.0),
+        make_hyper(alpha=1.0),
+        on_epoch=lambda model, epoch: heard.append(epoch),
+    )
+    assert found.status == "max_iter"
+    assert [epoch.epoch for epoch in found.epochs] == list(range(1, 8))
+    assert heard == found.epochs
+    losses = [epoch.train_loss for epoch in found.epochs]
+    assert losses == sorted(losses, reverse=True)
+    assert found.state.progress.epochs == 7
+
+
+def test_a_start_at_the_minimum_is_one_record(make_hyper, make_plan):
+    data = Data(torch.ones(3, 2), torch.zeros(3, dtype=torch.int64))
+    network = DenseNetwork((2, 1), "cross_entropy", weight_init="zeros")
+    (found,) = solve(network, data, make_plan(tol=1e-4), make_hyper(1))
+    assert found.status == "converged"
+    assert [epoch.train_loss for epoch in found.epochs] == [0.0]
+
+
+def test_an_objective_that_is_not_finite_is_divergence(data, make_hyper, make_plan):
+    huge = data._replace(X=data.X * 1e308)
+    network = DenseNetwork((64, 10), "cross_entropy", weight_init="normal")
+    (found,) = solve(network, huge, make_plan(tol=1e-4), make_hyper(1))
+    assert found.status == "diverged"
+    start = network.initial(np.random.RandomState(0), 1, data.X[:0])
+    assert all(map(torch.equal, found.state.params, start))

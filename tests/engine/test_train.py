@@ -1,0 +1,129 @@
+"""K models at once equal K models one by one; a stopped or diverged one touches no other."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from skdigits.engine.losses import LOSSES
+from skdigits.engine.networks import DenseNetwork
+from skdigits.engine.schedules import SCHEDULES
+from skdigits.engine.train import initial_state, train
+
+RATES = [0.3, 0.03, 0.003]
+
+
+@pytest.fixture
+def data(data):
+    """Ninety of the digits: the more batches of unequal size, the better."""
+    return data.take(torch.arange(90))
+
+
+def run(network, data, plan, hyper, **options):
+    rng = np.random.RandomState(0)
+    state = initial_state(network, plan.solver, rng, len(hyper.alpha), data.X[:0])
+    return train(network, data, plan, hyper, state, rng, **options)
+
+
+def assert_same(found, expected, rtol=1e-10):
+    assert found.status == expected.status
+    assert len(found.epochs) == len(expected.epochs)
+    for ours, theirs in zip(found.state.params, expected.state.params, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-13)
+    losses = [[epoch.train_loss for epoch in run.epochs] for run in (found, expected)]
+    np.testing.assert_allclose(*losses, rtol=rtol)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("hidden", [(), (12,)])
+def test_many_at_once_equal_one_by_one(
+    solver, schedule, loss, hidden, data, make_hyper, make_plan
+):
+    network = DenseNetwork((64, *hidden, 10), loss)
+    plan = make_plan(solver=solver, schedule=schedule, batch_size=25, epochs=4, max_iter=4)
+    hyper = make_hyper(3, learning_rate=RATES, alpha=[0, 0.1, 1], dropout=[0.0, 0.2, 0.4])
+    together = run(network, data, plan, hyper)
+    for k in range(3):
+        (alone,) = run(network, data, plan, hyper.take(torch.tensor([k])))
+        assert_same(together[k], alone)
+    assert together[0].epochs[-1].train_loss != together[1].epochs[-1].train_loss
+
+
+@pytest.mark.parametrize("hidden", [(), (12,)])
+def test_a_diverging_neighbour_changes_nothing(hidden, data, make_hyper, make_plan):
+    network = DenseNetwork((64, *hidden, 10), "cross_entropy")
+    plan = make_plan(batch_size=25, epochs=4)
+    wild, tame = run(network, data, plan, make_hyper(2, learning_rate=[1e200, 0.1], alpha=1))
+    (alone,) = run(network, data, plan, make_hyper(1, alpha=1))
+    assert wild.status == "diverged"
+    assert all(p.isfinite().all() for p in wild.state.params)
+    assert_same(tame, alone)
+
+
+def test_a_diverged_model_is_what_it_was_an_epoch_before(data, make_hyper, make_plan):
+    network = DenseNetwork((64, 10), "cross_entropy")
+    hyper = make_hyper(1, learning_rate=1e200, alpha=1)
+    (wild,) = run(network, data, make_plan(batch_size=25), hyper)
+    assert len(wild.epochs) == 1
+    assert math.isnan(wild.epochs[0].train_loss) or math.isinf(wild.epochs[0].train_loss)
+    start = network.initial(np.random.RandomState(0), 1, data.X[:0])
+    assert all(map(torch.equal, wild.state.params, start))
+
+
+def test_models_stop_by_themselves(data, make_hyper, make_plan):
+    network = DenseNetwork((64, 10), "cross_entropy")
+    plan = make_plan(epochs=150, tol=1e-2, n_iter_no_change=3)
+    hyper = make_hyper(3, learning_rate=[1e-7, 0.1, 0.03])
+    together = run(network, data, plan, hyper)
+    assert [run.status for run in together] == ["converged", "converged", "converged"]
+    assert len({len(run.epochs) for run in together}) == 3
+    for k in range(3):
+        (alone,) = run(network, data, plan, hyper.take(torch.tensor([k])))
+        assert_same(together[k], alone)
+
+
+def test_early_stopping_returns_to_each_models_best_epoch(data, make_hyper, make_plan):
+    network = DenseNetwork((64, 10), "cross_entropy")
+    validation = data.take(torch.arange(60, 90))
+    training = data.take(torch.arange(60))
+    plan = make_plan(epochs=12, early_stopping=True, batch_size=20)
+    hyper = make_hyper(2, learning_rate=[3.0, 0.01])
+    for k, found in enumerate(run(network, training, plan, hyper, validation=validation)):
+        scores = [epoch.validation_score for epoch in found.epochs]
+        best = int(np.argmax(scores)) + 1
+        assert best < 12 or k == 1
+        shorter = plan._replace(epochs=best, early_stopping=False)
+        (expected,) = run(network, training, shorter, hyper.take(torch.tensor([k])))
+        for ours, theirs in zip(found.state.params, expected.state.params, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+        hit = network.scores(found.state.params, validation.X)[0].argmax(0) == validation.codes
+        expected = (hit * validation.weight).sum() / validation.weight.sum()
+        assert max(scores) == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_on_epoch_hears_of_every_epoch_of_every_model(data, make_hyper, make_plan):
+    heard = []
+    runs = run(
+        DenseNetwork((64, 10), "cross_entropy"),
+        data,
+        make_plan(epochs=3),
+        make_hyper(2),
+        on_epoch=lambda model, epoch: heard.append((model, epoch)),
+    )
+    assert heard == [(k, runs[k].epochs[e]) for e in range(3) for k in range(2)]
+
+
+def test_the_training_loss_is_the_mean_objective_of_the_epoch(data, make_hyper, make_plan):
+    """With a rate that moves nothing, that of all rows at the start."""
+    network = DenseNetwork((64, 5, 10), "cross_entropy", penalty_per_row=False)
+    hyper = make_hyper(1, learning_rate=1e-300, alpha=0.2)
+    (found,) = run(network, data, make_plan(epochs=1, batch_size=17), hyper)
+    start = network.initial(np.random.RandomState(0), 1, data.X[:0])
+    logits = network.scores(start, data.X)[0].T
+    rows = torch.nn.functional.cross_entropy(logits, data.codes, reduction="none")
+    squares = sum(p.square().sum() for p in start[::2])
+    expected = (rows * data.weight).sum() / data.weight.sum() + 0.1 * squares
+    assert found.epochs[0].train_loss == pytest.approx(expected.item(), rel=1e-12)
