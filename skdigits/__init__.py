@@ -1,0 +1,13 @@
+"""Classifiers for handwritten digits and other small images, computed by PyTorch."""
+
+from skdigits._mlp import MLPClassifierTorch
+from skdigits._softmax_regression import SoftmaxRegression
+from skdigits._template_matching import TemplateMatchingClassifier
+
+__version__ = "0.1.0"
+__all__ = [
+    "MLPClassifierTorch",
+    "SoftmaxRegression",
+    "TemplateMatchingClassifier",
+    "__version__",
+]

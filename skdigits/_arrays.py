@@ -1,0 +1,144 @@
+"""The one crossing between arrays and tensors: device, dtype and namespace.
+
+Arrays are NumPy's; under scikit-learn's array API dispatch they are those of X's own
+namespace, on X's own device. Tensors are what the engine computes with.
+"""
+
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils._array_api import (
+    _is_numpy_namespace,
+    get_namespace_and_device,
+    move_to,
+    supported_float_dtypes,
+)
+from torch import Tensor
+
+from skdigits.engine.types import Data
+
+if hasattr(os, "register_at_fork"):
+    # torch's threads do not come along into a forked child, which would wait for them.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+def input_dtypes(X: Any) -> list[Any]:
+    """The dtypes in which X may stay, in the namespace of X; others become the first."""
+    xp, _, device = get_namespace_and_device(X)
+    floats = supported_float_dtypes(xp, device)
+    return [dtype for dtype in (xp.float64, xp.float32) if dtype in floats] + [xp.uint8]
+
+
+def training_device(device: str, X: Any) -> torch.device:
+    """The device that the parameter ``device`` asks for.
+
+    ``"auto"`` is that of a tensor X, else CUDA where there is one, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If ``device`` names none that torch has here.
+    """
+    if device == "auto":
+        if isinstance(X, Tensor):
+            return X.device
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found = torch.cuda.device_count()
+    try:
+        wanted = torch.device(device)
+    except RuntimeError:
+        wanted = None
+    if wanted is None or wanted.type not in ("cpu", "cuda"):
+        raise ValueError(f"device={device!r} is none of 'auto', 'cpu', 'cuda', 'cuda:0', …")
+    if wanted.type == "cuda" and found <= (wanted.index or 0):
+        raise ValueError(
+            f"device={device!r}, but torch finds {found} CUDA devices here. Use "
+            "device='auto', which takes a GPU where there is one and the CPU elsewhere."
+        )
+    return wanted
+
+
+def prediction_device(device: str, X: Any) -> torch.device:
+    """As `training_device`, but a device that is gone is replaced by the CPU.
+
+    So a model that was fitted on a GPU still predicts where there is none.
+    """
+    try:
+        return training_device(device, X)
+    except ValueError as error:
+        warnings.warn(f"Predicting on the CPU: {error}", UserWarning, stacklevel=4)
+        return torch.device("cpu")
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """An array of any namespace, or a tensor, as NumPy's."""
+    if isinstance(array, Tensor):
+        return array.detach().cpu().numpy()
+    values: np.ndarray = move_to(array, xp=np, device="cpu")
+    return values
+
+
+def take_rows(array: Any, rows: np.ndarray) -> Any:
+    """Some rows of an array, in its own namespace."""
+    xp, _, device = get_namespace_and_device(array)
+    return xp.take(array, xp.asarray(rows, device=device), axis=0)
+
+
+def to_tensor(array: Any, device: torch.device) -> Tensor:
+    """An array of any namespace on a device, sharing its memory where that is possible."""
+    if isinstance(array, Tensor):
+        return array.detach().to(device)
+    array = to_numpy(array)
+    if any(stride < 0 for stride in array.strides):
+        array = np.ascontiguousarray(array)
+    if not array.flags.writeable:
+        array = np.asarray(_WriteableView(array))
+    return torch.from_numpy(array).to(device)
+
+
+def to_data(X: Any, codes: Any, weight: Any | None, device: torch.device) -> Data:
+    """Rows, their classes and weights on a device; weights in float64, whatever X is."""
+    weights = None if weight is None else to_tensor(weight, device).double()
+    return Data(to_tensor(X, device), to_tensor(codes, device), weights)
+
+
+def compute_dtype(X: Tensor) -> torch.dtype:
+    """The dtype to compute in: that of X, and float32 for pixels."""
+    return X.dtype if X.is_floating_point() else torch.float32
+
+
+def from_tensor(tensor: Tensor, like: Any) -> Any:
+    """A tensor as an array of the namespace and on the device of ``like``."""
+    xp, _, _ = get_namespace_and_device(like)
+    if isinstance(like, Tensor) and not _is_numpy_namespace(xp):
+        # A clone, as the engine's own tensors could not take part in anybody's autograd.
+        return tensor.clone().to(like.device)
+    return from_numpy(to_numpy(tensor), like)
+
+
+def from_numpy(array: np.ndarray, like: Any) -> Any:
+    """A NumPy array in the namespace and on the device of ``like``.
+
+    Strings and objects, which no other namespace knows, stay NumPy's.
+    """
+    xp, _, device = get_namespace_and_device(like)
+    if _is_numpy_namespace(xp) or array.dtype.kind not in "biuf":
+        return array
+    return xp.asarray(array, device=device)
+
+
+class _WriteableView:
+    """Read-only memory declared writeable, as torch warns of any other.
+
+    No tensor made of it is ever written to.
+    """
+
+    def __init__(self, array: np.ndarray):
+        self.owner = array
+        self.__array_interface__ = {
+            **array.__array_interface__,
+            "data": (array.__array_interface__["data"][0], False),
+        }

@@ -1,0 +1,125 @@
+"""From logits to predictions: what all estimators have in common."""
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from torch import Tensor
+
+from skdigits._arrays import from_numpy, from_tensor, prediction_device, to_numpy, to_tensor
+from skdigits._validation import check_query
+
+
+def _log_proba(logits: Tensor) -> Tensor:
+    """Log-softmax over the classes, kept from where the probability would be 0.
+
+    So that the two agree everywhere, and no row has an infinite log-loss.
+    """
+    smallest = math.log(torch.finfo(logits.dtype).tiny)
+    return torch.log_softmax(logits, 1).clamp_min(smallest)
+
+
+class TorchClassifier(ClassifierMixin, BaseEstimator):
+    """A classifier whose probabilities are the softmax of logits.
+
+    Subclasses add ``__init__``, ``fit`` and the two members marked abstract.
+    """
+
+    @abstractmethod
+    def _logits(self, X: Tensor) -> Tensor:
+        """Logits (n_samples, n_classes) of checked rows."""
+
+    @property
+    @abstractmethod
+    def _fitted_array(self) -> Any:
+        """One of the fitted arrays: all are in one namespace, on one device."""
+
+    def predict(self, X):
+        """Predict the class of every row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; of dtype uint8, pixels that are read as ``X / 255``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The likeliest class; of equally likely ones the first in ``classes_``.
+        """
+        X, logits = self._checked_logits(X, "predict")
+        return from_numpy(self.classes_[to_numpy(logits.argmax(1))], X)
+
+    def predict_proba(self, X):
+        """Predict the probability of every class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; of dtype uint8, pixels that are read as ``X / 255``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Positive and summing to 1, in the order of ``classes_``.
+        """
+        X, logits = self._checked_logits(X, "predict_proba")
+        return from_tensor(_log_proba(logits).exp(), X)
+
+    def predict_log_proba(self, X):
+        """Predict the logarithm of every class's probability.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; of dtype uint8, pixels that are read as ``X / 255``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Finite: no less than the logarithm of the smallest normal number, which is
+            -87.3 in float32 and -708.4 in float64.
+        """
+        X, logits = self._checked_logits(X, "predict_log_proba")
+        return from_tensor(_log_proba(logits), X)
+
+    def decision_function(self, X):
+        """Score every class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; of dtype uint8, pixels that are read as ``X / 255``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Values whose softmax are the probabilities: logits, their log-sigmoids with
+            ``loss="sigmoid_mse"``, or −distance / temperature, which is -inf for a class
+            that has no template yet. Of two classes, the second's minus the first's: it
+            is positive where the second is predicted.
+        """
+        X, logits = self._checked_logits(X, "decision_function")
+        two = logits.shape[1] == 2
+        return from_tensor(logits[:, 1] - logits[:, 0] if two else logits, X)
+
+    def _checked_logits(self, X: Any, method: str) -> tuple[Any, Tensor]:
+        X = check_query(self, X, method)
+        logits = self._logits(to_tensor(X, prediction_device(self.device, X)))
+        # -inf is a class that cannot be; anything else that is not finite has overflowed.
+        if not ((logits < torch.inf).all() and logits.amax(1).isfinite().all()):
+            raise ValueError(
+                f"The logits of {type(self).__name__} overflow {logits.dtype} for these rows. "
+                "Bring X to the scale of the rows it was fitted on, or to [0, 1]."
+            )
+        return X, logits
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "classes_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags

@@ -1,0 +1,169 @@
+"""Where training begins, and what a fitted estimator keeps in order to go on with it."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skdigits._arrays import to_numpy, to_tensor
+from skdigits._validation import Rows, private_random_state
+from skdigits.engine import train
+from skdigits.engine.types import Network, Params, Progress, State, Stopping
+
+
+class Start(NamedTuple):
+    """Where a run begins: its state, and its generators.
+
+    ``rng`` shuffles the rows; ``split_rng`` is what chooses those to validate on, the same
+    whenever training goes on, so that it never learns from them; ``dropout_seed``, a seed.
+    """
+
+    state: State
+    rng: np.random.RandomState
+    split_rng: np.random.RandomState
+    dropout_seed: int
+
+
+class Memory(NamedTuple):
+    """What an estimator keeps beside its parameters, as NumPy arrays and numbers.
+
+    ``solver`` gives the moments their meaning, ``merit`` the bookkeeping: under others they
+    have none. The rest is as in `State` and `Start`.
+    """
+
+    solver: str
+    merit: tuple[object, ...]
+    moments: list[list[np.ndarray]]
+    stopping: list[float]
+    progress: Progress
+    rng: np.random.RandomState
+    split_rng: np.random.RandomState
+    dropout_seed: int
+
+
+def begin(estimators: Sequence[Any], network: Network, like: Tensor) -> Start:
+    """Untrained models, in the dtype and on the device of ``like``.
+
+    The seed of dropout is drawn from a copy of the generator: weights and row orders are
+    to be the same with and without dropout.
+    """
+    lead = estimators[0]
+    rng = private_random_state(lead.random_state)
+    seed = copy.deepcopy(rng).randint(2**31 - 1)
+    state = train.initial_state(network, lead.solver, rng, len(estimators), like)
+    return Start(state, rng, rng, seed)
+
+
+def remember(estimator: Any, state: State, rng: np.random.RandomState, start: Start) -> Memory:
+    """What to keep of a run that began at ``start`` and left one model in ``state``."""
+    return Memory(
+        solver=estimator.solver,
+        merit=_merit(estimator),
+        moments=[[to_numpy(tensor[0]) for tensor in group] for group in state.moments],
+        stopping=[values.item() for values in state.stopping],
+        progress=state.progress,
+        rng=rng,
+        split_rng=start.split_rng,
+        dropout_seed=start.dropout_seed,
+    )
+
+
+def resume(estimators: Sequence[Any], like: Tensor, restart_cycle: bool) -> Start:
+    """The estimators as they were left, but for what other settings have made void."""
+    memories = [estimator._memory for estimator in estimators]
+    lead, solver = memories[0], estimators[0].solver
+    params = _stack([fitted_params(estimator, like.device) for estimator in estimators], like)
+    state = train.fresh_state(params, solver)._replace(progress=lead.progress)
+    if lead.solver == solver:
+        state = state._replace(moments=_moments(memories, like))
+    else:
+        state = state._replace(progress=lead.progress._replace(steps=0))
+    if lead.merit == _merit(estimators[0]):
+        state = state._replace(stopping=_stopping(memories))
+    if restart_cycle:
+        state = state._replace(progress=state.progress._replace(cycle=0))
+    rng, split_rng = copy.deepcopy((lead.rng, lead.split_rng))
+    return Start(state, rng, split_rng, lead.dropout_seed)
+
+
+def check_resumable(
+    estimators: Sequence[Any], rows: Rows, layer_sizes: tuple[int, ...]
+) -> None:
+    """Check that what was fitted before is what is to be trained further.
+
+    Raises
+    ------
+    ValueError
+        If classes or layers are others, or models of a run were not left together.
+    """
+    lead = estimators[0]
+    if not np.array_equal(lead.classes_, rows.classes):
+        raise ValueError(
+            f"warm_start=True goes on with the classes {lead.classes_.tolist()}, but y "
+            f"has {rows.classes.tolist()}: set warm_start=False to begin anew."
+        )
+    fitted = (*(weight.shape[1] for weight in lead._weights()), layer_sizes[-1])
+    if fitted != layer_sizes:
+        raise ValueError(
+            f"The fitted model has layers of {fitted} units, its parameters now ask for "
+            f"{layer_sizes}: clone it to begin anew."
+        )
+    if not all(_left_together(lead, other) for other in estimators[1:]):
+        raise ValueError(
+            "Models of one run must have been left after the same epoch of one run: go on "
+            "with these in runs of their own."
+        )
+
+
+def fitted_params(estimator: Any, device: torch.device) -> Params:
+    """The fitted weights (H, D) and biases (H, 1), alternating, as tensors."""
+    pairs = zip(estimator._weights(), estimator._biases(), strict=True)
+    return tuple(
+        tensor
+        for weight, bias in pairs
+        for tensor in (to_tensor(weight, device), to_tensor(bias, device)[:, None])
+    )
+
+
+def _merit(estimator: Any) -> tuple[object, ...]:
+    """All that an epoch's loss or score depends on, beside the rows."""
+    names = ("solver", "early_stopping", "loss", "label_smoothing", "alpha")
+    return tuple(getattr(estimator, name) for name in names)
+
+
+def _left_together(one: Any, other: Any) -> bool:
+    if not other.__sklearn_is_fitted__():
+        return False
+    a, b = one._memory, other._memory
+    orders = [memory.rng.get_state()[1:3] for memory in (a, b)]
+    same_orders = all(map(np.array_equal, *orders))
+    same_classes = np.array_equal(one.classes_, other.classes_)
+    same_shapes = [w.shape for w in one._weights()] == [w.shape for w in other._weights()]
+    same_past = (a.solver, a.progress, a.dropout_seed) == (
+        b.solver,
+        b.progress,
+        b.dropout_seed,
+    )
+    return same_orders and same_classes and same_shapes and same_past
+
+
+def _moments(memories: Sequence[Memory], like: Tensor) -> tuple[Params, ...]:
+    groups = zip(*(memory.moments for memory in memories), strict=True)
+    return tuple(
+        _stack([tuple(to_tensor(array, like.device) for array in one) for one in many], like)
+        for many in groups
+    )
+
+
+def _stopping(memories: Sequence[Memory]) -> Stopping:
+    kept = [memory.stopping for memory in memories]
+    return Stopping(*torch.tensor(kept, dtype=torch.float64, device="cpu").T)
+
+
+def _stack(models: Sequence[Params], like: Tensor) -> Params:
+    """Parameters of single models as those of one run, in the dtype and place of ``like``."""
+    columns = zip(*models, strict=True)
+    return tuple(torch.stack([p.to(like) for p in column]) for column in columns)

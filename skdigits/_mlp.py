@@ -1,0 +1,323 @@
+"""The multi-layer perceptron."""
+
+from sklearn.utils.metaestimators import available_if
+
+from skdigits._base import TorchClassifier
+from skdigits._fitting import dense_logits, fit_many, is_stochastic
+from skdigits._validation import HIDDEN, TRAINING, hidden_sizes
+from skdigits.engine.networks import DenseNetwork
+
+
+class MLPClassifierTorch(TorchClassifier):
+    r"""Multi-layer perceptron: hidden layers and softmax output, trained by gradients.
+
+    scikit-learn's ``MLPClassifier``, with its parameters and defaults, in torch.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of int, default=(100,)
+        Units of each hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        Of the hidden units.
+    solver : {"sgd", "adam", "adamw", "lbfgs"}, default="adam"
+        ``"sgd"`` is gradient descent by mini-batches with momentum; ``"adam"`` [1]_ and
+        ``"adamw"`` [2]_ adapt the step of every weight; ``"lbfgs"`` is SciPy's L-BFGS on
+        all rows at once.
+    alpha : float, default=0.0001
+        Strength of the L2 penalty on the weights, biases spared; divided by the
+        weight of the batch, as in MLPClassifier.
+    batch_size : int or "auto", default="auto"
+        Rows per step; ``"auto"`` is ``min(200, n_samples)``. One batch with all rows takes one
+        unshuffled step per epoch. Not for ``solver="lbfgs"``.
+    learning_rate : {"constant", "invscaling", "adaptive", "one_cycle"}, default="constant"
+        Schedule of the learning rate, for all solvers but ``"lbfgs"``:
+
+        - ``"constant"``: ``learning_rate_init`` throughout.
+        - ``"invscaling"``: ``learning_rate_init / (1 + t) ** power_t`` from epoch to epoch, t
+          the number of rows seen (their weight, where they have one).
+        - ``"adaptive"``: divided by 5 each time training stalls, see ``n_iter_no_change``,
+          until it is 1e-6 or less.
+        - ``"one_cycle"``: up from 1/25 of ``learning_rate_init`` within 30 % of all steps,
+          then down to 1/250,000, along cosines [3]_. A cycle lasts ``max_iter`` epochs, or
+          as many calls of ``partial_fit``; to end it, ``tol`` may have to be None.
+    learning_rate_init : float, default=0.001
+        Learning rate, or its largest value in a cycle. Not for ``solver="lbfgs"``.
+    power_t : float, default=0.5
+        Exponent of ``learning_rate="invscaling"``.
+    max_iter : int, default=200
+        Most epochs to train for; of ``"lbfgs"``, iterations.
+    shuffle : bool, default=True
+        Whether to draw a new order of the rows for every epoch.
+    random_state : int, RandomState instance or None, default=None
+        Drives initial weights, order of rows, dropout and validation split. None draws a
+        fresh seed; NumPy's and torch's global generators are never used.
+    tol : float or None, default=0.0001
+        What counts as progress, see ``n_iter_no_change``; for ``"lbfgs"`` the largest entry
+        of the gradient at which it stops. None trains for just ``max_iter`` epochs and does
+        not warn of it; an ``"adaptive"`` learning rate then stays as it is.
+    verbose : bool or int, default=False
+        Whether to print the loss after every epoch.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from where the last one ended, for ``max_iter`` more epochs.
+    momentum : float, default=0.9
+        Momentum of ``"sgd"``, in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether it is Nesterov's.
+    early_stopping : bool, default=False
+        Whether to set part of the rows aside, the same whenever a warm start goes on, stop
+        by the accuracy on them, and return to the epoch where it was best. Not for
+        ``solver="lbfgs"``.
+    validation_fraction : float, default=0.1
+        The part to set aside, of each class the same.
+    beta_1 : float, default=0.9
+        Decay of the first moment of ``"adam"`` and ``"adamw"``, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of their second moment, in [0, 1).
+    epsilon : float, default=1e-8
+        Keeps their steps finite.
+    weight_decay : float, default=0.01
+        Decay of the weights in ``"adamw"``, per step and unit of learning rate, biases
+        spared.
+    n_iter_no_change : int, default=10
+        Training stalls after more than this many epochs in a row in which the loss (with
+        ``early_stopping``, the validation accuracy) was not better than its best by ``tol``.
+        It then stops, or divides the learning rate if that is ``"adaptive"``.
+    max_fun : int, default=15000
+        Most evaluations of the objective by ``"lbfgs"``.
+    loss : {"cross_entropy", "softmax_mse", "sigmoid_mse"}, default="cross_entropy"
+        Of a row with logits z and target t: :math:`-\sum_c t_c \log p_c` with p the softmax
+        of z; the mean over classes of :math:`(p_c - t_c)^2`; or of
+        :math:`(\sigma(z_c) - t_c)^2`, whose probabilities are
+        :math:`\sigma(z_c) / \sum_k \sigma(z_k)`.
+    label_smoothing : float, default=0.0
+        ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
+    dropout : float, default=0.0
+        Part of the hidden units that is left out of each row's step, in [0, 1) [4]_.
+        Not for ``solver="lbfgs"``.
+    weight_init : {"glorot", "he", "normal"}, default="glorot"
+        Start: ``"glorot"`` is uniform as in MLPClassifier, weights and biases within
+        ``sqrt(6 / (fan_in + fan_out))`` (for logistic units ``sqrt(2 / …)``); ``"he"`` normal
+        of variance ``2 / fan_in`` with biases 0; ``"normal"`` N(0, 1) throughout.
+    device : str, default="auto"
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is that of a tensor X under array
+        API dispatch, else CUDA where there is one, else the CPU.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray of shape (n_in, n_out)
+        Weights of each layer.
+    intercepts_ : list of ndarray of shape (n_out,)
+        Biases of each layer.
+    n_layers_ : int
+        Layers, input and output among them.
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    history_ : DataFrame
+        A row per epoch: ``epoch``, ``learning_rate`` (of its last step), ``train_loss`` (the
+        objective, mean over the epoch), ``validation_loss`` (without penalty) and
+        ``validation_score`` (accuracy; both NaN without ``early_stopping``), ``seconds`` since
+        the fit began. That of an epoch that diverged gives way to the next one's.
+    n_iter_ : int
+        Epochs of the last fit.
+    loss_, best_loss_ : float
+        Last and smallest training loss; the smallest is None with ``early_stopping``.
+    loss_curve_ : list of float
+        Training loss after each epoch.
+    validation_scores_ : list of float or None
+        Validation accuracy after each epoch, with ``early_stopping``.
+    best_validation_score_ : float or None
+        The best of them.
+    t_ : int
+        Rows seen in training (their weight, where they have one).
+    device_ : str
+        Where it was fitted.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, where X had any.
+
+    See Also
+    --------
+    sklearn.neural_network.MLPClassifier : What this goes by.
+    SoftmaxRegression : Without hidden layers.
+
+    Notes
+    -----
+    With weights :math:`w_i` of the rows of a batch and logits :math:`z_i`, a step goes down
+
+    .. math::
+
+        \frac{\sum_i w_i \, \ell(z_i, t_i) + \frac{\alpha}{2} \sum_l \|W_l\|^2}{\sum_i w_i}.
+
+    Initial weights are MLPClassifier's for the same ``random_state``, given equal layers: for
+    two classes this network has two outputs, MLPClassifier's one. Multilabel targets, which
+    MLPClassifier takes, are an error here.
+
+    All is computed in the dtype of X: float32, float64, or float32 for pixels (uint8), which
+    are read batch by batch. Integer weights equal repeated rows exactly where one batch holds
+    all rows and there is no dropout, and on the average otherwise. A model whose loss is no
+    longer finite is left as it was an epoch before (with ``early_stopping``, it is that of
+    its best epoch), with a warning.
+
+    References
+    ----------
+    .. [1] D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+    .. [2] I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+    .. [3] L. N. Smith, N. Topin, "Super-Convergence", arXiv:1708.07120, 2018.
+    .. [4] N. Srivastava et al., "Dropout", JMLR 15, 2014.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdigits import MLPClassifierTorch
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = X / 16
+    >>> model = MLPClassifierTorch(64, learning_rate_init=0.01, max_iter=30, tol=None,
+    ...                            random_state=0)
+    >>> [coef.shape for coef in model.fit(X[:1000], y[:1000]).coefs_]
+    [(64, 64), (64, 10)]
+    >>> round(model.score(X[1000:], y[1000:]), 2)
+    0.94
+    """
+
+    _parameter_constraints = {**TRAINING, **HIDDEN}
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        weight_decay=0.01,
+        n_iter_no_change=10,
+        max_fun=15000,
+        loss="cross_entropy",
+        label_smoothing=0.0,
+        dropout=0.0,
+        weight_init="glorot",
+        device="auto",
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.weight_decay = weight_decay
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.loss = loss
+        self.label_smoothing = label_smoothing
+        self.dropout = dropout
+        self.weight_init = weight_init
+        self.device = device
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, float32 or float64; uint8 are pixels and read as ``X / 255``.
+        y : array-like of shape (n_samples,)
+            Labels: numbers, strings or booleans.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts; default: once. Rows of weight 0 are left out.
+
+        Returns
+        -------
+        self : MLPClassifierTorch
+            The fitted model.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or the weights are not as described.
+        """
+        fit_many([self], X, y, sample_weight)
+        return self
+
+    @available_if(is_stochastic)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Go on training for one epoch over these rows.
+
+        Not to be had with ``solver="lbfgs"``.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array-like
+            As in ``fit``.
+        classes : array-like of shape (n_classes,), default=None
+            All labels there will be; needed in the first call.
+
+        Returns
+        -------
+        self : MLPClassifierTorch
+            The model, trained further.
+
+        Raises
+        ------
+        ValueError
+            As in ``fit``; if the first call lacks ``classes``; with ``early_stopping``.
+        """
+        fit_many([self], X, y, sample_weight, incremental=True, classes=classes)
+        return self
+
+    def _network(self, n_features, n_classes):
+        return DenseNetwork(
+            (n_features, *hidden_sizes(self.hidden_layer_sizes), n_classes),
+            loss=self.loss,
+            activation=self.activation,
+            weight_init=self.weight_init,
+        )
+
+    def _install(self, weights, biases):
+        self.coefs_ = [weight.T for weight in weights]
+        self.intercepts_ = biases
+        self.n_layers_ = len(weights) + 1
+
+    def _weights(self):
+        return [coef.T for coef in self.coefs_]
+
+    def _biases(self):
+        return self.intercepts_
+
+    @property
+    def _fitted_array(self):
+        return self.coefs_[0]
+
+    def _logits(self, X):
+        return dense_logits(self, X)

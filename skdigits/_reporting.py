@@ -1,0 +1,147 @@
+"""What training tells its user: epochs as they pass, and warnings that can be acted on."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skdigits.engine.types import Epoch, OnEpoch, Run
+
+UNSCALED = 20.0  # features of this size on the average make training crawl or diverge
+HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
+DARK = 32  # pixels that do not even reach this are likely to be none
+USER = 6  # frames from warnings.warn to the line that called fit, by way of fit_many
+
+
+def epoch_printer(estimators: Sequence[Any]) -> OnEpoch | None:
+    """What prints each epoch in scikit-learn's words; None where nothing is to be said."""
+    if not estimators[0].verbose:
+        return None
+
+    def print_epoch(model: int, epoch: Epoch) -> None:
+        who = f"Model {model}, " if len(estimators) > 1 else ""
+        print(f"{who}Iteration {epoch.epoch}, loss = {epoch.train_loss:.8f}")
+        if not math.isnan(epoch.validation_score):
+            print(f"{who}Validation score: {epoch.validation_score:.6f}")
+
+    return print_epoch
+
+
+def warn_beforehand(estimator: Any, X: Tensor, incremental: bool) -> None:
+    """Warn of rows (N, D) that training will fare badly with, and of a batch too large."""
+    if not X.is_floating_point():
+        _warn_of_dark_pixels(X)
+    if estimator.solver == "lbfgs":
+        return
+    if X.is_floating_point():
+        _warn_of_large_features(estimator, X)
+    if not incremental and estimator.batch_size != "auto" and estimator.batch_size > len(X):
+        _warn(
+            f"Got batch_size={estimator.batch_size}, larger than the {len(X)} rows there are: "
+            "one batch will hold them all. Set batch_size='auto' to have this without a "
+            "warning.",
+            UserWarning,
+        )
+
+
+def _warn_of_dark_pixels(X: Tensor) -> None:
+    brightest = int(X.max())
+    if 0 < brightest < DARK:
+        _warn(
+            f"X is uint8, which is read as pixels of 0 to 255, but reaches {brightest} only: "
+            "if these are no such pixels, pass them as float32.",
+            UserWarning,
+            deeper=1,
+        )
+
+
+def _warn_of_large_features(estimator: Any, X: Tensor) -> None:
+    size = float(torch.linalg.vector_norm(X)) / math.sqrt(X.numel())
+    if size > UNSCALED:
+        _warn(
+            f"{type(estimator).__name__} was given features of root mean square {size:.3g}, "
+            "and gradient descent needs them near 1: put a StandardScaler in front, or pass "
+            "pixels as uint8, which are read as 0 to 1.",
+            UserWarning,
+            deeper=1,
+        )
+
+
+def warn_of_outcomes(
+    estimators: Sequence[Any], runs: Sequence[Run], incremental: bool
+) -> None:
+    """Warn of training that did not end well; one epoch more is no end."""
+    for estimator, run in zip(estimators, runs, strict=True):
+        text = ""
+        if run.status == "diverged":
+            text = _diverged(estimator, run)
+        elif run.status == "converged" and _is_hopeless(estimator, run):
+            text = _hopeless(estimator, run)
+        elif run.status == "max_iter" and not incremental:
+            text = _unfinished(estimator, run)
+        elif run.status == "abnormal" and estimator.tol is not None:
+            text = _abnormal(run)
+        if text:
+            _warn(text, ConvergenceWarning, deeper=-1)
+
+
+def _unfinished(estimator: Any, run: Run) -> str:
+    lbfgs = estimator.solver == "lbfgs"
+    if estimator.tol is None or (estimator.learning_rate == "one_cycle" and not lbfgs):
+        return ""
+    if lbfgs and len(run.epochs) < estimator.max_iter:
+        return (
+            f"lbfgs: Maximum evaluations ({estimator.max_fun}) reached. Raise max_fun or tol."
+        )
+    who, other = ("lbfgs", "tol") if lbfgs else ("Stochastic Optimizer", "learning_rate_init")
+    return (
+        f"{who}: Maximum iterations ({estimator.max_iter}) reached and the optimization "
+        f"hasn't converged yet. Raise max_iter or {other}; tol=None trains for just max_iter "
+        "epochs and does not warn."
+    )
+
+
+def _cure(estimator: Any) -> str:
+    if estimator.solver == "lbfgs":
+        return "Scale the features with a StandardScaler."
+    return (
+        f"Lower learning_rate_init, which is {estimator.learning_rate_init:g}, or scale the "
+        "features with a StandardScaler."
+    )
+
+
+def _diverged(estimator: Any, run: Run) -> str:
+    returns = estimator.early_stopping and estimator.solver != "lbfgs" and len(run.epochs) > 1
+    kept = "that of its best epoch" if returns else "left as it was before"
+    return (
+        f"{type(estimator).__name__} diverged: the loss was no longer finite in epoch "
+        f"{run.epochs[-1].epoch}, and the model is {kept}. {_cure(estimator)}"
+    )
+
+
+def _is_hopeless(estimator: Any, run: Run) -> bool:
+    guessing = math.log(len(estimator.classes_) + 1)
+    return run.epochs[-1].train_loss > HOPELESS * guessing
+
+
+def _hopeless(estimator: Any, run: Run) -> str:
+    return (
+        f"{type(estimator).__name__} did not learn: its loss ended at "
+        f"{run.epochs[-1].train_loss:.3g}, far above that of guessing. {_cure(estimator)}"
+    )
+
+
+def _abnormal(run: Run) -> str:
+    return (
+        f"lbfgs stopped after {len(run.epochs)} iterations, as its line search found no lower "
+        "objective. Raise tol, pass float64 features, or scale them with a StandardScaler."
+    )
+
+
+def _warn(text: str, category: type[Warning], deeper: int = 0) -> None:
+    """Warn at the line that called fit, from so many frames deeper than `warn_beforehand`."""
+    warnings.warn(text, category, stacklevel=USER + deeper)

@@ -1,0 +1,131 @@
+"""Fixtures, and how the suite treats the machine that it runs on."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, load_iris
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier, _multilayer_perceptron
+
+from skdigits.datasets import load_mnist
+from skdigits.engine.types import Hyper, Plan
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # one worker a core: threads would only wait for each other
+
+
+def pytest_collection_modifyitems(config, items):
+    reasons = {}
+    if not Path(os.environ.get("SKDIGITS_DATA", "/nowhere"), "mnist").is_dir():
+        reasons["mnist"] = (
+            "needs the real MNIST: set SKDIGITS_DATA to the folder that holds mnist/"
+        )
+    if not torch.cuda.is_available():
+        reasons["gpu"] = "needs CUDA, and torch finds none here"
+    for item in items:
+        for name, reason in reasons.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """scikit-learn's 1,797 digits, in [0, 1]: X (n, 64) float64, y."""
+    X, y = load_digits(return_X_y=True)
+    return X / 16, y
+
+
+@pytest.fixture(scope="session")
+def iris():
+    """Iris, standardised."""
+    X, y = load_iris(return_X_y=True)
+    return (X - X.mean(0)) / X.std(0), y
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """MNIST with its official split: X_train, X_test, y_train, y_test; pixels uint8."""
+    mnist = load_mnist()
+    return (
+        mnist.data[mnist.train],
+        mnist.data[mnist.test],
+        mnist.target[mnist.train],
+        mnist.target[mnist.test],
+    )
+
+
+@pytest.fixture
+def stratified_mlpclassifier(monkeypatch):
+    """MLPClassifier that stratifies its validation split, as its documentation has it.
+
+    The code of scikit-learn 1.9 does so for two classes only.
+    """
+
+    def split(X, y, *, stratify, **options):
+        return train_test_split(X, y, stratify=y.argmax(1), **options)
+
+    monkeypatch.setattr(_multilayer_perceptron, "train_test_split", split)
+    return MLPClassifier
+
+
+@pytest.fixture
+def rng():
+    """A generator, the same for every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def make_hyper():
+    """Build `Hyper` of K models from numbers or lists of K numbers."""
+    defaults = {
+        "learning_rate": 0.1,
+        "alpha": 0.0,
+        "momentum": 0.9,
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-8,
+        "weight_decay": 0.01,
+        "power_t": 0.5,
+        "dropout": 0.0,
+    }
+
+    def make(n_models=1, **values):
+        return Hyper(
+            *(
+                torch.as_tensor(values.get(name, default), dtype=torch.float64).expand(
+                    n_models
+                )
+                for name, default in defaults.items()
+            )
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_plan():
+    """Build `Plan` from what differs from plain full-batch descent."""
+
+    def make(**values):
+        defaults = Plan(
+            solver="sgd",
+            schedule="constant",
+            batch_size=200,
+            max_iter=10,
+            epochs=10,
+            shuffle=True,
+            nesterov=True,
+            tol=-math.inf,
+            n_iter_no_change=10,
+            early_stopping=False,
+            label_smoothing=0.0,
+            max_fun=15000,
+            dropout_seed=0,
+        )
+        return defaults._replace(**values)
+
+    return make

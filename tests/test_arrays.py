@@ -1,0 +1,175 @@
+"""The crossing: memory of any kind in, arrays of the right namespace out."""
+
+import os
+import subprocess
+import sys
+import warnings
+
+import array_api_strict
+import numpy as np
+import pytest
+import torch
+from sklearn import config_context
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits._arrays import prediction_device, to_tensor, training_device
+
+CPU = torch.device("cpu")
+
+
+def read_only(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        np.asfortranarray,
+        read_only,
+        lambda a: a[::-1][::-1],
+        lambda a: np.flip(np.flip(a).copy()),
+        lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    ],
+    ids=["fortran", "read-only", "twice reversed", "negative strides", "strided"],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int64])
+def test_any_memory_becomes_the_same_tensor(change, dtype, rng):
+    array = (rng.uniform(size=(4, 6)) * 100).astype(dtype)
+    tensor = to_tensor(change(array), CPU)
+    np.testing.assert_array_equal(tensor.numpy(), array)
+    assert tensor.numpy().dtype == dtype
+
+
+def test_memory_is_shared_even_if_read_only():
+    array = read_only(np.zeros((3, 3)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tensor = to_tensor(array, CPU)
+    assert tensor.data_ptr() == array.ctypes.data
+
+
+def test_fits_leave_their_input_alone(digits):
+    X, y = digits
+    for dtype in (np.float32, np.float64):
+        before = X.astype(dtype)
+        given = before.copy()
+        for model in (
+            SoftmaxRegression(max_iter=2, tol=None),
+            MLPClassifierTorch(max_iter=2, tol=None),
+            TemplateMatchingClassifier("cosine"),
+        ):
+            model.fit(given, y).predict_proba(given)
+            np.testing.assert_array_equal(given, before)
+
+
+def test_devices():
+    assert training_device("cpu", np.zeros(1)) == CPU
+    assert training_device("auto", torch.zeros(1)) == CPU
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert training_device("auto", np.zeros(1)).type == expected
+
+
+@pytest.mark.parametrize("device", ["gpu", "meta", "mps", "", "cuda:x"])
+def test_a_device_that_is_none_is_an_error(device, iris):
+    with pytest.raises(
+        ValueError, match=f"device='{device}' is none of 'auto', 'cpu', 'cuda'"
+    ):
+        SoftmaxRegression(device=device).fit(*iris)
+
+
+def test_a_device_that_is_absent_is_an_error_in_fit_and_a_warning_in_predict(iris):
+    absent = f"cuda:{torch.cuda.device_count()}"
+    with pytest.raises(ValueError, match=f"device='{absent}', but torch finds"):
+        SoftmaxRegression(device=absent).fit(*iris)
+    with pytest.warns(UserWarning, match="Predicting on the CPU: device="):
+        assert prediction_device(absent, iris[0]) == CPU
+    model = TemplateMatchingClassifier(device="cpu").fit(*iris)
+    expected = model.predict(iris[0])
+    with pytest.warns(UserWarning, match="Predicting on the CPU"):
+        np.testing.assert_array_equal(
+            model.set_params(device=absent).predict(iris[0]), expected
+        )
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SoftmaxRegression(max_iter=3, tol=None, random_state=0),
+        MLPClassifierTorch(9, max_iter=3, tol=None, random_state=0),
+        TemplateMatchingClassifier(),
+    ],
+    ids=str,
+)
+def test_tensors_in_tensors_out(model, digits):
+    X, y = digits
+    expected = model.fit(X, y).predict_proba(X)
+    with config_context(array_api_dispatch=True):
+        proba = model.fit(torch.from_numpy(X), torch.from_numpy(y)).predict_proba(
+            torch.from_numpy(X)
+        )
+    assert isinstance(proba, torch.Tensor)
+    assert not proba.is_inference()  # it may take part in anybody's autograd
+    np.testing.assert_allclose(proba, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "model", [SoftmaxRegression(max_iter=3, tol=None), TemplateMatchingClassifier()], ids=str
+)
+def test_rows_of_weight_zero_are_left_out_in_any_namespace(model, digits, rng):
+    X, y = (array[:100] for array in digits)
+    weight = rng.integers(0, 3, 100).astype(float)
+    model.set_params(random_state=0)
+    expected = model.fit(X, y, weight).predict_proba(X)
+    with config_context(array_api_dispatch=True):
+        strict = [array_api_strict.asarray(array) for array in (X, y, weight)]
+        found = model.fit(*strict).predict_proba(strict[0])
+    np.testing.assert_allclose(np.from_dlpack(found), expected, rtol=1e-10)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_does_not_wait_for_its_parents_threads():
+    code = """
+import os, numpy as np, torch
+torch.set_num_threads(2)
+from skdigits import MLPClassifierTorch
+X, y = np.random.default_rng(0).normal(size=(2000, 784)), np.arange(2000) % 10
+fit = MLPClassifierTorch(512, max_iter=2, tol=None, random_state=0).fit
+fit(X, y)
+if (child := os.fork()) == 0:
+    os._exit(fit(X, y).n_iter_)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == "2", done.stderr
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize(
+    "model",
+    [
+        SoftmaxRegression(max_iter=3, tol=None, random_state=0),
+        SoftmaxRegression(solver="lbfgs", max_iter=5, tol=None),
+        MLPClassifierTorch(9, dropout=0.0, max_iter=6, early_stopping=True, random_state=0),
+        MLPClassifierTorch(9, max_iter=3, tol=None, random_state=0),
+        TemplateMatchingClassifier(n_templates=2, random_state=0),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_gpu_computes_what_the_cpu_computes(model, dtype, digits):
+    X, y = ((digits[0] * 255).astype(dtype), digits[1])
+    if dtype != np.uint8:
+        X /= 255
+    expected = model.set_params(device="cpu").fit(X, y).predict_proba(X)
+    found = model.set_params(device="cuda").fit(X, y).predict_proba(X)
+    assert model.device_.startswith("cuda")
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_allclose(found, expected, rtol=1e-3 if dtype != np.float64 else 1e-8)

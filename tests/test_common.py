@@ -1,0 +1,78 @@
+"""scikit-learn's own checks, for every solver, loss and schedule: none excused."""
+
+import os
+import re
+from itertools import product
+
+import pytest
+import torch
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import check_estimator
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits.engine.losses import LOSSES
+from skdigits.engine.schedules import SCHEDULES
+
+# Rates at which each reaches the accuracy that the checks ask for, by solver, on data of a
+# few hundred rows, where a schedule that falls with the rows seen hardly moves at all.
+RATES = {"sgd": 0.3, "adam": 0.03, "adamw": 0.03}
+
+
+def gradient_trained():
+    for Model, loss in product((SoftmaxRegression, MLPClassifierTorch), LOSSES):
+        yield Model(loss=loss, solver="lbfgs")
+        for solver, schedule in product(RATES, SCHEDULES):
+            yield Model(
+                loss=loss,
+                solver=solver,
+                learning_rate=schedule,
+                learning_rate_init=RATES[solver],
+                power_t=0.2,
+                max_iter=60,
+            )
+
+
+ESTIMATORS = [
+    *(
+        TemplateMatchingClassifier(metric, n_templates=n)
+        for metric, n in product(("mse", "mae", "cosine"), (1, 3))
+    ),
+    SoftmaxRegression(),
+    MLPClassifierTorch(),
+    MLPClassifierTorch((5, 4), activation="tanh", label_smoothing=0.05),
+    *gradient_trained(),
+]
+
+ABSENT = re.compile(r"cupy|dpnp|cuda|XPU|MPS")  # namespaces and devices of other machines
+if torch.cuda.is_available():
+    ABSENT = re.compile(r"cupy|dpnp|XPU|MPS")
+EXPECTED = re.compile("ConvergenceWarning|SkipTestWarning|put a StandardScaler in front")
+
+
+def test_array_api_checks_are_on():
+    assert os.environ.get("SCIPY_ARRAY_API") == "1", "set SCIPY_ARRAY_API=1, as make test does"
+    for estimator in ESTIMATORS:
+        tags = get_tags(estimator)
+        assert tags.array_api_support
+        assert not tags._skip_test
+        assert not tags.no_validation
+        assert not tags.non_deterministic
+        assert not tags.classifier_tags.poor_score
+        assert tags.classifier_tags.multi_class
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_check_estimator(estimator):
+    """Few epochs and large features are warned of, for the checks have both; no more."""
+    with pytest.warns() as caught:
+        results = check_estimator(estimator, on_fail=None)
+    assert len(results) > 75
+    for result in results:
+        if result["status"] == "skipped":
+            assert ABSENT.search(str(result["exception"])), result
+        else:
+            assert result["status"] == "passed", (result["check_name"], result["exception"])
+            assert not result["expected_to_fail"]
+    unexpected = [w for w in caught if not EXPECTED.search(f"{w.category} {w.message}")]
+    assert not unexpected

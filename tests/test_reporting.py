@@ -1,0 +1,162 @@
+"""Warnings that can be acted on, from the line that can act; epochs as they pass."""
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits._fitting import fit_many
+from skdigits.engine import lbfgs
+
+BOTH = pytest.mark.parametrize("Model", [SoftmaxRegression, MLPClassifierTorch])
+
+
+@BOTH
+def test_too_few_epochs_are_warned_of(Model, digits):
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(3\) reached.*tol=None"):
+        Model(max_iter=3).fit(*digits)
+
+
+@BOTH
+def test_too_few_iterations_are_warned_of(Model, digits):
+    message = r"lbfgs: Maximum iterations \(3\) reached.*Raise max_iter or tol"
+    with pytest.warns(ConvergenceWarning, match=message):
+        Model(solver="lbfgs", max_iter=3).fit(*digits)
+
+
+@BOTH
+def test_too_few_evaluations_are_warned_of(Model, digits):
+    with pytest.warns(ConvergenceWarning, match=r"evaluations \(4\) reached. Raise max_fun"):
+        Model(solver="lbfgs", max_fun=4).fit(*digits)
+
+
+@BOTH
+def test_lbfgs_without_tol_runs_for_max_iter(Model, digits):
+    assert Model(solver="lbfgs", tol=None, max_iter=12).fit(*digits).n_iter_ == 12
+
+
+def test_a_loss_that_settled_far_above_guessing_is_warned_of(digits):
+    with pytest.warns(ConvergenceWarning, match=r"did not learn: .* which is 10000"):
+        SoftmaxRegression(1e4, random_state=0).fit(*digits)
+
+
+def test_divergence_of_lbfgs_is_not_blamed_on_a_rate(digits):
+    model = SoftmaxRegression(solver="lbfgs", weight_init="normal")
+    with pytest.warns(ConvergenceWarning, match=r"left as it was before. Scale the features"):
+        model.fit(digits[0] * 1e307, digits[1])
+
+
+@BOTH
+@pytest.mark.parametrize("settings", [{"tol": None}, {"learning_rate": "one_cycle"}])
+def test_epochs_that_were_asked_for_are_not(Model, settings, digits):
+    assert Model(max_iter=3, **settings).fit(*digits).n_iter_ == 3
+
+
+@BOTH
+def test_divergence_is_warned_of_with_its_rate_and_epoch(Model, digits):
+    X, y = digits
+    model = Model(learning_rate_init=1e300, random_state=0)
+    message = r"diverged: .* in epoch 1, .*Lower learning_rate_init, which is 1e\+300"
+    with pytest.warns(ConvergenceWarning, match=message):
+        model.fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert model.n_iter_ == 1
+
+
+@BOTH
+@pytest.mark.parametrize(("scale", "dtype"), [(255, np.float32), (-255, np.float64)])
+def test_features_that_are_not_scaled_are_warned_of(Model, scale, dtype, digits):
+    X, y = (digits[0] * scale).astype(dtype), digits[1]
+    model = Model(max_iter=1, tol=None, learning_rate_init=1e-6)
+    with pytest.warns(
+        UserWarning, match=r"features of root mean square \d+, and.*StandardScaler"
+    ):
+        model.fit(X, y)
+
+
+def test_rare_features_that_stand_out_once_standardised_are_not(digits):
+    X, y = digits
+    wide = StandardScaler().fit_transform(np.hstack([X, np.eye(len(X))[:, :3]]))
+    assert wide.max() > 40
+    assert SoftmaxRegression(max_iter=1, tol=None).fit(wide, y).n_iter_ == 1
+
+
+@BOTH
+def test_bytes_that_are_no_pixels_are_warned_of(Model, digits):
+    counts = (digits[0] * 16).astype(np.uint8)
+    with pytest.warns(UserWarning, match="uint8, which is read as pixels .* reaches 16 only"):
+        Model(max_iter=1, tol=None).fit(counts, digits[1])
+
+
+def test_pixels_and_lbfgs_need_no_scaling(digits):
+    X, y = digits[0] * 255, digits[1]
+    assert SoftmaxRegression(max_iter=1, tol=None).fit(X.astype(np.uint8), y).n_iter_ == 1
+    assert SoftmaxRegression(solver="lbfgs", tol=10.0).fit(X, y).n_iter_ >= 1
+
+
+@BOTH
+def test_a_batch_larger_than_the_data_is_warned_of(Model, iris):
+    with pytest.warns(UserWarning, match="batch_size=500, larger than the 150 rows"):
+        Model(batch_size=500, max_iter=1, tol=None).fit(*iris)
+
+
+def test_a_line_search_without_a_way_down_is_warned_of(digits, monkeypatch):
+    """Asked for more digits than float32 has."""
+    greedy = {"maxiter": 5000, "maxfun": 50_000, "maxls": 5, "gtol": 0.0, "ftol": 0.0}
+    options = {"method": "L-BFGS-B", "options": greedy}
+    monkeypatch.setattr(lbfgs, "_options", lambda plan: options)
+    with pytest.warns(ConvergenceWarning, match="its line search found no lower objective"):
+        SoftmaxRegression(solver="lbfgs").fit(digits[0].astype(np.float32), digits[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "scale", "dtype", "message"),
+    [
+        ({"max_iter": 1}, 1, float, "Maximum"),
+        ({"max_iter": 1, "tol": None, "batch_size": 5000}, 1, float, "batch_size"),
+        (
+            {"max_iter": 1, "tol": None, "learning_rate_init": 1e-9},
+            255,
+            float,
+            "root mean square",
+        ),
+        ({"max_iter": 1, "tol": None}, 16, np.uint8, "uint8"),
+    ],
+)
+def test_warnings_point_to_the_line_that_called_fit(settings, scale, dtype, message, digits):
+    X, y = (digits[0] * scale).astype(dtype), digits[1]
+    model = SoftmaxRegression(**settings)
+    with pytest.warns(match=message) as caught:
+        model.fit(X, y)
+    assert [w.filename for w in caught] == [__file__]
+
+
+def test_a_warning_made_an_error_leaves_a_model_that_was_not_fitted(digits):
+    model = SoftmaxRegression(max_iter=1, tol=None, learning_rate_init=1e-9)
+    with pytest.raises(UserWarning, match="root mean square"):
+        model.fit(digits[0] * 255, digits[1])
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_verbose_prints_what_mlpclassifier_prints(stratified_mlpclassifier, digits, capsys):
+    for Model in (stratified_mlpclassifier, MLPClassifierTorch):
+        with pytest.warns(ConvergenceWarning):
+            Model(verbose=True, max_iter=1, early_stopping=True, random_state=0).fit(*digits)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == lines[2:]
+    assert lines[0].startswith("Iteration 1, loss = ")
+    assert lines[1].startswith("Validation score: 0.")
+
+
+def test_verbose_tells_models_apart(digits, capsys):
+    fit_many(
+        [SoftmaxRegression(r, verbose=1, max_iter=1, tol=None) for r in (0.1, 1)], *digits
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["Model 0", "Model 1"]
+
+
+def test_silence_otherwise(digits, capsys):
+    SoftmaxRegression(max_iter=2, tol=None).fit(*digits)
+    assert capsys.readouterr() == ("", "")
