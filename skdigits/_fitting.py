@@ -23,8 +23,9 @@ from skdigits._memory import Start, begin, check_resumable, fitted_params, remem
 from skdigits._reporting import epoch_printer, warn_beforehand, warn_of_outcomes
 from skdigits._validation import Rows, check_classes, check_parameters, check_rows, unharmed
 from skdigits.engine import lbfgs, train
+from skdigits.engine.networks import DenseNetwork
 from skdigits.engine.predict import predict_scores
-from skdigits.engine.types import Data, Epoch, Hyper, Plan, Run
+from skdigits.engine.types import Data, Epoch, Hyper, OnEpoch, Plan, Run
 
 SOLVERS = {"lbfgs": lbfgs.minimise}  # all others train by mini-batches
 AUTO_BATCH = 200
@@ -51,6 +52,7 @@ def fit_many(
     *,
     incremental: bool = False,
     classes: Any = None,
+    epochs: int | None = None,
 ) -> None:
     """Fit estimators that differ in batchable parameters only, in one run of the engine.
 
@@ -67,10 +69,12 @@ def fit_many(
         Go on for one epoch from where the estimators are, as ``partial_fit`` does.
     classes : array-like, optional
         All classes, for the first incremental call.
+    epochs : int, optional
+        Train for just the first so many of the ``max_iter`` epochs that are planned.
     """
     with unharmed(estimators[0]):
-        runs = _run(estimators, X, y, sample_weight, incremental, classes)
-    warn_of_outcomes(estimators, runs, incremental)
+        runs = _run(estimators, X, y, sample_weight, incremental, classes, epochs)
+    warn_of_outcomes(estimators, runs, quiet=incremental or epochs is not None)
 
 
 def _run(
@@ -80,33 +84,56 @@ def _run(
     sample_weight: Any,
     incremental: bool,
     classes: Any,
+    epochs: int | None,
 ) -> list[Run]:
     """Check, train, and make the estimators the fitted models."""
     lead = estimators[0]
-    _check_alike(estimators)
+    check_alike(estimators)
     resuming = lead.__sklearn_is_fitted__() and (incremental or lead.warm_start)
     known = check_classes(lead, classes) if incremental else None
     rows = check_rows(lead, X, y, sample_weight, reset=not resuming, classes=known)
-    network = lead._network(rows.X.shape[1], len(rows.classes))
-    data = to_data(rows.X, rows.codes, rows.weight, training_device(lead.device, rows.X))
-    like = torch.empty(0, dtype=compute_dtype(data.X), device=data.X.device)
+    network, data, like = crossing(lead, rows)
     if resuming:
         check_resumable(estimators, rows, network.layer_sizes)
         start = resume(estimators, like, restart_cycle=not incremental)
     else:
-        start = begin(estimators, network, like)
-    split_before = copy.deepcopy(start.split_rng)
-    data, validation = _split(lead, data, start.split_rng, incremental)
-    start = start._replace(split_rng=split_before)
-    warn_beforehand(lead, data.X, incremental)
-    plan = _plan(lead, len(data.X), incremental, start.dropout_seed)
-    solve, on_epoch = SOLVERS.get(lead.solver, train.train), epoch_printer(estimators)
-    hyper = _hyper(estimators)
-    runs = solve(network, data, plan, hyper, start.state, start.rng, validation, on_epoch)
+        start = begin(estimators, network, like, n_streams=1)
+    kept = start._replace(split_rngs=copy.deepcopy(start.split_rngs))
+    if incremental and lead.early_stopping:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    data, validation = split(lead, data, start.split_rngs)
+    warn_beforehand(lead, data, incremental)
+    on_epoch, epochs = epoch_printer(estimators), 1 if incremental else epochs
+    runs = train_models(estimators, network, data, start, validation, on_epoch, epochs)
     for estimator, run in zip(estimators, runs, strict=True):
-        _install(estimator, lead, run, rows, start)
+        _install(estimator, lead, run, rows, kept)
         estimator.device_ = str(like.device)
     return runs
+
+
+def crossing(estimator: Any, rows: Rows) -> tuple[DenseNetwork, Data, Tensor]:
+    """The network, the rows on its device, and an empty tensor in its dtype and place."""
+    device = training_device(estimator.device, rows.X)
+    data = to_data(rows.X, rows.codes, rows.weight, device)
+    like = torch.empty(0, dtype=compute_dtype(data.X), device=device)
+    return estimator._network(rows.X.shape[1], len(rows.classes)), data, like
+
+
+def train_models(
+    estimators: Sequence[Any],
+    network: DenseNetwork,
+    data: Data,
+    start: Start,
+    validation: Data | None,
+    on_epoch: OnEpoch | None,
+    epochs: int | None = None,
+) -> list[Run]:
+    """One run of the engine for estimators that are alike, as many in each stream of data."""
+    lead = estimators[0]
+    plan = _plan(lead, data.n_rows, epochs, start.dropout_seeds)
+    solve = SOLVERS.get(lead.solver, train.train)
+    hyper = _hyper(estimators)
+    return solve(network, data, plan, hyper, start.state, start.rngs, validation, on_epoch)
 
 
 def dense_logits(estimator: Any, X: Tensor) -> Tensor:
@@ -119,7 +146,7 @@ def dense_logits(estimator: Any, X: Tensor) -> Tensor:
     if X.is_floating_point():
         dtype = torch.promote_types(dtype, X.dtype)
     network = estimator._network(X.shape[1], len(estimator.classes_))
-    return predict_scores(network, tuple(p.to(dtype)[None] for p in params), X)
+    return predict_scores(network, tuple(p.to(dtype)[None] for p in params), X)[0]
 
 
 def is_stochastic(estimator: Any) -> bool:
@@ -138,7 +165,7 @@ def is_stochastic(estimator: Any) -> bool:
     return True
 
 
-def _check_alike(estimators: Sequence[Any]) -> None:
+def check_alike(estimators: Sequence[Any]) -> None:
     """Check every estimator's parameters, and that they may share a run."""
     kinds = {type(estimator).__name__ for estimator in estimators}
     if len(kinds) > 1:
@@ -155,33 +182,41 @@ def _check_alike(estimators: Sequence[Any]) -> None:
                 )
 
 
-def _split(
-    estimator: Any, data: Data, rng: np.random.RandomState, incremental: bool
+def split(
+    estimator: Any, data: Data, rngs: Sequence[np.random.RandomState]
 ) -> tuple[Data, Data | None]:
-    """Rows to train on and, with early stopping, rows to validate on."""
+    """Rows to train on and, with early stopping, rows of each stream to validate on."""
     if not estimator.early_stopping or estimator.solver in SOLVERS:
         return data, None
-    if incremental:
-        raise ValueError("partial_fit does not support early_stopping=True")
-    codes = to_numpy(data.codes)
+    codes, everything = to_numpy(data.codes), np.arange(len(data.X))[None]
+    streams = everything if data.rows is None else to_numpy(data.rows)
+    parts = [
+        _stratified_split(estimator, rows, codes[rows], rng)
+        for rows, rng in zip(streams, rngs, strict=True)
+    ]
+    chosen = [to_tensor(np.stack(part), data.X.device) for part in zip(*parts, strict=True)]
+    return data._replace(rows=chosen[0]), data._replace(rows=chosen[1])
+
+
+def _stratified_split(
+    estimator: Any, rows: np.ndarray, codes: np.ndarray, rng: np.random.RandomState
+) -> list[np.ndarray]:
+    fraction = estimator.validation_fraction
     try:
-        parts = train_test_split(
-            np.arange(len(codes)),
-            test_size=estimator.validation_fraction,
-            stratify=codes,
-            random_state=rng,
+        return list(
+            train_test_split(rows, test_size=fraction, stratify=codes, random_state=rng)
         )
     except ValueError as error:
         raise ValueError(
-            f"early_stopping=True sets validation_fraction={estimator.validation_fraction} of "
+            f"early_stopping=True sets validation_fraction={fraction} of "
             f"the rows aside, some of every class, which cannot be done: {error} Give more "
             "rows of each class, or set early_stopping=False."
         ) from error
-    chosen = [to_tensor(part, data.X.device) for part in parts]
-    return data.take(chosen[0]), data.take(chosen[1])
 
 
-def _plan(estimator: Any, n_rows: int, incremental: bool, dropout_seed: int) -> Plan:
+def _plan(
+    estimator: Any, n_rows: int, epochs: int | None, dropout_seeds: Sequence[int]
+) -> Plan:
     """What all models of the run have in common."""
     size = AUTO_BATCH if estimator.batch_size == "auto" else estimator.batch_size
     return Plan(
@@ -189,7 +224,7 @@ def _plan(estimator: Any, n_rows: int, incremental: bool, dropout_seed: int) -> 
         schedule=estimator.learning_rate,
         batch_size=min(size, n_rows),
         max_iter=estimator.max_iter,
-        epochs=1 if incremental else estimator.max_iter,
+        epochs=estimator.max_iter if epochs is None else epochs,
         shuffle=estimator.shuffle,
         nesterov=estimator.nesterovs_momentum,
         tol=-math.inf if estimator.tol is None else estimator.tol,
@@ -197,7 +232,7 @@ def _plan(estimator: Any, n_rows: int, incremental: bool, dropout_seed: int) -> 
         early_stopping=estimator.early_stopping,
         label_smoothing=estimator.label_smoothing,
         max_fun=estimator.max_fun,
-        dropout_seed=dropout_seed,
+        dropout_seeds=tuple(dropout_seeds),
     )
 
 
@@ -223,7 +258,7 @@ def _install(estimator: Any, lead: Any, run: Run, rows: Rows, start: Start) -> N
     _install_records(estimator, history)
     estimator.n_iter_ = len(run.epochs)
     estimator.t_ = int(run.state.progress.seen)
-    estimator._memory = remember(estimator, run.state, run.rng, start)
+    estimator._memory = remember(estimator, run, start)
     estimator.classes_ = rows.classes
 
 

@@ -11,63 +11,71 @@ from torch import Tensor
 from skdigits._arrays import to_numpy, to_tensor
 from skdigits._validation import Rows, private_random_state
 from skdigits.engine import train
-from skdigits.engine.types import Network, Params, Progress, State, Stopping
+from skdigits.engine.types import Network, Params, Progress, Run, State, Stopping
 
 
 class Start(NamedTuple):
-    """Where a run begins: its state, and its generators.
+    """Where a run begins: its state, and the generators of each of its streams.
 
-    ``rng`` shuffles the rows; ``split_rng`` is what chooses those to validate on, the same
-    whenever training goes on, so that it never learns from them; ``dropout_seed``, a seed.
+    ``rngs`` shuffle the rows; ``split_rngs`` are what chooses those to validate on, the same
+    whenever training goes on, so that it never learns from them.
     """
 
     state: State
-    rng: np.random.RandomState
-    split_rng: np.random.RandomState
-    dropout_seed: int
+    rngs: list[np.random.RandomState]
+    split_rngs: list[np.random.RandomState]
+    dropout_seeds: list[int]
 
 
 class Memory(NamedTuple):
     """What an estimator keeps beside its parameters, as NumPy arrays and numbers.
 
     ``solver`` gives the moments their meaning, ``merit`` the bookkeeping: under others they
-    have none. The rest is as in `State` and `Start`.
+    have none. ``seen``, ``epochs``, ``steps`` and ``cycle`` are the progress; the rest is as
+    in `State` and `Start`.
     """
 
     solver: str
     merit: tuple[object, ...]
     moments: list[list[np.ndarray]]
     stopping: list[float]
-    progress: Progress
+    seen: float
+    epochs: int
+    steps: int
+    cycle: int
     rng: np.random.RandomState
     split_rng: np.random.RandomState
     dropout_seed: int
 
 
-def begin(estimators: Sequence[Any], network: Network, like: Tensor) -> Start:
+def begin(estimators: Sequence[Any], network: Network, like: Tensor, n_streams: int) -> Start:
     """Untrained models, in the dtype and on the device of ``like``.
 
-    The seed of dropout is drawn from a copy of the generator: weights and row orders are
-    to be the same with and without dropout.
+    Those of a stream have one ``random_state``. The seed of dropout is drawn from a copy of
+    the generator: weights and row orders are to be the same with and without dropout.
     """
-    lead = estimators[0]
-    rng = private_random_state(lead.random_state)
-    seed = copy.deepcopy(rng).randint(2**31 - 1)
-    state = train.initial_state(network, lead.solver, rng, len(estimators), like)
-    return Start(state, rng, rng, seed)
+    leads = estimators[:: len(estimators) // n_streams]
+    rngs = [private_random_state(lead.random_state) for lead in leads]
+    seeds = [copy.deepcopy(rng).randint(2**31 - 1) for rng in rngs]
+    state = train.initial_state(network, leads[0].solver, rngs, len(estimators), like)
+    return Start(state, rngs, rngs, seeds)
 
 
-def remember(estimator: Any, state: State, rng: np.random.RandomState, start: Start) -> Memory:
-    """What to keep of a run that began at ``start`` and left one model in ``state``."""
+def remember(estimator: Any, run: Run, start: Start) -> Memory:
+    """What to keep of the run of one stream that began at ``start`` and left one model."""
+    state, (_, epochs, steps, cycle) = run.state, run.state.progress
     return Memory(
         solver=estimator.solver,
         merit=_merit(estimator),
         moments=[[to_numpy(tensor[0]) for tensor in group] for group in state.moments],
         stopping=[values.item() for values in state.stopping],
-        progress=state.progress,
-        rng=rng,
-        split_rng=start.split_rng,
-        dropout_seed=start.dropout_seed,
+        seen=state.progress.seen.item(),
+        epochs=epochs,
+        steps=steps,
+        cycle=cycle,
+        rng=run.rng,
+        split_rng=start.split_rngs[0],
+        dropout_seed=start.dropout_seeds[0],
     )
 
 
@@ -76,17 +84,16 @@ def resume(estimators: Sequence[Any], like: Tensor, restart_cycle: bool) -> Star
     memories = [estimator._memory for estimator in estimators]
     lead, solver = memories[0], estimators[0].solver
     params = _stack([fitted_params(estimator, like.device) for estimator in estimators], like)
-    state = train.fresh_state(params, solver)._replace(progress=lead.progress)
+    state = train.fresh_state(params, solver)
+    progress = Progress(_host([memory.seen for memory in memories]), lead.epochs)
     if lead.solver == solver:
         state = state._replace(moments=_moments(memories, like))
-    else:
-        state = state._replace(progress=lead.progress._replace(steps=0))
-    if lead.merit == _merit(estimators[0]):
-        state = state._replace(stopping=_stopping(memories))
-    if restart_cycle:
-        state = state._replace(progress=state.progress._replace(cycle=0))
+        progress = progress._replace(steps=lead.steps)
+    if not restart_cycle:
+        progress = progress._replace(cycle=lead.cycle)
+    state = state._replace(progress=progress, stopping=_stopping(estimators, state.stopping))
     rng, split_rng = copy.deepcopy((lead.rng, lead.split_rng))
-    return Start(state, rng, split_rng, lead.dropout_seed)
+    return Start(state, [rng], [split_rng], [lead.dropout_seed])
 
 
 def check_resumable(
@@ -142,12 +149,8 @@ def _left_together(one: Any, other: Any) -> bool:
     same_orders = all(map(np.array_equal, *orders))
     same_classes = np.array_equal(one.classes_, other.classes_)
     same_shapes = [w.shape for w in one._weights()] == [w.shape for w in other._weights()]
-    same_past = (a.solver, a.progress, a.dropout_seed) == (
-        b.solver,
-        b.progress,
-        b.dropout_seed,
-    )
-    return same_orders and same_classes and same_shapes and same_past
+    pasts = [(m.solver, m.epochs, m.steps, m.cycle, m.dropout_seed) for m in (a, b)]
+    return same_orders and same_classes and same_shapes and pasts[0] == pasts[1]
 
 
 def _moments(memories: Sequence[Memory], like: Tensor) -> tuple[Params, ...]:
@@ -158,9 +161,18 @@ def _moments(memories: Sequence[Memory], like: Tensor) -> tuple[Params, ...]:
     )
 
 
-def _stopping(memories: Sequence[Memory]) -> Stopping:
-    kept = [memory.stopping for memory in memories]
-    return Stopping(*torch.tensor(kept, dtype=torch.float64, device="cpu").T)
+def _stopping(estimators: Sequence[Any], fresh: Stopping) -> Stopping:
+    """What each has kept, or what it begins with where that was about something else."""
+    memories = [estimator._memory for estimator in estimators]
+    pairs = zip(memories, estimators, strict=True)
+    holds = torch.tensor([memory.merit == _merit(model) for memory, model in pairs])
+    kept = _host([memory.stopping for memory in memories]).T
+    return Stopping(*map(torch.where, [holds] * 3, kept, fresh))
+
+
+def _host(values: Any) -> Tensor:
+    """Numbers in float64 on the host, whatever torch's defaults are."""
+    return torch.tensor(values, dtype=torch.float64, device="cpu")
 
 
 def _stack(models: Sequence[Params], like: Tensor) -> Params:

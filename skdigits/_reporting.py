@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skdigits.engine.types import Epoch, OnEpoch, Run
+from skdigits.engine.types import Data, Epoch, OnEpoch, Params, Run
 
 UNSCALED = 20.0  # features of this size on the average make training crawl or diverge
 HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
@@ -22,27 +22,33 @@ def epoch_printer(estimators: Sequence[Any]) -> OnEpoch | None:
     if not estimators[0].verbose:
         return None
 
-    def print_epoch(model: int, epoch: Epoch) -> None:
-        who = f"Model {model}, " if len(estimators) > 1 else ""
-        print(f"{who}Iteration {epoch.epoch}, loss = {epoch.train_loss:.8f}")
-        if not math.isnan(epoch.validation_score):
-            print(f"{who}Validation score: {epoch.validation_score:.6f}")
+    def print_epochs(models: list[int], epochs: list[Epoch], params: Params) -> None:
+        for model, epoch in zip(models, epochs, strict=True):
+            who = f"Model {model}, " if len(estimators) > 1 else ""
+            print(f"{who}Iteration {epoch.epoch}, loss = {epoch.train_loss:.8f}")
+            if not math.isnan(epoch.validation_score):
+                print(f"{who}Validation score: {epoch.validation_score:.6f}")
 
-    return print_epoch
+    return print_epochs
 
 
-def warn_beforehand(estimator: Any, X: Tensor, incremental: bool) -> None:
-    """Warn of rows (N, D) that training will fare badly with, and of a batch too large."""
+def warn_beforehand(estimator: Any, data: Data, incremental: bool) -> None:
+    """Warn of rows that training will fare badly with, and of a batch too large."""
+    X = data.X
     if not X.is_floating_point():
         _warn_of_dark_pixels(X)
     if estimator.solver == "lbfgs":
         return
     if X.is_floating_point():
         _warn_of_large_features(estimator, X)
-    if not incremental and estimator.batch_size != "auto" and estimator.batch_size > len(X):
+    if (
+        not incremental
+        and estimator.batch_size != "auto"
+        and estimator.batch_size > data.n_rows
+    ):
         _warn(
-            f"Got batch_size={estimator.batch_size}, larger than the {len(X)} rows there are: "
-            "one batch will hold them all. Set batch_size='auto' to have this without a "
+            f"Got batch_size={estimator.batch_size}, larger than the {data.n_rows} rows there "
+            "are: one batch will hold them all. Set batch_size='auto' to have this without a "
             "warning.",
             UserWarning,
         )
@@ -71,17 +77,15 @@ def _warn_of_large_features(estimator: Any, X: Tensor) -> None:
         )
 
 
-def warn_of_outcomes(
-    estimators: Sequence[Any], runs: Sequence[Run], incremental: bool
-) -> None:
-    """Warn of training that did not end well; one epoch more is no end."""
+def warn_of_outcomes(estimators: Sequence[Any], runs: Sequence[Run], quiet: bool) -> None:
+    """Warn of training that did not end well; ``quiet`` where no more epochs were wanted."""
     for estimator, run in zip(estimators, runs, strict=True):
         text = ""
         if run.status == "diverged":
             text = _diverged(estimator, run)
         elif run.status == "converged" and _is_hopeless(estimator, run):
             text = _hopeless(estimator, run)
-        elif run.status == "max_iter" and not incremental:
+        elif run.status == "max_iter" and not quiet:
             text = _unfinished(estimator, run)
         elif run.status == "abnormal" and estimator.tol is not None:
             text = _abnormal(run)

@@ -124,7 +124,7 @@ def make_plan():
             early_stopping=False,
             label_smoothing=0.0,
             max_fun=15000,
-            dropout_seed=0,
+            dropout_seeds=(0,),
         )
         return defaults._replace(**values)
 

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,8 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from skdigits.engine.batches import batches
+from skdigits.engine.batches import batches, n_batches
+from skdigits.engine.gradients import subtract
 from skdigits.engine.losses import target_table
 from skdigits.engine.types import (
     Data,
@@ -37,23 +38,33 @@ def minimise(
     plan: Plan,
     hyper: Hyper,
     state: State,
-    rng: np.random.RandomState,
+    rngs: Sequence[np.random.RandomState],
     validation: Data | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> list[Run]:
     """Bring every model of ``state`` to a minimum of its objective.
 
     Arguments and result are those of `skdigits.engine.train.train`. Learning rates,
-    batches, ``rng``, ``validation`` and dropout have no part in it: the objective is that
+    batches, ``rngs``, ``validation`` and dropout have no part in it: the objective is that
     of all rows, and a model stops by its gradient, at ``max |g| ≤ tol``.
     """
-    runs = []
-    for k in range(len(state.params[0])):
-        one = torch.tensor([k], device="cpu")
-        report = None if on_epoch is None else partial(on_epoch, k)
-        outcome = _minimise_one(network, data, plan, hyper.take(one), state.take(one), report)
-        runs.append(Run(*outcome, copy.deepcopy(rng)))
+    runs: list[Run] = []
+    for rows, rng in zip(_each_stream(data), rngs, strict=True):
+        for _ in range(len(state.params[0]) // len(rngs)):
+            model, one = len(runs), torch.tensor([len(runs)], device="cpu")
+            report = None if on_epoch is None else partial(on_epoch, [model])
+            chosen = hyper.take(one), state.take(one)
+            outcome = _minimise_one(network, rows, plan, *chosen, report)
+            runs.append(Run(*outcome, copy.deepcopy(rng)))
     return runs
+
+
+def _each_stream(data: Data) -> Iterator[Data]:
+    """The rows of each stream in one piece, as they are read many times over."""
+    if data.rows is None:
+        yield data
+    else:
+        yield from map(data.take, data.rows)
 
 
 def _minimise_one(
@@ -62,7 +73,7 @@ def _minimise_one(
     plan: Plan,
     hyper: Hyper,
     state: State,
-    report: Callable[[Epoch], None] | None,
+    report: Callable[[list[Epoch], Params], None] | None,
 ) -> tuple[State, list[Epoch], str]:
     table = target_table(network.n_classes, plan.label_smoothing, state.params[0])
     small = hyper.to(table)
@@ -80,7 +91,8 @@ def _minimise_one(
         number = first + len(records)
         records.append(Epoch(number, math.nan, loss, math.nan, math.nan, seconds))
         if report is not None:
-            report(records[-1])
+            # A copy, as SciPy goes on writing to its own.
+            report(records[-1:], _unflatten(intermediate_result.x.copy(), state.params))
 
     x, options = _flatten(state.params), _options(plan)
     result = minimize(objective, x, jac=True, callback=after_iteration, **options)
@@ -96,17 +108,24 @@ def _minimise_one(
 def objective_and_gradients(
     network: Network, params: Params, data: Data, table: Tensor, hyper: Hyper
 ) -> tuple[Tensor, Params]:
-    """Objective (K,) on all rows, and its gradients, summed over chunks of rows."""
-    chunks = list(range(0, len(data.X), CHUNK_ROWS))
+    """Objective (K,) on all rows, and its gradients, summed over chunks of rows.
+
+    The objective is float64, whatever the rows are, for shares of float64 make its sums so:
+    in float32 the line search would be lost in its rounding.
+    """
+    n_chunks = n_batches(len(data.X), CHUNK_ROWS)
     total = len(data.X) if data.weight is None else data.weight.sum()
-    share_of_penalty = hyper._replace(alpha=hyper.alpha / len(chunks))
-    loss = torch.zeros((), dtype=table.dtype, device=table.device)
+    share_of_penalty = hyper._replace(alpha=hyper.alpha / n_chunks)
+    loss = torch.zeros(len(params[0]), dtype=torch.float64, device=table.device)
     gradients = tuple(map(torch.zeros_like, params))
+    minus_one = table.new_full((len(params[0]), 1, 1), -1.0)
     for batch in batches(data, table, CHUNK_ROWS):
-        batch = batch._replace(share=batch.share * (batch.total / total), total=total)
-        part, slopes = network.loss_and_gradients(params, batch, share_of_penalty, None)
+        share = batch.share.double() * (batch.total / total)
+        batch = batch._replace(share=share.view(1, 1, 1, -1), total=total)
+        part, slopes = network.loss_and_gradients(params, batch, share_of_penalty, ())
         loss = loss + part
-        gradients = tuple(g + s for g, s in zip(gradients, slopes, strict=True))
+        for sum_, slope in zip(gradients, slopes, strict=True):
+            subtract(sum_, slope, minus_one)
     return loss, gradients
 
 

@@ -1,8 +1,8 @@
 """Losses of logits against targets, with their closed-form gradients.
 
-A loss is two functions of logits z (K, C, B). ``value_and_gradient`` compares them with
-targets t (C, B) and returns the loss of every row (K, B) and its derivative by z
-(K, C, B); ``scores`` turns them into values whose softmax are the class probabilities.
+A loss is two functions of logits z (…, C, B). ``value_and_gradient`` compares them with
+targets t (…, C, B) and returns the loss of every row (…, B) and its derivative by z
+(…, C, B); ``scores`` turns them into values whose softmax are the class probabilities.
 
 To add one: write the two functions, enter them in `LOSSES`. The estimators offer it,
 and the tests check its gradient, from then on.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-CLASSES = -2  # the axis of C in (K, C, B)
+CLASSES = -2  # the axis of C in (…, C, B)
 
 
 class Loss(NamedTuple):
@@ -32,7 +32,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     softmax overflows where this does not.
     """
     log_proba = torch.log_softmax(logits, CLASSES)
-    return -(targets * log_proba).sum(CLASSES), log_proba.exp_().sub_(targets)
+    return (targets * log_proba).sum(CLASSES).neg_(), log_proba.exp_().sub_(targets)
 
 
 def softmax_mse(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

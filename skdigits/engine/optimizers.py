@@ -12,12 +12,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from skdigits.engine.gradients import Gradients, dense, subtract
 from skdigits.engine.types import Hyper, Params, Plan
 
 N_MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2, "lbfgs": 0}
 
 Moments: TypeAlias = tuple[Params, ...]
-Step: TypeAlias = Callable[[Params, Moments, Params, Hyper, Tensor, Tensor], None]
+Step: TypeAlias = Callable[[Params, Moments, Gradients, Hyper, Tensor, Tensor], None]
 
 
 def initial_moments(solver: str, params: Params) -> Moments:
@@ -46,20 +47,20 @@ def bias_corrections(hyper: Hyper, first: int, steps: int) -> Tensor:
 def _descend(
     params: Params,
     moments: Moments,
-    gradients: Params,
+    gradients: Gradients,
     hyper: Hyper,
     rate: Tensor,
     correction: Tensor,
 ) -> None:
     """Gradient descent: ``p ← p − rate · g``."""
     for p, g in zip(params, gradients, strict=True):
-        p.addcmul_(g, rate, value=-1)
+        subtract(p, g, rate)
 
 
 def _momentum(
     params: Params,
     moments: Moments,
-    gradients: Params,
+    gradients: Gradients,
     hyper: Hyper,
     rate: Tensor,
     correction: Tensor,
@@ -69,19 +70,21 @@ def _momentum(
     The rate is part of the velocity, so a change of rate acts on new gradients only.
     """
     for p, g, v in zip(params, gradients, *moments, strict=True):
-        p.add_(v.mul_(hyper.momentum).addcmul_(g, rate, value=-1))
+        subtract(v.mul_(hyper.momentum), g, rate)
+        p.add_(v)
 
 
 def _nesterov(
     params: Params,
     moments: Moments,
-    gradients: Params,
+    gradients: Gradients,
     hyper: Hyper,
     rate: Tensor,
     correction: Tensor,
 ) -> None:
     """Nesterov's momentum: the same velocity, taken once more from its end."""
-    for p, g, v in zip(params, gradients, *moments, strict=True):
+    for p, gradient, v in zip(params, gradients, *moments, strict=True):
+        g = dense(gradient)
         v.mul_(hyper.momentum).addcmul_(g, rate, value=-1)
         p.addcmul_(v, hyper.momentum).addcmul_(g, rate, value=-1)
 
@@ -89,14 +92,15 @@ def _nesterov(
 def _adam(
     params: Params,
     moments: Moments,
-    gradients: Params,
+    gradients: Gradients,
     hyper: Hyper,
     rate: Tensor,
     correction: Tensor,
 ) -> None:
     """Adam (Kingma & Ba 2015), with epsilon where scikit-learn's has it."""
     size = rate * correction
-    for p, g, m, s in zip(params, gradients, *moments, strict=True):
+    for p, gradient, m, s in zip(params, gradients, *moments, strict=True):
+        g = dense(gradient)
         m.lerp_(g, 1 - hyper.beta_1)
         s.lerp_(g * g, 1 - hyper.beta_2)
         p.addcdiv_(m, s.sqrt().add_(hyper.epsilon).div_(size), value=-1)
@@ -105,12 +109,13 @@ def _adam(
 def _adamw(
     params: Params,
     moments: Moments,
-    gradients: Params,
+    gradients: Gradients,
     hyper: Hyper,
     rate: Tensor,
     correction: Tensor,
 ) -> None:
     """Adam after decoupled weight decay (Loshchilov & Hutter 2019), biases spared."""
+    gradients = tuple(map(dense, gradients))  # whose penalty is on the weights as they are
     for weight in params[::2]:
         weight.mul_(1 - rate * hyper.weight_decay)
     _adam(params, moments, gradients, hyper, rate, correction)

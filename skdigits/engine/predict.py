@@ -11,12 +11,12 @@ CHUNK_ROWS = 2048
 
 @torch.inference_mode()
 def predict_scores(network: Network, params: Params, X: Tensor) -> Tensor:
-    """Scores (N, C) of one network, K = 1, for rows X (N, D); uint8 rows are pixels.
+    """Scores (K, N, C) of K networks for rows X (N, D); uint8 rows are pixels.
 
     Their softmax over the classes are the probabilities.
     """
     dtype = params[0].dtype
     chunks = [
-        network.scores(params, as_floats(chunk, dtype))[0] for chunk in X.split(CHUNK_ROWS)
+        network.scores(params, as_floats(chunk, dtype)[None]) for chunk in X.split(CHUNK_ROWS)
     ]
-    return torch.cat(chunks, dim=1).T
+    return torch.cat(chunks, dim=2).mT

@@ -1,14 +1,14 @@
 """Training K networks by mini-batches, each until it stops by its own rule."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from skdigits.engine.batches import batches, n_batches, row_order
+from skdigits.engine.batches import batches, n_batches, row_orders
 from skdigits.engine.losses import target_table
 from skdigits.engine.optimizers import bias_corrections, initial_moments, step_of
 from skdigits.engine.schedules import SCHEDULES
@@ -30,36 +30,82 @@ EVALUATION_ROWS = 2048
 
 
 class _Field(NamedTuple):
-    """The models that are still training.
+    """What is still training: S streams of M models each, K = S · M in their order.
 
-    Their numbers (K,), their hyper-parameters on the host and beside the parameters, their
-    state, and the parameters to return to.
+    ``models`` (S, M) are their numbers and ``alive`` (S, M) those that have not ended. One
+    that has leaves the computation as soon as a whole column or stream has: what remains is
+    a rectangle, in which a model that is not alive is computed and not looked at. Beside
+    them are their hyper-parameters, on the host and where the parameters are, their state,
+    and the parameters to return to.
     """
 
     models: Tensor
+    alive: Tensor
+    streams: "_Streams"
     hyper: Hyper
     local: Hyper
     state: State
     best: Params
 
-    def take(self, which: Tensor) -> "_Field":
-        hyper, like = self.hyper.take(which), self.best[0]
-        best = tuple(p[which.to(like.device)] for p in self.best)
-        state = self.state.take(which)
-        return _Field(self.models[which], hyper, hyper.to(like), state, best)
+    def orders(self) -> list[Any]:
+        """The states of the generators of row orders, of each stream."""
+        return [rng.get_state() for rng in self.streams.rngs]
+
+    def without(self, ended: Tensor) -> "_Field":
+        """The smallest rectangle that holds all models that go on."""
+        alive = self.alive & ~ended
+        streams, columns = (torch.nonzero(alive.any(axis)).flatten() for axis in (1, 0))
+        rectangle = streams[:, None], columns
+        width = alive.shape[1]
+        chosen = (streams[:, None] * width + columns).flatten()
+        best = tuple(p[chosen.to(p.device)] for p in self.best)
+        hyper, state = self.hyper.take(chosen), self.state.take(chosen)
+        return _Field(
+            self.models[rectangle],
+            alive[rectangle],
+            self.streams.take(streams),
+            hyper,
+            hyper.to(best[0]),
+            state,
+            best,
+        )
+
+
+class _Streams(NamedTuple):
+    """The rows of each stream, and what draws their orders and what is dropped out."""
+
+    data: Data
+    validation: Data | None
+    rngs: list[np.random.RandomState]
+    generators: list[Generator]
+    seeds: list[int]
+
+    def take(self, chosen: Tensor) -> "_Streams":
+        """Some of the streams."""
+        if len(chosen) == len(self.rngs):
+            return self
+        validation = None if self.validation is None else self.validation.streams(chosen)
+        lists = ([values[s] for s in chosen if values] for values in self[2:])
+        return _Streams(self.data.streams(chosen), validation, *lists)
 
 
 def initial_state(
-    network: Network, solver: str, rng: np.random.RandomState, n_models: int, like: Tensor
+    network: Network,
+    solver: str,
+    rngs: Sequence[np.random.RandomState],
+    n_models: int,
+    like: Tensor,
 ) -> State:
-    """Untrained models, in the dtype and on the device of ``like``."""
-    return fresh_state(network.initial(rng, n_models, like), solver)
+    """Untrained models, the same number of each stream, in the dtype and place of ``like``."""
+    drawn = [network.initial(rng, n_models // len(rngs), like) for rng in rngs]
+    return fresh_state(tuple(torch.cat(params) for params in zip(*drawn, strict=True)), solver)
 
 
 def fresh_state(params: Params, solver: str) -> State:
     """A state with these parameters and no past."""
-    moments = initial_moments(solver, params)
-    return State(params, moments, initial_stopping(len(params[0])), Progress())
+    moments, n_models = initial_moments(solver, params), len(params[0])
+    seen = torch.zeros(n_models, dtype=torch.float64, device="cpu")
+    return State(params, moments, initial_stopping(n_models), Progress(seen))
 
 
 @torch.inference_mode()
@@ -69,11 +115,11 @@ def train(
     plan: Plan,
     hyper: Hyper,
     state: State,
-    rng: np.random.RandomState,
+    rngs: Sequence[np.random.RandomState],
     validation: Data | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> list[Run]:
-    """Train the K models of ``state`` on the same rows in the same order.
+    """Train the K models of ``state``, those of a stream on the same rows in the same order.
 
     A model that has stopped or diverged leaves the computation: the others go on
     untouched by it, at the price of those that are left.
@@ -83,7 +129,7 @@ def train(
     network : Network
         What is trained.
     data : Data
-        Rows to learn from.
+        Rows to learn from, in S streams; the first K / S models are those of the first.
     plan : Plan
         What all models have in common. With ``early_stopping`` a model stops by its
         validation score and returns to its best epoch, otherwise it stops by its loss.
@@ -91,12 +137,12 @@ def train(
         What each has by itself.
     state : State
         Where to go on.
-    rng : RandomState
-        Shuffles the rows.
+    rngs : sequence of RandomState
+        One a stream; shuffles the rows.
     validation : Data, optional
-        Rows to measure by after every epoch.
+        Rows to measure by after every epoch, in as many streams.
     on_epoch : callable, optional
-        Receives each model's record after every epoch.
+        Receives the records and parameters of all models after every epoch.
 
     Returns
     -------
@@ -104,75 +150,95 @@ def train(
         One per model, in their order.
     """
     table = target_table(network.n_classes, plan.label_smoothing, state.params[0])
-    generator = Generator(table.device) if hyper.dropout.any() else None
     if plan.early_stopping and state.progress.epochs:
         # What was best is best by these rows, which may be others than before.
         _, score = _measure(network, state.params, validation, table)
         state = state._replace(stopping=state.stopping._replace(best=score))
-    models = torch.arange(len(state.params[0]), device="cpu")
-    field = _Field(models, hyper, hyper.to(table), state, state.params)
-    records: list[list[Epoch]] = [[] for _ in models]
+    field = _all_models(data, validation, plan, hyper, state, rngs)
+    records: list[list[Epoch]] = [[] for _ in range(field.models.numel())]
     runs: dict[int, Run] = {}
     start = time.perf_counter()
     for _ in range(plan.epochs):
-        before, orders_before = field, rng.get_state()
-        field, loss, rate = _epoch(network, data, table, plan, field, rng, generator)
-        measured = _measure(network, field.state.params, validation, table)
+        before, orders = field, field.orders()
+        field, loss, rate = _epoch(network, table, plan, field)
+        measured = _measure(network, field.state.params, field.streams.validation, table)
         seconds = time.perf_counter() - start
         _record(records, field, on_epoch, rate, loss, *measured, seconds=seconds)
         diverged = ~(torch.isfinite(loss) & _finite(field.state.params))
-        field, stopped = _judge(
-            field, measured[1] if plan.early_stopping else -loss, rate, plan
-        )
-        if (leaving := diverged | stopped).any():
-            runs |= _leave(before, diverged, "diverged", records, orders_before)
-            runs |= _leave(field, stopped & ~diverged, "converged", records, rng.get_state())
-            field = field.take(torch.nonzero(~leaving).flatten())
-        if leaving.all():
-            break
-    everyone = torch.ones(len(field.models), dtype=torch.bool, device="cpu")
-    runs |= _leave(field, everyone, "max_iter", records, rng.get_state())
+        merit = measured[1] if plan.early_stopping else -loss
+        field, stopped = _judge(field, merit, rate, plan)
+        ended = (diverged | stopped).view_as(field.alive)
+        if ended.any():
+            runs |= _leave(before, diverged, "diverged", records, orders)
+            runs |= _leave(field, stopped & ~diverged, "converged", records, field.orders())
+            field = field.without(ended)
+            if not field.alive.any():
+                break
+    everyone = torch.ones(field.models.numel(), dtype=torch.bool, device="cpu")
+    runs |= _leave(field, everyone, "max_iter", records, field.orders())
     return [runs[model] for model in sorted(runs)]
 
 
-def _epoch(
-    network: Network,
+def _all_models(
     data: Data,
-    table: Tensor,
+    validation: Data | None,
     plan: Plan,
-    field: _Field,
-    rng: np.random.RandomState,
-    generator: Generator | None,
+    hyper: Hyper,
+    state: State,
+    rngs: Sequence[np.random.RandomState],
+) -> _Field:
+    like = state.params[0]
+    models = torch.arange(len(like), device="cpu").view(len(rngs), -1)
+    alive = torch.ones_like(models, dtype=torch.bool)
+    seeds = plan.dropout_seeds if hyper.dropout.any() else ()
+    generators = [Generator(like.device) for _ in seeds]
+    streams = _Streams(data, validation, list(rngs), generators, list(seeds))
+    return _Field(models, alive, streams, hyper, hyper.to(like), state, state.params)
+
+
+def _epoch(
+    network: Network, table: Tensor, plan: Plan, field: _Field
 ) -> tuple[_Field, Tensor, Tensor]:
     """One pass over all rows; the mean objective and the last rate (K,) on the host."""
-    progress, stopping = field.state.progress, field.state.stopping
+    progress, (data, _, rngs, generators, seeds) = field.state.progress, field.streams
     params, moments = _copy(field.state.params), tuple(map(_copy, field.state.moments))
-    if generator is not None:
-        generator.manual_seed(plan.dropout_seed + progress.epochs)
-    order = row_order(rng, len(data.X), plan.batch_size, plan.shuffle)
-    steps = n_batches(len(data.X), plan.batch_size)
+    for generator, seed in zip(generators, seeds, strict=True):
+        generator.manual_seed(seed + progress.epochs)
+    order = row_orders(rngs, data, plan.batch_size, plan.shuffle)
+    steps = n_batches(data.n_rows, plan.batch_size)
     rates, corrections = _step_sizes(plan, field, steps)
     hyper, step = field.local, step_of(plan, field.hyper)
-    loss = torch.zeros(len(field.models), dtype=torch.float64, device=table.device)
-    seen: Tensor | float = 0.0
+    losses, totals = [], []
     for batch, rate, correction in zip(
         batches(data, table, plan.batch_size, order),
         rates.to(table).view(steps, -1, 1, 1).unbind(),
         corrections.to(table).view(steps, -1, 1, 1).unbind(),
         strict=True,
     ):
-        batch_loss, gradients = network.loss_and_gradients(params, batch, hyper, generator)
+        loss, gradients = network.loss_and_gradients(params, batch, hyper, generators)
         step(params, moments, gradients, hyper, rate, correction)
-        loss += batch_loss.double() * batch.total
-        seen += batch.total
+        losses.append(loss)
+        totals.append(batch.total)
+    loss, seen = _mean_loss(losses, totals)
     progress = Progress(
-        progress.epochs + 1,
-        progress.steps + steps,
-        progress.seen + float(seen),
+        progress.seen + seen, progress.epochs + 1, progress.steps + steps,
         progress.cycle + steps,
-    )
-    state = State(params, moments, stopping, progress)
-    return field._replace(state=state), (loss / seen).cpu(), rates[-1]
+    )  # fmt: skip
+    state = State(params, moments, field.state.stopping, progress)
+    return field._replace(state=state), loss, rates[-1]
+
+
+def _mean_loss(losses: list[Tensor], totals: list[Any]) -> tuple[Tensor, Tensor]:
+    """Mean (K,) of an epoch's losses by the weight of its batches, and that weight (K,)."""
+    values = torch.stack(losses).double().cpu()
+    if isinstance(totals[0], float):
+        weights = torch.tensor(totals, dtype=values.dtype, device="cpu")
+    else:
+        weights = torch.stack(totals).cpu()
+    weights = weights.view(len(values), -1)
+    weights = weights.repeat_interleave(values.shape[1] // weights.shape[1], 1)
+    seen = weights.sum(0)
+    return (values * weights).sum(0) / seen, seen
 
 
 def _copy(params: Params) -> Params:
@@ -197,14 +263,13 @@ def _measure(
     if validation is None:
         nothing = torch.full((len(params[0]),), torch.nan, dtype=torch.float64, device="cpu")
         return nothing, nothing
-    sums = torch.zeros(2, len(params[0]), dtype=torch.float64, device="cpu")
-    seen = 0.0
+    losses, scores, totals = [], [], []
     for batch in batches(validation, table, EVALUATION_ROWS):
-        means = torch.stack([mean.double() for mean in network.evaluate(params, batch)])
-        sums += means.cpu() * float(batch.total)
-        seen += float(batch.total)
-    loss, score = sums / seen
-    return loss, score
+        loss, score = network.evaluate(params, batch)
+        losses.append(loss)
+        scores.append(score)
+        totals.append(batch.total)
+    return _mean_loss(losses, totals)[0], _mean_loss(scores, totals)[0]
 
 
 def _judge(field: _Field, merit: Tensor, rate: Tensor, plan: Plan) -> tuple[_Field, Tensor]:
@@ -224,14 +289,16 @@ def _leave(
     which: Tensor,
     status: str,
     records: list[list[Epoch]],
-    orders: Any,
+    orders: list[Any],
 ) -> Iterator[tuple[int, Run]]:
-    """The runs of those models (K,) bool that end here; ``orders``, the generator's state."""
-    for k in torch.nonzero(which).flatten().tolist():
-        chosen = field.take(torch.tensor([k], device="cpu"))
-        model, state = int(chosen.models), chosen.state._replace(params=chosen.best)
+    """The runs of those models (K,) bool that end here; ``orders``, the generators' states."""
+    width = field.alive.shape[1]
+    for k in torch.nonzero(which & field.alive.flatten()).flatten():
+        model, one = int(field.models.flatten()[k]), k[None]
+        best = tuple(p[one.to(p.device)] for p in field.best)
+        state = field.state.take(one)._replace(params=best)
         rng = np.random.RandomState()
-        rng.set_state(orders)
+        rng.set_state(orders[k // width])
         yield model, Run(state, records[model], status, rng)
 
 
@@ -246,12 +313,15 @@ def _record(
     seconds: float,
 ) -> None:
     """Add an epoch to every model's record and tell who wants to know."""
-    columns = torch.stack([rate, loss, validation_loss, validation_score], 1).tolist()
-    for model, values in zip(field.models.tolist(), columns, strict=True):
-        epoch = Epoch._make([field.state.progress.epochs, *values, seconds])
+    alive, number = field.alive.flatten(), field.state.progress.epochs
+    models = field.models.flatten()[alive].tolist()
+    columns = torch.stack([rate, loss, validation_loss, validation_score], 1)[alive]
+    epochs = [Epoch._make([number, *values, seconds]) for values in columns.tolist()]
+    for model, epoch in zip(models, epochs, strict=True):
         records[model].append(epoch)
-        if on_epoch is not None:
-            on_epoch(model, epoch)
+    if on_epoch is not None:
+        params = field.state.params
+        on_epoch(models, epochs, tuple(p[alive.to(p.device)] for p in params))
 
 
 def _finite(params: Params) -> Tensor:

@@ -1,10 +1,12 @@
 """What flows through the engine: rows, batches, hyper-parameters, states, results."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from torch import Generator, Tensor
+
+from skdigits.engine.gradients import Gradients
 
 Params: TypeAlias = tuple[Tensor, ...]
 """Weights (K, H, D) and biases (K, H, 1) of K networks, ``(W1, b1, W2, b2, …)``."""
@@ -15,16 +17,30 @@ class Data(NamedTuple):
 
     ``X`` (N, D) floating, or uint8 pixels that are read as ``X / 255``; ``codes`` (N,)
     int64, the class of each row; ``weight`` (N,) positive, or None for equal weights.
+
+    Models that learn from rows of their own, or see them in an order of their own, ride in
+    different *streams* of one run: ``rows`` (S, n) are the positions in X that belong to each
+    of S streams. None is one stream of all rows.
     """
 
     X: Tensor
     codes: Tensor
     weight: Tensor | None = None
+    rows: Tensor | None = None
 
-    def slice(self, rows: slice) -> "Data":
-        """A view of consecutive rows."""
-        weight = None if self.weight is None else self.weight[rows]
-        return Data(self.X[rows], self.codes[rows], weight)
+    @property
+    def n_streams(self) -> int:
+        """S."""
+        return 1 if self.rows is None else len(self.rows)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of each stream."""
+        return len(self.X) if self.rows is None else self.rows.shape[1]
+
+    def streams(self, chosen: Tensor) -> "Data":
+        """Some of the streams, over the same X."""
+        return self if self.rows is None else self._replace(rows=self.rows[chosen])
 
     def take(self, rows: Tensor) -> "Data":
         """A copy of some of the rows; index_select takes a quarter of indexing's time."""
@@ -33,15 +49,16 @@ class Data(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some rows, ready for arithmetic.
+    """Some rows of each of S streams, ready for arithmetic.
 
-    ``X`` (B, D) floating; ``targets`` (C, B); ``share`` (B,) or a float, what each row
-    counts in the mean (the shares sum to 1); ``total``, the sum of the rows' weights.
+    ``X`` (S, B, D) floating; ``targets`` (S, 1, C, B); ``share`` (S, 1, 1, B) or a scalar
+    tensor, what each row counts in the mean (the shares of a stream sum to 1); ``total``
+    (S, 1, 1, 1) float64 or a float, the sum of the rows' weights.
     """
 
     X: Tensor
     targets: Tensor
-    share: Tensor | float
+    share: Tensor
     total: Tensor | float
 
 
@@ -79,8 +96,8 @@ class Plan(NamedTuple):
     """How to train: what all K models have in common.
 
     ``max_iter`` epochs are planned, of which at most ``epochs`` are run now. ``tol`` is
-    -inf where no lack of progress is to end training early. ``dropout_seed`` drives
-    dropout, which is off where no model has any.
+    -inf where no lack of progress is to end training early. ``dropout_seeds``, one a stream,
+    drive dropout, which is off where no model has any.
     """
 
     solver: str
@@ -95,19 +112,20 @@ class Plan(NamedTuple):
     early_stopping: bool
     label_smoothing: float
     max_fun: int
-    dropout_seed: int
+    dropout_seeds: tuple[int, ...]
 
 
 class Progress(NamedTuple):
-    """How far training has come since the first fit; the same for all models of a run.
+    """How far training has come since the first fit.
 
-    ``seen`` is the weight of all rows seen so far, their number where they have none;
-    ``cycle`` counts the steps since the current cycle of the one-cycle schedule began.
+    ``seen`` (K,) float64 on the host is the weight of all rows seen so far, their number
+    where they have none; ``cycle`` counts the steps since the current cycle of the one-cycle
+    schedule began.
     """
 
+    seen: Tensor
     epochs: int = 0
     steps: int = 0
-    seen: float = 0.0
     cycle: int = 0
 
 
@@ -148,7 +166,7 @@ class State(NamedTuple):
             rows(self.params),
             tuple(rows(group) for group in self.moments),
             self.stopping.take(models),
-            self.progress,
+            self.progress._replace(seen=self.progress.seen[models]),
         )
 
 
@@ -182,8 +200,9 @@ class Run(NamedTuple):
     rng: np.random.RandomState
 
 
-OnEpoch: TypeAlias = Callable[[int, Epoch], None]
-"""Called after each epoch of each model with the model's number and its record."""
+OnEpoch: TypeAlias = Callable[[list[int], list[Epoch], Params], None]
+"""Called after every epoch with the numbers of the models that are training, their records,
+and their parameters as they are now."""
 
 
 class Network(Protocol):
@@ -199,9 +218,12 @@ class Network(Protocol):
         ...
 
     def loss_and_gradients(
-        self, params: Params, batch: Batch, hyper: Hyper, generator: Generator | None
-    ) -> tuple[Tensor, Params]:
-        """Objective (K,) on a batch, and its gradients; hyper-parameters are (K, 1, 1)."""
+        self, params: Params, batch: Batch, hyper: Hyper, generators: Sequence[Generator]
+    ) -> tuple[Tensor, Gradients]:
+        """Objective (K,) on a batch, and its gradients; hyper-parameters are (K, 1, 1).
+
+        ``generators``, one a stream, drive dropout; none, and there is no dropout.
+        """
         ...
 
     def evaluate(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -209,5 +231,5 @@ class Network(Protocol):
         ...
 
     def scores(self, params: Params, X: Tensor) -> Tensor:
-        """For rows X (B, D), scores (K, C, B) whose softmax are the probabilities."""
+        """For rows X (S, B, D), scores (K, C, B) whose softmax are the probabilities."""
         ...

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skdigits.engine.batches import as_floats, batches, n_batches, row_order
+from skdigits.engine.batches import as_floats, batches, n_batches, row_orders
 from skdigits.engine.losses import target_table
 from skdigits.engine.types import Data
 
@@ -12,23 +12,26 @@ from skdigits.engine.types import Data
 def test_an_epoch_holds_every_row_once():
     X = torch.arange(10.0)[:, None]
     data = Data(X, torch.arange(10) % 3, torch.arange(1.0, 11, dtype=torch.float64))
-    order = row_order(np.random.RandomState(0), 10, 4, shuffle=True)
+    order = row_orders([np.random.RandomState(0)], data, 4, shuffle=True)
     seen = list(batches(data, target_table(3, 0.0, X), 4, order))
-    assert [len(batch.X) for batch in seen] == [4, 4, 2]
+    assert [batch.X.shape[1] for batch in seen] == [4, 4, 2]
     assert len(seen) == n_batches(10, 4)
-    rows = torch.cat([batch.X[:, 0] for batch in seen]).long()
+    rows = torch.cat([batch.X[0, :, 0] for batch in seen]).long()
     assert rows.tolist() != list(range(10))
     assert sorted(rows.tolist()) == list(range(10))
-    classes = torch.cat([batch.targets.argmax(0) for batch in seen])
+    classes = torch.cat([batch.targets[0, 0].argmax(0) for batch in seen])
     assert torch.equal(classes, rows % 3)
     for batch in seen:
         assert batch.share.sum() == pytest.approx(1)
-        np.testing.assert_allclose(batch.share * batch.total, batch.X[:, 0] + 1, rtol=1e-6)
+        np.testing.assert_allclose(
+            (batch.share * batch.total)[0, 0, 0], batch.X[0, :, 0] + 1, rtol=1e-6
+        )
 
 
 @pytest.mark.parametrize(("batch_size", "shuffle"), [(10, True), (4, False)])
 def test_one_batch_and_no_shuffling_keep_the_order(batch_size, shuffle):
-    assert row_order(np.random.RandomState(0), 10, batch_size, shuffle) is None
+    data = Data(torch.zeros(10, 1), torch.zeros(10, dtype=int))
+    assert row_orders([np.random.RandomState(0)], data, batch_size, shuffle) is None
 
 
 def test_pixels_are_divided_and_floats_are_not():
@@ -44,4 +47,4 @@ def test_weights_of_any_scale_are_shares(scale):
     X = torch.zeros(4, 1)
     weight = torch.tensor([1.0, 2, 3, 4], dtype=torch.float64) * scale
     (batch,) = batches(Data(X, torch.zeros(4, dtype=int), weight), target_table(2, 0, X), 4)
-    np.testing.assert_allclose(batch.share, [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(batch.share[0, 0, 0], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)

@@ -14,8 +14,8 @@ from skdigits.engine.types import Data
 
 def solve(network, data, plan, hyper, **options):
     rng = np.random.RandomState(0)
-    state = initial_state(network, "lbfgs", rng, len(hyper.alpha), data.X[:0])
-    return lbfgs.minimise(network, data, plan, hyper, state, rng, **options)
+    state = initial_state(network, "lbfgs", [rng], len(hyper.alpha), data.X[:0])
+    return lbfgs.minimise(network, data, plan, hyper, state, [rng], **options)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -62,11 +62,13 @@ def test_losses_fall_and_are_counted(data, make_hyper, make_plan):
         data,
         make_plan(epochs=7, tol=0.0),
         make_hyper(alpha=1.0),
-        on_epoch=lambda model, epoch: heard.append(epoch),
+        on_epoch=lambda models, epochs, params: heard.append((models, *epochs, params[0])),
     )
     assert found.status == "max_iter"
     assert [epoch.epoch for epoch in found.epochs] == list(range(1, 8))
-    assert heard == found.epochs
+    assert [(models, epoch) for models, epoch, _ in heard] == [([0], e) for e in found.epochs]
+    assert torch.equal(heard[-1][-1], found.state.params[0])
+    assert not torch.equal(heard[-2][-1], found.state.params[0])
     losses = [epoch.train_loss for epoch in found.epochs]
     assert losses == sorted(losses, reverse=True)
     assert found.state.progress.epochs == 7

@@ -6,6 +6,7 @@ import torch
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
+from skdigits.engine.gradients import dense
 from skdigits.engine.losses import LOSSES, target_table
 from skdigits.engine.networks import ACTIVATIONS, WEIGHT_INITS, DenseNetwork
 from skdigits.engine.types import Batch
@@ -21,10 +22,12 @@ MODULES = {
 def make_batch(rng, n_classes=3, weighted=False):
     X = torch.from_numpy(rng.normal(size=(6, 4)))
     targets = target_table(n_classes, 0.05, X).T[:, rng.integers(n_classes, size=6)]
+    X, targets = X[None], targets[None, None]
     if not weighted:
-        return Batch(X, targets, 1 / 6, 6)
-    weight = torch.from_numpy(rng.uniform(0.1, 2, 6))
-    return Batch(X, targets, weight / weight.sum(), weight.sum())
+        return Batch(X, targets, torch.tensor(1 / 6, dtype=X.dtype), 6.0)
+    weight = torch.from_numpy(rng.uniform(0.1, 2, (1, 1, 1, 6)))
+    total = weight.sum(-1, keepdim=True)
+    return Batch(X, targets, weight / total, total)
 
 
 def make_params(network, n_models=3):
@@ -62,11 +65,11 @@ def test_gradients_equal_a_five_point_stencil(
     hyper = make_hyper(3, alpha=[0.0, 0.1, 2.0], dropout=dropout).to(params[0])
 
     def objective(params):
-        generator = torch.Generator().manual_seed(0) if np.any(dropout) else None
-        return network.loss_and_gradients(params, batch, hyper, generator)
+        generators = [torch.Generator().manual_seed(0)] if np.any(dropout) else []
+        return network.loss_and_gradients(params, batch, hyper, generators)
 
     _, gradients = objective(params)
-    for i, gradient in enumerate(gradients):
+    for i, gradient in enumerate(map(dense, gradients)):
         expected = stencil(
             lambda p, i=i: objective((*params[:i], p, *params[i + 1 :]))[0], params[i]
         )
@@ -80,18 +83,18 @@ def test_loss_and_gradients_equal_autograds(activation, loss, rng, make_hyper):
     network = DenseNetwork((4, 5, 6, 3), loss, activation)
     params, batch = make_params(network), make_batch(rng)
     hyper = make_hyper(3).to(params[0])
-    value, gradients = network.loss_and_gradients(params, batch, hyper, None)
+    value, gradients = network.loss_and_gradients(params, batch, hyper, ())
     for k in range(3):
         modules = [nn.Linear(a, b).double() for a, b in ((4, 5), (5, 6), (6, 3))]
         flat = [p for module in modules for p in (module.weight, module.bias)]
         for p, ours in zip(flat, params, strict=True):
             p.data = ours[k].clone().view_as(p)
         act = MODULES[activation]()
-        logits = modules[2](act(modules[1](act(modules[0](batch.X)))))
-        expected = _torch_loss(loss, logits, batch.targets.T)
+        logits = modules[2](act(modules[1](act(modules[0](batch.X[0])))))
+        expected = _torch_loss(loss, logits, batch.targets[0, 0].T)
         expected.backward()
         assert value[k].item() == pytest.approx(expected.item(), rel=1e-12)
-        for p, gradient in zip(flat, gradients, strict=True):
+        for p, gradient in zip(flat, map(dense, gradients), strict=True):
             np.testing.assert_allclose(gradient[k].view_as(p), p.grad, rtol=1e-9, atol=1e-13)
 
 
@@ -106,11 +109,11 @@ def _torch_loss(loss, logits, targets):
 def test_penalty_is_per_row_or_per_mean(penalty_per_row, rng, make_hyper):
     network = DenseNetwork((4, 5, 3), "cross_entropy", penalty_per_row=penalty_per_row)
     params, batch = make_params(network), make_batch(rng, weighted=True)
-    plain, _ = network.loss_and_gradients(params, batch, make_hyper(3).to(params[0]), None)
+    plain, _ = network.loss_and_gradients(params, batch, make_hyper(3).to(params[0]), ())
     hyper = make_hyper(3, alpha=0.7).to(params[0])
-    value, _ = network.loss_and_gradients(params, batch, hyper, None)
+    value, _ = network.loss_and_gradients(params, batch, hyper, ())
     squares = params[0].square().sum((1, 2)) + params[2].square().sum((1, 2))
-    expected = 0.35 * squares / (batch.total if penalty_per_row else 1)
+    expected = 0.35 * squares / (batch.total.item() if penalty_per_row else 1)
     np.testing.assert_allclose(value - plain, expected, rtol=1e-10)
 
 
@@ -120,14 +123,16 @@ def test_dropout_keeps_the_mean_and_drops_its_share(rng, make_hyper):
     dropped = make_hyper(1, dropout=0.25).to(params[0])
     seen = []
     for seed in range(200):
-        generator = torch.Generator().manual_seed(seed)
-        inputs, slopes = network._forward(params, batch.X, dropped.dropout, generator)
-        seen.append(inputs[1])
-    clean, _ = network._forward(params, batch.X, dropped.dropout, None)
+        generators = [torch.Generator().manual_seed(seed)]
+        _, hidden = network._forward(params, batch.X, dropped.dropout, generators)
+        seen.append(hidden.columns)
+    _, clean = network._forward(params, batch.X, dropped.dropout, ())
     share = (torch.stack(seen) == 0).double().mean().item()
     assert share == pytest.approx(0.25, abs=0.002)
-    np.testing.assert_allclose(torch.stack(seen).mean(0).mean(), clean[1].mean(), rtol=2e-3)
-    assert ((slopes[0] == 0) == (inputs[1] == 0)).all()
+    np.testing.assert_allclose(
+        torch.stack(seen).mean(0).mean(), clean.columns.mean(), rtol=2e-3
+    )
+    assert ((hidden.mask == 0) == (hidden.columns == 0)).all()
 
 
 @pytest.mark.parametrize("activation", ["relu", "logistic"])
@@ -172,7 +177,7 @@ def test_evaluate_has_neither_penalty_nor_dropout(rng, make_hyper):
     network = DenseNetwork((4, 5, 3), "cross_entropy")
     params, batch = make_params(network), make_batch(rng, weighted=True)
     loss, accuracy = network.evaluate(params, batch)
-    plain, _ = network.loss_and_gradients(params, batch, make_hyper(3).to(params[0]), None)
+    plain, _ = network.loss_and_gradients(params, batch, make_hyper(3).to(params[0]), ())
     np.testing.assert_allclose(loss, plain, rtol=1e-12)
-    hit = network.scores(params, batch.X).argmax(1) == batch.targets.argmax(0)
-    np.testing.assert_allclose(accuracy, (hit * batch.share).sum(1), rtol=1e-12)
+    hit = network.scores(params, batch.X).argmax(1) == batch.targets[0, 0].argmax(0)
+    np.testing.assert_allclose(accuracy, (hit * batch.share[0, 0]).sum(1), rtol=1e-12)

@@ -9,6 +9,7 @@ from skdigits.engine.schedules import SCHEDULES
 from skdigits.engine.types import Progress
 
 NONE = torch.zeros(2, dtype=torch.float64)
+BEGINNING = Progress(NONE)
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 2), (1, 10), (4, 7), (50, 1)])
@@ -16,7 +17,9 @@ def test_one_cycle_equals_torchs(epochs, steps, make_hyper):
     hyper = make_hyper(2, learning_rate=[0.5, 0.01])
     found = torch.cat(
         [
-            SCHEDULES["one_cycle"](hyper, Progress(cycle=e * steps), steps, epochs, NONE)
+            SCHEDULES["one_cycle"](
+                hyper, BEGINNING._replace(cycle=e * steps), steps, epochs, NONE
+            )
             for e in range(epochs)
         ]
     )
@@ -36,12 +39,12 @@ def test_one_cycle_equals_torchs(epochs, steps, make_hyper):
 
 def test_one_cycle_ends_low_and_stays_there(make_hyper):
     hyper = make_hyper(2, learning_rate=0.5)
-    after = SCHEDULES["one_cycle"](hyper, Progress(cycle=40), 10, 4, NONE)
+    after = SCHEDULES["one_cycle"](hyper, BEGINNING._replace(cycle=40), 10, 4, NONE)
     np.testing.assert_allclose(after, np.full((10, 2), 0.5 / 250_000), rtol=1e-12)
 
 
 def test_one_cycle_of_a_single_step_is_taken_at_the_full_rate(make_hyper):
-    rates = SCHEDULES["one_cycle"](make_hyper(2), Progress(), 1, 1, NONE)
+    rates = SCHEDULES["one_cycle"](make_hyper(2), BEGINNING, 1, 1, NONE)
     assert rates.tolist() == [[0.1, 0.1]]
 
 
@@ -52,7 +55,7 @@ def test_invscaling_equals_scikit_learns(make_hyper):
         for seen in (0, 150, 300):
             if seen:
                 theirs.iteration_ends(seen)
-            found = SCHEDULES["invscaling"](hyper, Progress(seen=seen), 3, 10, NONE)
+            found = SCHEDULES["invscaling"](hyper, Progress(NONE + seen), 3, 10, NONE)
             assert found[0, k].item() == pytest.approx(theirs.learning_rate, rel=1e-14)
 
 
@@ -60,11 +63,11 @@ def test_adaptive_equals_scikit_learns(make_hyper):
     theirs = SGDOptimizer([np.zeros(1)], 0.1, "adaptive")
     for divisions in range(4):
         count = torch.tensor([divisions, 0], dtype=torch.float64)
-        found = SCHEDULES["adaptive"](make_hyper(2), Progress(), 3, 10, count)
+        found = SCHEDULES["adaptive"](make_hyper(2), BEGINNING, 3, 10, count)
         assert found[0].tolist() == pytest.approx([theirs.learning_rate, 0.1], rel=1e-12)
         assert not theirs.trigger_stopping("", False)
 
 
 def test_constant_is_constant(make_hyper):
-    found = SCHEDULES["constant"](make_hyper(2), Progress(9, 99, 999.0), 3, 10, NONE + 5)
+    found = SCHEDULES["constant"](make_hyper(2), Progress(NONE + 999, 9, 99), 3, 10, NONE + 5)
     assert found.tolist() == [[0.1, 0.1]]

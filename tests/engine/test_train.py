@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from skdigits.engine.lbfgs import minimise
 from skdigits.engine.losses import LOSSES
 from skdigits.engine.networks import DenseNetwork
 from skdigits.engine.schedules import SCHEDULES
@@ -22,8 +23,17 @@ def data(data):
 
 def run(network, data, plan, hyper, **options):
     rng = np.random.RandomState(0)
-    state = initial_state(network, plan.solver, rng, len(hyper.alpha), data.X[:0])
-    return train(network, data, plan, hyper, state, rng, **options)
+    state = initial_state(network, plan.solver, [rng], len(hyper.alpha), data.X[:0])
+    return train(network, data, plan, hyper, state, [rng], **options)
+
+
+def run_streams(network, data, plan, hyper, seeds, rows, **options):
+    """A run of several streams, each with rows and a seed of its own."""
+    rngs = [np.random.RandomState(seed) for seed in seeds]
+    state = initial_state(network, plan.solver, rngs, len(hyper.alpha), data.X[:0])
+    plan = plan._replace(dropout_seeds=tuple(seeds))
+    solve = minimise if plan.solver == "lbfgs" else train
+    return solve(network, data._replace(rows=rows), plan, hyper, state, rngs, **options)
 
 
 def assert_same(found, expected, rtol=1e-10):
@@ -99,7 +109,10 @@ def test_early_stopping_returns_to_each_models_best_epoch(data, make_hyper, make
         (expected,) = run(network, training, shorter, hyper.take(torch.tensor([k])))
         for ours, theirs in zip(found.state.params, expected.state.params, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-10)
-        hit = network.scores(found.state.params, validation.X)[0].argmax(0) == validation.codes
+        hit = (
+            network.scores(found.state.params, validation.X[None])[0].argmax(0)
+            == validation.codes
+        )
         expected = (hit * validation.weight).sum() / validation.weight.sum()
         assert max(scores) == pytest.approx(expected.item(), rel=1e-12)
 
@@ -111,9 +124,15 @@ def test_on_epoch_hears_of_every_epoch_of_every_model(data, make_hyper, make_pla
         data,
         make_plan(epochs=3),
         make_hyper(2),
-        on_epoch=lambda model, epoch: heard.append((model, epoch)),
+        on_epoch=lambda models, epochs, params: heard.append((models, epochs, params[0])),
     )
-    assert heard == [(k, runs[k].epochs[e]) for e in range(3) for k in range(2)]
+    assert [models for models, _, _ in heard] == [[0, 1]] * 3
+    assert [epochs for _, epochs, _ in heard] == [
+        [run.epochs[e] for run in runs] for e in range(3)
+    ]
+    last = torch.cat([run.state.params[0] for run in runs])
+    assert torch.equal(heard[-1][2], last)
+    assert not torch.equal(heard[-2][2], last)
 
 
 def test_the_training_loss_is_the_mean_objective_of_the_epoch(data, make_hyper, make_plan):
@@ -122,8 +141,75 @@ def test_the_training_loss_is_the_mean_objective_of_the_epoch(data, make_hyper, 
     hyper = make_hyper(1, learning_rate=1e-300, alpha=0.2)
     (found,) = run(network, data, make_plan(epochs=1, batch_size=17), hyper)
     start = network.initial(np.random.RandomState(0), 1, data.X[:0])
-    logits = network.scores(start, data.X)[0].T
+    logits = network.scores(start, data.X[None])[0].T
     rows = torch.nn.functional.cross_entropy(logits, data.codes, reduction="none")
     squares = sum(p.square().sum() for p in start[::2])
     expected = (rows * data.weight).sum() / data.weight.sum() + 0.1 * squares
     assert found.epochs[0].train_loss == pytest.approx(expected.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "adamw", "lbfgs"])
+@pytest.mark.parametrize("hidden", [(), (12,)])
+def test_streams_equal_runs_of_their_own(solver, hidden, data, make_hyper, make_plan):
+    """Rows, their weights, seeds, orders and what is dropped out are each stream's own."""
+    network = DenseNetwork((64, *hidden, 10), "cross_entropy", weight_init="glorot")
+    plan = make_plan(
+        solver=solver, schedule="invscaling", batch_size=25, epochs=3, nesterov=False
+    )
+    settings = {"learning_rate": RATES[:2] * 3, "alpha": 1, "dropout": [0, 0.4] * 3}
+    hyper = make_hyper(6, **settings)
+    rows = torch.stack([torch.arange(60), torch.arange(30, 90), torch.arange(60)])
+    together = run_streams(network, data, plan, hyper, (0, 0, 7), rows)
+    for k, found in enumerate(together):
+        stream = k // 2
+        (alone,) = run_streams(
+            network,
+            data.take(rows[stream]),
+            plan,
+            hyper.take(torch.tensor([k])),
+            (0, 0, 7)[stream : stream + 1],
+            None,
+        )
+        assert_same(found, alone)
+    assert together[0].epochs[-1].train_loss != together[2].epochs[-1].train_loss
+    assert together[0].epochs[-1].train_loss != together[4].epochs[-1].train_loss
+
+
+def test_streams_end_when_they_would_alone(data, make_hyper, make_plan):
+    """Some stop, one diverges, and what goes on is not touched."""
+    network = DenseNetwork((64, 10), "cross_entropy")
+    plan = make_plan(epochs=150, tol=1e-2, n_iter_no_change=3, batch_size=40)
+    hyper = make_hyper(6, learning_rate=[1e-7, 1e200, 0.1, 0.2, 0.03, 0.3], alpha=1e-3)
+    rows = torch.stack([torch.arange(45), torch.arange(45, 90)])
+    together = run_streams(network, data, plan, hyper, (1, 2), rows)
+    assert [run.status for run in together].count("diverged") == 1
+    assert len({len(run.epochs) for run in together}) > 3
+    for k, found in enumerate(together):
+        (alone,) = run_streams(
+            network,
+            data,
+            plan,
+            hyper.take(torch.tensor([k])),
+            [(1, 2)[k // 3]],
+            rows[[k // 3]],
+        )
+        assert_same(found, alone)
+        for ours, theirs in zip(found.rng.get_state(), alone.rng.get_state(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_streams_validate_on_rows_of_their_own(data, make_hyper, make_plan):
+    network = DenseNetwork((64, 10), "cross_entropy")
+    plan = make_plan(epochs=12, early_stopping=True, batch_size=20)
+    hyper = make_hyper(4, learning_rate=[3.0, 0.01] * 2)
+    rows = torch.stack([torch.arange(60), torch.arange(30, 90)])
+    held_out = torch.stack([torch.arange(60, 90), torch.arange(30)])
+    options = {"validation": data._replace(rows=held_out)}
+    together = run_streams(network, data, plan, hyper, (1, 2), rows, **options)
+    for k, found in enumerate(together):
+        options = {"validation": data.take(held_out[k // 2])}
+        chosen = data.take(rows[k // 2]), plan, hyper.take(torch.tensor([k])), [1 + k // 2]
+        (alone,) = run_streams(network, *chosen, None, **options)
+        assert_same(found, alone)
+        scores = [[epoch.validation_score for epoch in run.epochs] for run in (found, alone)]
+        assert scores[0] == pytest.approx(scores[1], rel=1e-12)
