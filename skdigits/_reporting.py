@@ -13,6 +13,7 @@ from skdigits.engine.types import Data, Epoch, OnEpoch, Params, Run
 
 UNSCALED = 20.0  # features of this size on the average make training crawl or diverge
 HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
+SAMPLE = 2000  # rows are enough to judge the size of features by
 DARK = 32  # pixels that do not even reach this are likely to be none
 USER = 6  # frames from warnings.warn to the line that called fit, by way of fit_many
 
@@ -66,7 +67,8 @@ def _warn_of_dark_pixels(X: Tensor) -> None:
 
 
 def _warn_of_large_features(estimator: Any, X: Tensor) -> None:
-    size = float(torch.linalg.vector_norm(X)) / math.sqrt(X.numel())
+    some = X[:: max(1, len(X) // SAMPLE)]
+    size = float(torch.linalg.vector_norm(some)) / math.sqrt(some.numel())
     if size > UNSCALED:
         _warn(
             f"{type(estimator).__name__} was given features of root mean square {size:.3g}, "

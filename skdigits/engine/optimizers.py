@@ -35,11 +35,14 @@ def step_of(plan: Plan, hyper: Hyper) -> Step:
     return _adamw if plan.solver == "adamw" else _adam
 
 
-def bias_corrections(hyper: Hyper, first: int, steps: int) -> Tensor:
+def bias_corrections(plan: Plan, hyper: Hyper, first: int, steps: int) -> Tensor:
     """Adam's ``√(1 − β₂ᵗ) / (1 − β₁ᵗ)`` (steps, K) for ``steps`` steps from ``t = first``.
 
-    Ahead of the steps and in float64: in float32, 1 − 0.999 keeps four digits.
+    Ahead of the steps and in float64: in float32, 1 − 0.999 keeps four digits. Other solvers
+    have none, which is 1 throughout, (1, K).
     """
+    if N_MOMENTS[plan.solver] < 2:
+        return torch.ones_like(hyper.beta_2)[None]
     t = torch.arange(first, first + steps, device="cpu").double()[:, None]
     return (1 - hyper.beta_2**t).sqrt() / (1 - hyper.beta_1**t)
 
@@ -98,11 +101,11 @@ def _adam(
     correction: Tensor,
 ) -> None:
     """Adam (Kingma & Ba 2015), with epsilon where scikit-learn's has it."""
-    size = rate * correction
+    size, new_1, new_2 = rate * correction, 1 - hyper.beta_1, 1 - hyper.beta_2
     for p, gradient, m, s in zip(params, gradients, *moments, strict=True):
         g = dense(gradient)
-        m.lerp_(g, 1 - hyper.beta_1)
-        s.lerp_(g * g, 1 - hyper.beta_2)
+        m.lerp_(g, new_1)
+        s.lerp_(g * g, new_2)
         p.addcdiv_(m, s.sqrt().add_(hyper.epsilon).div_(size), value=-1)
 
 

@@ -157,9 +157,10 @@ def train(
     field = _all_models(data, validation, plan, hyper, state, rngs)
     records: list[list[Epoch]] = [[] for _ in range(field.models.numel())]
     runs: dict[int, Run] = {}
+    draws = plan.shuffle and data.n_rows > plan.batch_size
     start = time.perf_counter()
     for _ in range(plan.epochs):
-        before, orders = field, field.orders()
+        before, orders = field, field.orders() if draws else []
         field, loss, rate = _epoch(network, table, plan, field)
         measured = _measure(network, field.state.params, field.streams.validation, table)
         seconds = time.perf_counter() - start
@@ -169,7 +170,7 @@ def train(
         field, stopped = _judge(field, merit, rate, plan)
         ended = (diverged | stopped).view_as(field.alive)
         if ended.any():
-            runs |= _leave(before, diverged, "diverged", records, orders)
+            runs |= _leave(before, diverged, "diverged", records, orders or field.orders())
             runs |= _leave(field, stopped & ~diverged, "converged", records, field.orders())
             field = field.without(ended)
             if not field.alive.any():
@@ -206,13 +207,15 @@ def _epoch(
         generator.manual_seed(seed + progress.epochs)
     order = row_orders(rngs, data, plan.batch_size, plan.shuffle)
     steps = n_batches(data.n_rows, plan.batch_size)
-    rates, corrections = _step_sizes(plan, field, steps)
+    rates = _learning_rates(plan, field, steps)
     hyper, step = field.local, step_of(plan, field.hyper)
     losses, totals = [], []
     for batch, rate, correction in zip(
         batches(data, table, plan.batch_size, order),
-        rates.to(table).view(steps, -1, 1, 1).unbind(),
-        corrections.to(table).view(steps, -1, 1, 1).unbind(),
+        _each_step(rates, steps, table),
+        _each_step(
+            bias_corrections(plan, field.hyper, progress.steps + 1, steps), steps, table
+        ),
         strict=True,
     ):
         loss, gradients = network.loss_and_gradients(params, batch, hyper, generators)
@@ -246,14 +249,17 @@ def _copy(params: Params) -> Params:
     return tuple(p.clone() for p in params)
 
 
-def _step_sizes(plan: Plan, field: _Field, steps: int) -> tuple[Tensor, Tensor]:
-    """Learning rates and Adam's corrections (steps, K) of the coming epoch."""
-    progress = field.state.progress
-    rates = SCHEDULES[plan.schedule](
-        field.hyper, progress, steps, plan.max_iter, field.state.stopping.divisions
-    )
-    corrections = bias_corrections(field.hyper, progress.steps + 1, steps)
-    return rates.expand(steps, -1).contiguous(), corrections
+def _learning_rates(plan: Plan, field: _Field, steps: int) -> Tensor:
+    """Of the coming epoch: (steps, K), or (1, K) where they stay the same."""
+    divisions = field.state.stopping.divisions
+    schedule = SCHEDULES[plan.schedule]
+    return schedule(field.hyper, field.state.progress, steps, plan.max_iter, divisions)
+
+
+def _each_step(values: Tensor, steps: int, like: Tensor) -> Sequence[Tensor]:
+    """What holds in each step, (K, 1, 1), of values (steps, K) or (1, K) on the host."""
+    local = values.to(like).view(*values.shape, 1, 1).unbind()
+    return local * (steps // len(values))
 
 
 def _measure(
