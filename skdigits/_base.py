@@ -107,14 +107,16 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     def _checked_logits(self, X: Any, method: str) -> tuple[Any, Tensor]:
         X = check_query(self, X, method)
-        logits = self._logits(to_tensor(X, prediction_device(self.device, X)))
+        return X, self._finite(self._logits(to_tensor(X, prediction_device(self.device, X))))
+
+    def _finite(self, logits: Tensor) -> Tensor:
         # -inf is a class that cannot be; anything else that is not finite has overflowed.
         if not ((logits < torch.inf).all() and logits.amax(1).isfinite().all()):
             raise ValueError(
                 f"The logits of {type(self).__name__} overflow {logits.dtype} for these rows. "
                 "Bring X to the scale of the rows it was fitted on, or to [0, 1]."
             )
-        return X, logits
+        return logits
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "classes_")

@@ -21,11 +21,18 @@ from skdigits._arrays import (
 )
 from skdigits._memory import Start, begin, check_resumable, fitted_params, remember, resume
 from skdigits._reporting import epoch_printer, warn_beforehand, warn_of_outcomes
-from skdigits._validation import Rows, check_classes, check_parameters, check_rows, unharmed
+from skdigits._validation import (
+    Rows,
+    check_classes,
+    check_parameters,
+    check_rows,
+    same_setting,
+    unharmed,
+)
 from skdigits.engine import lbfgs, train
 from skdigits.engine.networks import DenseNetwork
 from skdigits.engine.predict import predict_scores
-from skdigits.engine.types import Data, Epoch, Hyper, OnEpoch, Plan, Run
+from skdigits.engine.types import Data, Epoch, Hyper, OnEpoch, Params, Plan, Run
 
 SOLVERS = {"lbfgs": lbfgs.minimise}  # all others train by mini-batches
 AUTO_BATCH = 200
@@ -106,8 +113,7 @@ def _run(
     on_epoch, epochs = epoch_printer(estimators), 1 if incremental else epochs
     runs = train_models(estimators, network, data, start, validation, on_epoch, epochs)
     for estimator, run in zip(estimators, runs, strict=True):
-        _install(estimator, lead, run, rows, kept)
-        estimator.device_ = str(like.device)
+        install(estimator, lead, run, rows, kept)
     return runs
 
 
@@ -175,7 +181,7 @@ def check_alike(estimators: Sequence[Any]) -> None:
     lead = estimators[0].get_params()
     for estimator in estimators[1:]:
         for name, value in estimator.get_params().items():
-            if name not in BATCHABLE and not np.array_equal(value, lead[name]):
+            if name not in BATCHABLE and not same_setting(value, lead[name]):
                 raise ValueError(
                     f"Models of one run must have the same {name}, found {lead[name]!r} "
                     f"and {value!r}: fit them in runs of their own."
@@ -242,23 +248,28 @@ def _hyper(estimators: Sequence[Any]) -> Hyper:
     return Hyper(*(_host([float(s.get(name, 0.0)) for s in settings]) for name in BATCHABLE))
 
 
-def _install(estimator: Any, lead: Any, run: Run, rows: Rows, start: Start) -> None:
+def install(estimator: Any, lead: Any, run: Run, rows: Rows, start: Start) -> None:
     """Make an estimator the fitted model: plain arrays and numbers, no tensors."""
     history = pd.DataFrame(run.epochs, columns=Epoch._fields)
     if (first := run.epochs[0].epoch) > 1:  # it was fitted before, or its last epoch failed
         past = estimator.history_
         history = pd.concat([past[past["epoch"] < first], history], ignore_index=True)
-    for name in {"n_features_in_", "feature_names_in_"} & set(vars(lead)):
-        setattr(estimator, name, getattr(lead, name))
-    params = run.state.params
-    estimator._install(
-        [from_tensor(weight[0], rows.X) for weight in params[::2]],
-        [from_tensor(bias[0, :, 0], rows.X) for bias in params[1::2]],
-    )
+    install_params(estimator, lead, run.state.params, rows)
     _install_records(estimator, history)
     estimator.n_iter_ = len(run.epochs)
     estimator.t_ = int(run.state.progress.seen)
     estimator._memory = remember(estimator, run, start)
+    estimator.device_ = str(run.state.params[0].device)
+
+
+def install_params(estimator: Any, lead: Any, params: Params, rows: Rows) -> None:
+    """Let an estimator predict by the parameters of one model; ``lead`` has seen the rows."""
+    for name in {"n_features_in_", "feature_names_in_"} & set(vars(lead)):
+        setattr(estimator, name, getattr(lead, name))
+    estimator._install(
+        [from_tensor(weight[0], rows.X) for weight in params[::2]],
+        [from_tensor(bias[0, :, 0], rows.X) for bias in params[1::2]],
+    )
     estimator.classes_ = rows.classes
 
 

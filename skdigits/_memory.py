@@ -26,6 +26,11 @@ class Start(NamedTuple):
     split_rngs: list[np.random.RandomState]
     dropout_seeds: list[int]
 
+    def of(self, stream: int) -> "Start":
+        """What the models of one stream would have begun with alone."""
+        one = slice(stream, stream + 1)
+        return Start(self.state, self.rngs[one], self.split_rngs[one], self.dropout_seeds[one])
+
 
 class Memory(NamedTuple):
     """What an estimator keeps beside its parameters, as NumPy arrays and numbers.

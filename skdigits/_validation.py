@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._array_api import check_same_namespace
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -68,18 +69,23 @@ TEMPLATES = {
     "temperature": [StrOptions({"auto"}), POSITIVE],
 }
 
+SEARCH = {"refit_epochs": [StrOptions({"best"}), None], "working_memory": [POSITIVE, None]}
+"""Those of the parameters that searches have beside scikit-learn's."""
+
 
 class Rows(NamedTuple):
     """Checked rows to learn from.
 
     ``X`` (N, D) in a dtype that is computed in, or uint8; ``codes`` (N,), positions in
-    ``classes`` (C,), sorted; ``weight`` (N,), all positive, or None.
+    ``classes`` (C,), sorted; ``weight`` (N,), all positive, or None. ``kept`` are the
+    positions of these rows among those that were given, where some had no weight, or None.
     """
 
     X: Any
     codes: np.ndarray
     weight: np.ndarray | None
     classes: np.ndarray
+    kept: np.ndarray | None = None
 
 
 def check_parameters(estimator: Any) -> None:
@@ -108,6 +114,26 @@ def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
             "number of units for each hidden layer, such as (100,)."
         )
     return tuple(int(size) for size in sizes)
+
+
+def same_setting(one: Any, other: Any) -> bool:
+    """Whether two values of a parameter mean the same.
+
+    Estimators do if their parameters do, generators if they are in the same state; what
+    cannot be compared is taken to differ.
+    """
+    if one is other:
+        return True
+    if isinstance(one, BaseEstimator) and type(one) is type(other):
+        ours, theirs = one.get_params(deep=False), other.get_params(deep=False)
+        return all(same_setting(ours[name], theirs[name]) for name in ours)
+    if isinstance(one, np.random.RandomState) and isinstance(other, np.random.RandomState):
+        states = zip(one.get_state(), other.get_state(), strict=True)
+        return all(np.array_equal(a, b) for a, b in states)
+    try:
+        return bool(np.array_equal(one, other))
+    except Exception:
+        return False
 
 
 def check_rows(
@@ -140,7 +166,7 @@ def check_rows(
     """
     X, y = validate_data(estimator, X, y, dtype=input_dtypes(X), reset=reset)
     check_classification_targets(y)
-    y, weight = to_numpy(y), None
+    y, weight, kept = to_numpy(y), None, None
     if sample_weight is not None:
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         weight = to_numpy(weight)
@@ -154,14 +180,14 @@ def check_rows(
             X, y, weight = take_rows(X, kept), y[kept], weight[kept]
     found, codes = np.unique(y, return_inverse=True)
     if classes is None:
-        return Rows(X, codes, weight, found)
+        return Rows(X, codes, weight, found, kept)
     unknown = np.setdiff1d(found, classes)
     if len(unknown):
         raise ValueError(
             f"y has labels that are not among the classes: {unknown.tolist()}. The classes "
             f"are {classes.tolist()}, those of the first call; pass all of them there."
         )
-    return Rows(X, np.searchsorted(classes, found)[codes], weight, classes)
+    return Rows(X, np.searchsorted(classes, found)[codes], weight, classes, kept)
 
 
 def check_classes(estimator: Any, classes: Any) -> np.ndarray:
@@ -206,6 +232,17 @@ def unharmed(estimator: Any) -> Iterator[None]:
         raise
 
 
+def check_more(estimator: Any, X: Any) -> Any:
+    """Check rows against the number and names of the features that it has learnt.
+
+    Raises
+    ------
+    ValueError
+        If X has other features, is empty or holds NaN or infinity.
+    """
+    return validate_data(estimator, X, dtype=input_dtypes(X), reset=False)
+
+
 def check_query(estimator: Any, X: Any, method: str) -> Any:
     """Check rows to predict for against what the estimator was fitted on.
 
@@ -218,4 +255,4 @@ def check_query(estimator: Any, X: Any, method: str) -> Any:
     """
     check_is_fitted(estimator)
     check_same_namespace(X, estimator, attribute="_fitted_array", method=method)
-    return validate_data(estimator, X, dtype=input_dtypes(X), reset=False)
+    return check_more(estimator, X)

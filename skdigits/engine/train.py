@@ -164,8 +164,10 @@ def train(
         field, loss, rate = _epoch(network, table, plan, field)
         measured = _measure(network, field.state.params, field.streams.validation, table)
         seconds = time.perf_counter() - start
-        _record(records, field, on_epoch, rate, loss, *measured, seconds=seconds)
         diverged = ~(torch.isfinite(loss) & _finite(field.state.params))
+        epochs = _record(records, field, rate, loss, *measured, seconds=seconds)
+        if on_epoch is not None:
+            _report(on_epoch, epochs, before, field, diverged)
         merit = measured[1] if plan.early_stopping else -loss
         field, stopped = _judge(field, merit, rate, plan)
         ended = (diverged | stopped).view_as(field.alive)
@@ -311,23 +313,38 @@ def _leave(
 def _record(
     records: list[list[Epoch]],
     field: _Field,
-    on_epoch: OnEpoch | None,
     rate: Tensor,
     loss: Tensor,
     validation_loss: Tensor,
     validation_score: Tensor,
     seconds: float,
-) -> None:
-    """Add an epoch to every model's record and tell who wants to know."""
+) -> dict[int, Epoch]:
+    """Add an epoch to the record of every model that is alive; those epochs by model."""
     alive, number = field.alive.flatten(), field.state.progress.epochs
-    models = field.models.flatten()[alive].tolist()
-    columns = torch.stack([rate, loss, validation_loss, validation_score], 1)[alive]
-    epochs = [Epoch._make([number, *values, seconds]) for values in columns.tolist()]
-    for model, epoch in zip(models, epochs, strict=True):
+    columns = torch.stack([rate, loss, validation_loss, validation_score], 1)[alive].tolist()
+    epochs = [Epoch._make([number, *values, seconds]) for values in columns]
+    by_model = dict(zip(field.models.flatten()[alive].tolist(), epochs, strict=True))
+    for model, epoch in by_model.items():
         records[model].append(epoch)
-    if on_epoch is not None:
-        params = field.state.params
-        on_epoch(models, epochs, tuple(p[alive.to(p.device)] for p in params))
+    return by_model
+
+
+def _report(
+    on_epoch: OnEpoch,
+    epochs: dict[int, Epoch],
+    before: _Field,
+    after: _Field,
+    diverged: Tensor,
+) -> None:
+    """Tell of an epoch; a model that diverged is what it was before."""
+    alive, params = after.alive.flatten(), after.state.params
+    if diverged.any():
+        back = diverged.to(params[0].device).view(-1, 1, 1)
+        pairs = zip(before.state.params, params, strict=True)
+        params = tuple(torch.where(back, old, new) for old, new in pairs)
+    if not alive.all():
+        params = tuple(p[alive.to(p.device)] for p in params)
+    on_epoch(list(epochs), list(epochs.values()), params)
 
 
 def _finite(params: Params) -> Tensor:

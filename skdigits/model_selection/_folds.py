@@ -1,0 +1,126 @@
+"""The rows that candidates are trained and scored on, fold by fold."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+
+from skdigits._validation import Rows, check_more, check_rows
+from skdigits.model_selection._scoring import Questions, Scoring, questions
+
+
+class Split(NamedTuple):
+    """Train and test rows of one fold, positions in X, and its number."""
+
+    number: int
+    train: np.ndarray
+    test: np.ndarray
+
+
+class Fold(NamedTuple):
+    """One fold, ready to be learnt from.
+
+    ``rows`` are the positions to train on in the `Rows` of its `Material`; ``test`` is what
+    its models are scored on, and ``checked`` these rows for the model; ``prefix`` has been
+    fitted to the fold, and ``seen`` are its train rows as the prefix left them.
+    """
+
+    split: Split
+    rows: np.ndarray
+    test: Questions
+    checked: Any
+    prefix: Pipeline | None = None
+    seen: Any = None
+
+
+class Material(NamedTuple):
+    """Checked rows, folds of equal size over them, and the estimator that learnt their form.
+
+    Where every fold has rows of its own, there are as many `Rows` as folds.
+    """
+
+    lead: Any
+    rows: list[Rows]
+    folds: list[Fold]
+
+    def nbytes(self) -> int:
+        """Of the rows, all told."""
+        return sum(rows.X.nbytes for rows in self.rows)
+
+
+def shared_material(
+    model: Any, X: Any, y: Any, weight: Any, splits: Sequence[Split], scoring: Scoring
+) -> Iterator[Material]:
+    """Folds over one X, which is checked once; folds that lack a class are left out."""
+    lead = clone(model)
+    rows = check_rows(lead, X, y, weight, reset=True)
+    folds = []
+    for split in splits:
+        places = _places(rows, split.train)
+        if len(np.unique(rows.codes[places])) == len(rows.classes):
+            test = questions(scoring, X, y, split.test)
+            folds.append(Fold(split, places, test, check_more(lead, test.rows)))
+    for size in dict.fromkeys(len(fold.rows) for fold in folds):
+        yield Material(lead, [rows], [fold for fold in folds if len(fold.rows) == size])
+
+
+def transformed_material(
+    prefix: Pipeline,
+    model: Any,
+    X: Any,
+    y: Any,
+    weight: Any,
+    splits: Sequence[Split],
+    scoring: Scoring,
+) -> Iterator[Material]:
+    """Each fold by itself, with the steps before the model fitted to its train rows."""
+    for split in splits:
+        lead, fitted = clone(model), clone(prefix)
+        y_train = _safe_indexing(y, split.train)
+        part = None if weight is None else _safe_indexing(weight, split.train)
+        seen = fitted.fit_transform(_safe_indexing(X, split.train), y_train)
+        rows = check_rows(lead, seen, y_train, part, reset=True)
+        transformed = fitted.transform(_safe_indexing(X, split.test))
+        test = questions(scoring, X, y, split.test, transformed)
+        places = np.arange(len(rows.codes))
+        fold = Fold(split, places, test, check_more(lead, transformed), fitted, seen)
+        yield Material(lead, [rows], [fold])
+
+
+def joined(materials: Iterator[Material], budget: float) -> Iterator[Material]:
+    """The same, those that are alike in form and small enough made one."""
+    waiting: Material | None = None
+    for material in materials:
+        if waiting is not None and _fit_together(waiting, material, budget):
+            offset = sum(len(rows.codes) for rows in waiting.rows)
+            moved = [fold._replace(rows=fold.rows + offset) for fold in material.folds]
+            rows = [*waiting.rows, *material.rows]
+            waiting = Material(waiting.lead, rows, [*waiting.folds, *moved])
+        else:
+            if waiting is not None:
+                yield waiting
+            waiting = material
+    if waiting is not None:
+        yield waiting
+
+
+def _fit_together(one: Material, other: Material, budget: float) -> bool:
+    a, b = one.rows[0], other.rows[0]
+    same_form = a.X.shape[1] == b.X.shape[1] and a.X.dtype == b.X.dtype
+    same_size = len(one.folds[0].rows) == len(other.folds[0].rows)
+    same_classes = np.array_equal(a.classes, b.classes)
+    small = one.nbytes() + other.nbytes() <= budget
+    return same_form and same_size and same_classes and small
+
+
+def _places(rows: Rows, positions: np.ndarray) -> np.ndarray:
+    """Where given rows are among those that were kept."""
+    positions = np.asarray(positions)
+    if positions.dtype == bool:
+        positions = np.flatnonzero(positions)
+    if rows.kept is None:
+        return positions
+    return np.searchsorted(rows.kept, positions[np.isin(positions, rows.kept)])

@@ -1,0 +1,62 @@
+"""The best candidate, the best number of epochs, and fitting once more by them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from skdigits._fitting import SOLVERS, fit_many
+from skdigits.model_selection._grouping import BATCHED, split_pipeline
+
+
+def best_number_of_epochs(
+    results: dict[str, Any], metric: str, choose: Callable[[dict[str, Any]], int] | None
+) -> tuple[int, int, float]:
+    """The candidate and the number of epochs with the highest mean test score, and that.
+
+    The first of equals. ``choose`` picks the candidate instead, where it is given.
+    """
+    key = f"mean_test_{metric}_by_epoch"
+    if key not in results:
+        raise ValueError(
+            "refit_epochs='best' chooses among the scores after each epoch, but no candidate "
+            "was batched, so there are none: see batched_, and set refit_epochs=None."
+        )
+    curves = [curve if len(curve) else np.array([-np.inf]) for curve in results[key]]
+    tops = [np.nanmax(np.append(curve, -np.inf)) for curve in curves]
+    index = int(np.argmax(tops)) if choose is None else choose(results)
+    epochs = int(np.argmax(np.nan_to_num(curves[index], nan=-np.inf))) + 1
+    return index, epochs, float(tops[index])
+
+
+def check_epochs_can_be_chosen(search: Any) -> None:
+    """Raise a ValueError where ``refit_epochs="best"`` contradicts something else."""
+    if search.refit_epochs is None:
+        return
+    if not search.refit:
+        raise ValueError(
+            f"refit_epochs={search.refit_epochs!r} needs a refit, but refit={search.refit!r}: "
+            "set refit=True, or refit_epochs=None."
+        )
+    _, model = split_pipeline(search.estimator)
+    if type(model) in BATCHED and model.early_stopping and model.solver not in SOLVERS:
+        raise ValueError(
+            f"refit_epochs={search.refit_epochs!r} and early_stopping=True of "
+            f"{type(model).__name__} both choose the number of epochs: set one of them only."
+        )
+
+
+def fit_for(estimator: Any, X: Any, y: Any, weight: Any, epochs: int) -> None:
+    """``estimator.fit``, for just the first epochs of those that its model plans."""
+    prefix, model = split_pipeline(estimator)
+    if prefix is not None:
+        X = prefix.fit_transform(X, y)
+        estimator.steps[:-1] = prefix.steps
+    fit_many([model], X, y, weight, epochs=epochs)
+
+
+def fresh(estimator: Any, setting: dict[str, Any]) -> Any:
+    """An estimator that is not fitted, with a setting of the search."""
+    # Settings are cloned as well: they may be estimators themselves.
+    return clone(estimator).set_params(**clone(setting, safe=False))

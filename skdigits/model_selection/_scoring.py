@@ -1,0 +1,98 @@
+"""Scores of models as they train and when they are done."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+from torch import Tensor
+
+from skdigits._base import TorchClassifier
+from skdigits.model_selection._private import needs_responses_only, rows_of_params, score
+
+
+class Scoring(NamedTuple):
+    """How models are scored: GridSearchCV's parameters of the same names."""
+
+    scorer: Any
+    params: dict[str, Any]
+    return_train_score: bool
+    error_score: Any
+
+
+class KnownResponses(TorchClassifier):
+    """Stands in for a fitted classifier where its logits for the rows are known.
+
+    A scorer asks it for predictions or probabilities as it would ask the classifier itself.
+    """
+
+    def __init__(self, classes: Any, logits: Tensor):
+        self.classes_ = classes
+        self.logits = logits
+
+    def _checked_logits(self, X: Any, method: str) -> tuple[Any, Tensor]:
+        return X, self._finite(self.logits)
+
+    def _logits(self, X: Tensor) -> Tensor:
+        return self.logits
+
+    @property
+    def _fitted_array(self) -> Any:
+        return self.logits
+
+
+class Questions(NamedTuple):
+    """Rows to be scored on, as the model sees them and as the user passed them."""
+
+    rows: Any
+    X: Any
+    y: Any
+    params: dict[str, Any]
+
+
+def questions(
+    scoring: Scoring, X: Any, y: Any, rows: np.ndarray, transformed: Any | None = None
+) -> Questions:
+    """Some rows of X and y, with what the scorers are given beside them."""
+    chosen = _safe_indexing(X, rows)
+    params = rows_of_params(X, scoring.params, rows)
+    seen = chosen if transformed is None else transformed
+    return Questions(seen, chosen, _safe_indexing(y, rows), params)
+
+
+def score_model(
+    scoring: Scoring, asked: Questions, classes: Any, logits: Tensor, fitted: Any
+) -> Any:
+    """Score one model whose logits are known; ``fitted()`` is for scorers who want more.
+
+    Returns
+    -------
+    float or dict of str to float
+        What GridSearchCV would have got.
+    """
+    if needs_responses_only(scoring.scorer):
+        model, X = KnownResponses(classes, logits), asked.rows
+    else:
+        model, X = fitted(), asked.X
+    return score(model, X, asked.y, scoring.scorer, asked.params, scoring.error_score)
+
+
+class Stopwatch:
+    """Seconds spent in its ``with`` blocks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds += time.perf_counter() - self._start
+
+
+def by_metric(scores: Sequence[Any]) -> dict[str, list[float]]:
+    """Scores of one or of many metrics as lists by name, the only one's being ``score``."""
+    if scores and isinstance(scores[0], dict):
+        return {name: [values[name] for values in scores] for name in scores[0]}
+    return {"score": list(scores)}
