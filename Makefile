@@ -30,7 +30,8 @@ lint: $(VENV)/dev.done  ## style, formatting, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/plot.done  ## every published figure, measured here
+bench: $(VENV)/bench.done  ## every speed beside its peers', every published figure
+	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/published.py
 
 docs: $(VENV)/docs.done  ## the documentation, in docs/_build/html

@@ -7,7 +7,7 @@ Every row trains on the 60,000 training digits, pixels in [0, 1], through the pu
 estimators, and is scored on the 10,000 test digits: mean ± standard deviation over seeds.
 The settings are those that were published or, where a row has an aim, were chosen on a split
 of the 60,000: no figure is a choice of the test digits, but for the rate that was guessed,
-which is one that lands where somebody's guess did. Writes benchmarks/RESULTS.md, and fails
+which is one that lands where somebody's guess did. Writes benchmarks/PUBLISHED.md, and fails
 where an aim is missed.
 """
 
@@ -31,7 +31,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
 from skdigits.datasets import load_mnist
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+RESULTS = Path(__file__).with_name("PUBLISHED.md")
 
 # Scratch training as published: N(0, 1) weights and biases, plain gradient descent.
 SCRATCH = {"weight_init": "normal", "momentum": 0, "alpha": 0, "tol": None}

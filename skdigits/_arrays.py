@@ -27,6 +27,8 @@ if hasattr(os, "register_at_fork"):
 
 def input_dtypes(X: Any) -> list[Any]:
     """The dtypes in which X may stay, in the namespace of X; others become the first."""
+    if isinstance(X, np.ndarray):  # told at once, as one row's prediction is soon made
+        return [np.float64, np.float32, np.uint8]
     xp, _, device = get_namespace_and_device(X)
     floats = supported_float_dtypes(xp, device)
     return [dtype for dtype in (xp.float64, xp.float32) if dtype in floats] + [xp.uint8]
@@ -77,6 +79,8 @@ def to_numpy(array: Any) -> np.ndarray:
     """An array of any namespace, or a tensor, as NumPy's."""
     if isinstance(array, Tensor):
         return array.detach().cpu().numpy()
+    if isinstance(array, np.ndarray):
+        return array
     values: np.ndarray = move_to(array, xp=np, device="cpu")
     return values
 
@@ -112,6 +116,8 @@ def compute_dtype(X: Tensor) -> torch.dtype:
 
 def from_tensor(tensor: Tensor, like: Any) -> Any:
     """A tensor as an array of the namespace and on the device of ``like``."""
+    if isinstance(like, np.ndarray):
+        return to_numpy(tensor)
     xp, _, _ = get_namespace_and_device(like)
     if isinstance(like, Tensor) and not _is_numpy_namespace(xp):
         # A clone, as the engine's own tensors could not take part in anybody's autograd.

@@ -21,9 +21,8 @@ class Outer(NamedTuple):
 
     def dense(self) -> Tensor:
         """The gradient itself."""
-        groups, features, rows = self.columns.shape
-        product = torch.bmm(self.delta.view(groups, -1, rows), self.columns.mT)
-        product = product.view(*self.delta.shape[:2], features)
+        product = torch.bmm(self._grouped(self.delta), self.columns.mT)
+        product = product.view(*self.delta.shape[:2], -1)
         return product if self.penalty is None else product.addcmul_(*self.penalty)
 
     def subtract_from(self, target: Tensor, rate: Tensor) -> None:
@@ -31,9 +30,15 @@ class Outer(NamedTuple):
         if self.penalty is not None:
             strength, weight = self.penalty
             target.addcmul_(weight, rate * strength, value=-1)
-        groups, features, rows = self.columns.shape
-        steps = (self.delta * rate).view(groups, -1, rows)
-        target.view(groups, -1, features).baddbmm_(steps, self.columns.mT, alpha=-1)
+        steps = self._grouped(self.delta * rate)
+        self._grouped(target).baddbmm_(steps, self.columns.mT, alpha=-1)
+
+    def _grouped(self, tensor: Tensor) -> Tensor:
+        """A tensor (K, H, ·) as (G, M · H, ·)."""
+        groups = self.columns.shape[0]
+        if groups == tensor.shape[0]:
+            return tensor
+        return tensor.view(groups, -1, tensor.shape[2])
 
 
 Gradients: TypeAlias = tuple[Tensor | Outer, ...]

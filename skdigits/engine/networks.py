@@ -120,19 +120,18 @@ class DenseNetwork:
         """
         layers = self._forward(params, batch.X, hyper.dropout, generators)
         logits = _affine(params[-2], params[-1], layers[-1].columns)
-        row_loss, delta = self._compare(logits, batch)
-        delta = delta.mul_(batch.share).view_as(logits)
+        loss, delta = self._compare(logits, batch)
         strength = self._strength(batch, hyper.alpha) if len(hyper.alpha) else None
         gradients = self._backward(params, layers, delta, strength)
-        return _penalised(_mean(row_loss, batch.share), params, strength), gradients
+        return _penalised(loss, params, strength), gradients
 
     def evaluate(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss (K,) and accuracy (K,) on a batch, without penalty or dropout."""
         logits = self._logits(params, batch.X)
-        row_loss, _ = self._compare(logits, batch)
+        loss, _ = self._compare(logits, batch)
         found = LOSSES[self.loss].scores(logits).argmax(CLASSES)
-        hit = found.view(row_loss.shape) == batch.targets.argmax(CLASSES)
-        return _mean(row_loss, batch.share), _mean(hit.double(), batch.share.double())
+        hit = found.view(len(batch.X), -1, found.shape[1]) == batch.targets.argmax(CLASSES)
+        return loss, _mean(hit.double(), batch.share.double())
 
     def scores(self, params: Params, X: Tensor) -> Tensor:
         """For rows X (S, B, D), scores (K, C, B) whose softmax are the probabilities."""
@@ -145,10 +144,11 @@ class DenseNetwork:
         return _affine(params[-2], params[-1], output)
 
     def _compare(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss (S, M, B) of every row, and its gradient (S, M, C, B) by the logits."""
-        streams, (classes, rows) = len(batch.X), logits.shape[1:]
-        logits = logits.view(streams, -1, classes, rows)
-        return LOSSES[self.loss].value_and_gradient(logits, batch.targets)
+        """Mean loss (K,), and its gradient (K, C, B) by the logits."""
+        by_stream = logits.view(len(batch.X), -1, *logits.shape[1:])
+        value_and_gradient = LOSSES[self.loss].value_and_gradient
+        loss, delta = value_and_gradient(by_stream, batch.targets, batch.share)
+        return loss.view(-1), delta.view(logits.shape)
 
     def _forward(
         self, params: Params, X: Tensor, dropout: Tensor, generators: Sequence[Generator]
@@ -205,12 +205,14 @@ def _layers(params: Params) -> Iterator[tuple[Tensor, Tensor]]:
 def _affine(weight: Tensor, bias: Tensor, columns: Tensor) -> Tensor:
     """``W x + b`` as (K, H, B), for columns (G, D, B) of G groups of models."""
     groups, features, rows = columns.shape
+    if groups == weight.shape[0]:
+        return torch.baddbmm(bias, weight, columns)
     grouped = bias.view(groups, -1, 1), weight.view(groups, -1, features)
     return torch.baddbmm(*grouped, columns).view(*bias.shape[:2], rows)
 
 
 def _mean(values: Tensor, share: Tensor) -> Tensor:
-    """Weighted mean (K,) over rows (S, M, B); of equal hits the same to the last bit."""
+    """Weighted mean (K,) over rows (S, M, B); of as many hits the same to the last bit."""
     if share.dim() == 0:
         return (values.sum(-1) * share).flatten()
     return (values * share.squeeze(2)).sum(-1).flatten()

@@ -9,6 +9,7 @@ hyper-parameter, the current learning ``rate`` and Adam's bias ``correction`` ha
 from collections.abc import Callable
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,8 +44,9 @@ def bias_corrections(plan: Plan, hyper: Hyper, first: int, steps: int) -> Tensor
     """
     if N_MOMENTS[plan.solver] < 2:
         return torch.ones_like(hyper.beta_2)[None]
-    t = torch.arange(first, first + steps, device="cpu").double()[:, None]
-    return (1 - hyper.beta_2**t).sqrt() / (1 - hyper.beta_1**t)
+    t = np.arange(first, first + steps, dtype=np.float64)[:, None]
+    beta_1, beta_2 = hyper.beta_1.numpy(), hyper.beta_2.numpy()
+    return torch.from_numpy(np.sqrt(1 - beta_2**t) / (1 - beta_1**t))
 
 
 def _descend(

@@ -23,7 +23,8 @@ def squared(X: Tensor, templates: Tensor) -> Tensor:
     centre = templates.mean(0)
     X, templates = X - centre, templates - centre
     products = torch.addmm(templates.square().sum(1), X, templates.T, alpha=-2)
-    return (products + X.square().sum(1, keepdim=True)).clamp_min_(0) / X.shape[1]
+    norms = torch.linalg.vector_norm(X, dim=1, keepdim=True)  # reads X once, squares it not
+    return products.addcmul_(norms, norms).clamp_min_(0).div_(X.shape[1])
 
 
 def absolute(X: Tensor, templates: Tensor) -> Tensor:
@@ -97,14 +98,15 @@ def likeliest_temperature(distances: Tensor, data: Data) -> float:
     """
     share = 1 / len(distances) if data.weight is None else data.weight / data.weight.sum()
     own = distances.gather(1, data.codes[:, None])[:, 0].double()
-    distances = distances[:, distances.isfinite().all(0)].double()  # classes that have rows
-    scale = ((distances.amax(1) - distances.amin(1)) * share).sum().item()
+    # Classes that have rows, as (C, N): a tenth of the time of a softmax over short rows.
+    distances = distances[:, distances.isfinite().all(0)].T.contiguous().double()
+    scale = ((distances.amax(0) - distances.amin(0)) * share).sum().item()
     if scale < SMALLEST_SCALE:
         return 1.0
 
     def slope(log_beta: float) -> float:
-        proba = torch.softmax(distances * (-math.exp(log_beta) / scale), 1)
-        return ((own - (proba * distances).sum(1)) * share).sum().item()
+        proba = torch.softmax(distances * (-math.exp(log_beta) / scale), 0)
+        return ((own - proba.mul_(distances).sum(0)) * share).sum().item()
 
     for bound in (-LOG_RANGE, LOG_RANGE):
         if slope(bound) * bound <= 0:

@@ -14,6 +14,7 @@ from skdigits.engine.optimizers import bias_corrections, initial_moments, step_o
 from skdigits.engine.schedules import SCHEDULES
 from skdigits.engine.stopping import initial_stopping, update_stopping
 from skdigits.engine.types import (
+    Batch,
     Data,
     Epoch,
     Hyper,
@@ -72,21 +73,32 @@ class _Field(NamedTuple):
 
 
 class _Streams(NamedTuple):
-    """The rows of each stream, and what draws their orders and what is dropped out."""
+    """The rows of each stream, and what draws their orders and what is dropped out.
+
+    ``whole`` is the batch of all rows, where they are one, and else empty.
+    """
 
     data: Data
     validation: Data | None
     rngs: list[np.random.RandomState]
     generators: list[Generator]
     seeds: list[int]
+    whole: list[Batch]
 
     def take(self, chosen: Tensor) -> "_Streams":
         """Some of the streams."""
         if len(chosen) == len(self.rngs):
             return self
         validation = None if self.validation is None else self.validation.streams(chosen)
-        lists = ([values[s] for s in chosen if values] for values in self[2:])
-        return _Streams(self.data.streams(chosen), validation, *lists)
+        places = chosen.tolist()
+        return _Streams(
+            self.data.streams(chosen),
+            validation,
+            [self.rngs[place] for place in places],
+            [self.generators[place] for place in places if self.generators],
+            [self.seeds[place] for place in places if self.seeds],
+            whole=[],
+        )
 
 
 def initial_state(
@@ -154,7 +166,7 @@ def train(
         # What was best is best by these rows, which may be others than before.
         _, score = _measure(network, state.params, validation, table)
         state = state._replace(stopping=state.stopping._replace(best=score))
-    field = _all_models(data, validation, plan, hyper, state, rngs)
+    field = _all_models(data, validation, table, plan, hyper, state, rngs)
     records: list[list[Epoch]] = [[] for _ in range(field.models.numel())]
     runs: dict[int, Run] = {}
     draws = plan.shuffle and data.n_rows > plan.batch_size
@@ -185,6 +197,7 @@ def train(
 def _all_models(
     data: Data,
     validation: Data | None,
+    table: Tensor,
     plan: Plan,
     hyper: Hyper,
     state: State,
@@ -195,7 +208,9 @@ def _all_models(
     alive = torch.ones_like(models, dtype=torch.bool)
     seeds = plan.dropout_seeds if hyper.dropout.any() else ()
     generators = [Generator(like.device) for _ in seeds]
-    streams = _Streams(data, validation, list(rngs), generators, list(seeds))
+    one = data.n_rows <= plan.batch_size
+    whole = list(batches(data, table, plan.batch_size)) if one else []
+    streams = _Streams(data, validation, list(rngs), generators, list(seeds), whole)
     return _Field(models, alive, streams, hyper, hyper.to(like), state, state.params)
 
 
@@ -203,7 +218,8 @@ def _epoch(
     network: Network, table: Tensor, plan: Plan, field: _Field
 ) -> tuple[_Field, Tensor, Tensor]:
     """One pass over all rows; the mean objective and the last rate (K,) on the host."""
-    progress, (data, _, rngs, generators, seeds) = field.state.progress, field.streams
+    progress = field.state.progress
+    data, _, rngs, generators, seeds, whole = field.streams
     params, moments = _copy(field.state.params), tuple(map(_copy, field.state.moments))
     for generator, seed in zip(generators, seeds, strict=True):
         generator.manual_seed(seed + progress.epochs)
@@ -213,7 +229,7 @@ def _epoch(
     hyper, step = field.local, step_of(plan, field.hyper)
     losses, totals = [], []
     for batch, rate, correction in zip(
-        batches(data, table, plan.batch_size, order),
+        whole or batches(data, table, plan.batch_size, order),
         _each_step(rates, steps, table),
         _each_step(
             bias_corrections(plan, field.hyper, progress.steps + 1, steps), steps, table
@@ -235,15 +251,12 @@ def _epoch(
 
 def _mean_loss(losses: list[Tensor], totals: list[Any]) -> tuple[Tensor, Tensor]:
     """Mean (K,) of an epoch's losses by the weight of its batches, and that weight (K,)."""
-    values = torch.stack(losses).double().cpu()
-    if isinstance(totals[0], float):
-        weights = torch.tensor(totals, dtype=values.dtype, device="cpu")
-    else:
-        weights = torch.stack(totals).cpu()
-    weights = weights.view(len(values), -1)
-    weights = weights.repeat_interleave(values.shape[1] // weights.shape[1], 1)
+    values = torch.stack(losses).cpu().numpy().astype(np.float64)
+    counted = totals if isinstance(totals[0], float) else torch.stack(totals).cpu().numpy()
+    weights = np.asarray(counted, dtype=np.float64).reshape(len(values), -1)
+    weights = weights.repeat(values.shape[1] // weights.shape[1], axis=1)
     seen = weights.sum(0)
-    return (values * weights).sum(0) / seen, seen
+    return torch.from_numpy((values * weights).sum(0) / seen), torch.from_numpy(seen)
 
 
 def _copy(params: Params) -> Params:
@@ -320,12 +333,14 @@ def _record(
     seconds: float,
 ) -> dict[int, Epoch]:
     """Add an epoch to the record of every model that is alive; those epochs by model."""
-    alive, number = field.alive.flatten(), field.state.progress.epochs
-    columns = torch.stack([rate, loss, validation_loss, validation_score], 1)[alive].tolist()
-    epochs = [Epoch._make([number, *values, seconds]) for values in columns]
-    by_model = dict(zip(field.models.flatten()[alive].tolist(), epochs, strict=True))
-    for model, epoch in by_model.items():
-        records[model].append(epoch)
+    number, by_model = field.state.progress.epochs, {}
+    columns = (field.models.flatten(), rate, loss, validation_loss, validation_score)
+    for alive, model, *values in zip(
+        field.alive.flatten().tolist(), *(column.tolist() for column in columns), strict=True
+    ):
+        if alive:
+            by_model[model] = Epoch._make([number, *values, seconds])
+            records[model].append(by_model[model])
     return by_model
 
 

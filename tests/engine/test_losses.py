@@ -21,6 +21,8 @@ ORACLES = {
     ).mean(1),
 }
 
+ONE = torch.ones((), dtype=torch.float64)  # the share of each row in a sum
+
 
 def smooth(z, y, smoothing):
     onehot = functional.one_hot(y, z.shape[1]).to(z)
@@ -41,12 +43,13 @@ def test_every_loss_has_an_oracle():
 def test_value_and_gradient_equal_torchs(name, smoothing, rng):
     logits, y = make_logits(rng)
     targets = target_table(5, smoothing, logits).T[:, y]
-    value, gradient = LOSSES[name].value_and_gradient(logits, targets)
+    share = torch.from_numpy(rng.uniform(0.1, 1, (1, 1, 7)))
+    value, gradient = LOSSES[name].value_and_gradient(logits, targets, share)
     for k in range(2):
         rows = logits[k].T.clone().requires_grad_()
-        expected = ORACLES[name](rows, y, smoothing)
-        expected.sum().backward()
-        np.testing.assert_allclose(value[k], expected.detach(), rtol=1e-12)
+        expected = (ORACLES[name](rows, y, smoothing) * share).sum()
+        expected.backward()
+        assert value[k].item() == pytest.approx(expected.item(), rel=1e-12)
         np.testing.assert_allclose(gradient[k].T, rows.grad, rtol=1e-10, atol=1e-14)
 
 
@@ -54,10 +57,10 @@ def test_value_and_gradient_equal_torchs(name, smoothing, rng):
 def test_arguments_are_left_alone(name, rng):
     logits, y = make_logits(rng)
     targets = target_table(5, 0.0, logits).T[:, y]
-    before = logits.clone(), targets.clone()
-    LOSSES[name].value_and_gradient(logits, targets)
-    assert torch.equal(logits, before[0])
-    assert torch.equal(targets, before[1])
+    arguments = logits, targets, torch.full((1, 1, 7), 0.5, dtype=torch.float64)
+    before = [argument.clone() for argument in arguments]
+    LOSSES[name].value_and_gradient(*arguments)
+    assert all(map(torch.equal, arguments, before))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -65,7 +68,7 @@ def test_arguments_are_left_alone(name, rng):
 def test_logits_far_out_stay_finite(name, dtype):
     logits = torch.tensor([[1e4], [-1e4], [0.0]], dtype=dtype)[None]
     targets = target_table(3, 0.0, logits).T[:, [1]]  # the least likely class
-    value, gradient = LOSSES[name].value_and_gradient(logits, targets)
+    value, gradient = LOSSES[name].value_and_gradient(logits, targets, ONE)
     proba = LOSSES[name].scores(logits).softmax(CLASSES)
     assert value.isfinite().all()
     assert gradient.isfinite().all()
@@ -76,12 +79,11 @@ def test_logits_far_out_stay_finite(name, dtype):
 
 def test_cross_entropy_is_logsumexp_minus_the_own_logit(rng):
     logits, y = make_logits(rng, scale=300.0)
-    value, _ = LOSSES["cross_entropy"].value_and_gradient(
-        logits, target_table(5, 0.0, logits).T[:, y]
-    )
+    targets = target_table(5, 0.0, logits).T[:, y]
+    value, _ = LOSSES["cross_entropy"].value_and_gradient(logits, targets, ONE)
     z = logits[0].numpy()
-    expected = logsumexp(z, axis=0) - z[y, range(7)]
-    np.testing.assert_allclose(value[0], expected, rtol=1e-12, atol=1e-12)
+    expected = (logsumexp(z, axis=0) - z[y, range(7)]).sum()
+    assert value[0].item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_scores_of_sigmoids_are_their_shares(rng):

@@ -1,0 +1,450 @@
+"""Every speed beside its peers', measured in the same run, with the score beside the time.
+
+    python benchmarks/speed.py                      # all jobs: about an hour on two cores
+    python benchmarks/speed.py --jobs softmax iris  # some of them
+    python benchmarks/speed.py --repeats 2          # a quick look; nothing is kept
+
+Each job is a process of its own, in which ours and the peers take turns; the table holds the
+median of the turns and their range. Peers that take minutes have one turn, as noted. Scores
+are accuracies on MNIST's test digits, for searches the best mean score over the folds. Writes
+benchmarks/RESULTS.md and results.json.
+"""
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import sklearn
+import torch
+from peers import Loop, Products, skorch_classifier
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.neighbors import NearestCentroid
+from sklearn.neural_network import MLPClassifier
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits.datasets import load_mnist
+from skdigits.model_selection import BatchedGridSearchCV
+
+HERE = Path(__file__).parent
+SGD = {
+    "solver": "sgd", "momentum": 0, "nesterovs_momentum": False, "alpha": 0, "batch_size": 64,
+    "tol": None, "random_state": 0,
+}  # fmt: skip
+LINEAR, HIDDEN = [784, 10], [784, 128, 10]
+RATES_8 = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.8]
+RATES_32 = np.geomspace(0.001, 1, 32).round(5).tolist()
+
+
+class Digits(NamedTuple):
+    """MNIST in float32, [0, 1]."""
+
+    X: np.ndarray
+    y: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+    def score(self, model: Any) -> float:
+        return float(model.score(self.X_test, self.y_test))
+
+
+class Contender(NamedTuple):
+    """What is timed: ``run`` returns what ``score`` takes, which is not timed.
+
+    ``least`` is how many times faster ours is to be, and ``slow`` says it has one turn.
+    """
+
+    run: Callable[[], Any]
+    score: Callable[[Any], float]
+    least: float | None = None
+    slow: bool = False
+
+
+Job = Callable[[Digits], dict[str, Contender]]
+
+
+def fits(digits: Digits, model: Any, least: float | None = None) -> Contender:
+    return Contender(lambda: model.fit(digits.X, digits.y), digits.score, least)
+
+
+def mlp(digits: Digits) -> dict[str, Contender]:
+    """MLP 784-128-10, SGD at 0.1, batch 64, 5 epochs."""
+    ours = MLPClassifierTorch(128, **SGD, learning_rate_init=0.1, max_iter=5)
+    theirs = MLPClassifier(
+        128, solver="sgd", momentum=0, alpha=0, batch_size=64, learning_rate_init=0.1,
+        max_iter=5, random_state=0,
+    )  # fmt: skip
+    return {
+        "skdigits": fits(digits, ours),
+        "bare products": fits(digits, Products(HIDDEN, 5), 1 / 1.6),
+        "MLPClassifier": fits(digits, theirs, 2.2),
+        "plain loop": fits(digits, Loop(HIDDEN, 0.1, 5, loader=False)),
+        "DataLoader loop": fits(digits, Loop(HIDDEN, 0.1, 5, loader=True), 4),
+        "skorch": fits(digits, skorch_classifier(HIDDEN, 0.1, 5), 4),
+    }
+
+
+def softmax(digits: Digits) -> dict[str, Contender]:
+    """SoftmaxRegression, SGD at 0.1, batch 64, 5 epochs."""
+    theirs = SGDClassifier(
+        loss="log_loss", penalty=None, learning_rate="constant", eta0=0.001, max_iter=5,
+        tol=None, random_state=0,
+    )  # fmt: skip
+    return {
+        "skdigits": fits(digits, SoftmaxRegression(0.1, **SGD, max_iter=5)),
+        "bare products": fits(digits, Products(LINEAR, 5)),
+        "plain loop": fits(digits, Loop(LINEAR, 0.1, 5, loader=False)),
+        "DataLoader loop": fits(digits, Loop(LINEAR, 0.1, 5, loader=True), 6),
+        "SGDClassifier": fits(digits, theirs, 10),
+    }
+
+
+def lbfgs(digits: Digits) -> dict[str, Contender]:
+    """SoftmaxRegression by L-BFGS to the same objective within 1e-6; the score is that."""
+    alpha, X, y = 1e-3, digits.X, digits.y
+
+    def objective(model: Any) -> float:
+        proba = model.predict_proba(X)[np.arange(len(y)), y].astype(np.float64)
+        return float(
+            -np.log(proba).mean() + alpha / 2 * (model.coef_.astype(float) ** 2).sum()
+        )
+
+    # Tolerances at which both come to the same objective.
+    ours = SoftmaxRegression(solver="lbfgs", alpha=alpha, tol=1e-4, max_iter=1000)
+    theirs = LogisticRegression(C=1 / (alpha * len(y)), tol=1e-4, max_iter=1000)
+    return {
+        "skdigits": Contender(lambda: ours.fit(X, y), objective),
+        "LogisticRegression": Contender(lambda: theirs.fit(X, y), objective, 4),
+    }
+
+
+def templates(digits: Digits) -> dict[str, Contender]:
+    """Average images: fit on 60,000 and predict 10,000."""
+
+    def contender(model: Any, least: float | None = None) -> Contender:
+        return Contender(
+            lambda: model.fit(digits.X, digits.y).predict(digits.X_test),
+            lambda predicted: float((predicted == digits.y_test).mean()),
+            least,
+        )
+
+    return {
+        "skdigits": contender(TemplateMatchingClassifier("mse")),
+        "NearestCentroid": contender(NearestCentroid(), 10),
+    }
+
+
+def search(digits: Digits, search: Any, least: float | None, slow: bool = False) -> Contender:
+    def best(found: Any) -> float:
+        print(f"    {type(found.estimator).__name__}: {found.best_params_}", file=sys.stderr)
+        return float(found.best_score_)
+
+    return Contender(lambda: search.fit(digits.X, digits.y), best, least, slow)
+
+
+def searches(
+    digits: Digits, model: Any, rates: list[float], least: float
+) -> dict[str, Contender]:
+    grid = {"learning_rate_init": rates}
+    return {
+        "BatchedGridSearchCV": search(digits, BatchedGridSearchCV(model, grid), None),
+        "GridSearchCV(n_jobs=2)": search(digits, GridSearchCV(model, grid, n_jobs=2), least),
+    }
+
+
+def grid_8(digits: Digits) -> dict[str, Contender]:
+    """8 learning rates × 5 folds, SoftmaxRegression, batch 64, 5 epochs."""
+    skorch = GridSearchCV(skorch_classifier(LINEAR, 0.1, 5), {"lr": RATES_8}, n_jobs=2)
+    sgd = SGDClassifier(
+        loss="log_loss", penalty=None, learning_rate="constant", max_iter=5, tol=None,
+        random_state=0,
+    )  # fmt: skip
+    theirs = GridSearchCV(sgd, {"eta0": [rate / 64 for rate in RATES_8]}, n_jobs=2)
+    return {
+        **searches(digits, SoftmaxRegression(**SGD, max_iter=5), RATES_8, 2.5),
+        "skorch, n_jobs=2": search(digits, skorch, 10, slow=True),
+        "SGDClassifier, n_jobs=2": search(digits, theirs, 20, slow=True),
+    }
+
+
+def grid_32(digits: Digits) -> dict[str, Contender]:
+    """32 learning rates × 5 folds, SoftmaxRegression, batch 64, 5 epochs."""
+    return searches(digits, SoftmaxRegression(**SGD, max_iter=5), RATES_32, 3.5)
+
+
+def grid_mlp(digits: Digits) -> dict[str, Contender]:
+    """8 learning rates × 5 folds, MLP with 64 hidden units, batch 64, 2 epochs."""
+    return searches(digits, MLPClassifierTorch(64, **SGD, max_iter=2), RATES_8, 1.1)
+
+
+def grid_wide(digits: Digits) -> dict[str, Contender]:
+    """8 learning rates × 5 folds, 512 hidden units, 12,000 rows: what batching is not for."""
+    some = digits._replace(X=digits.X[:12_000], y=digits.y[:12_000])
+    model, grid = MLPClassifierTorch(512, **SGD, max_iter=1), {"learning_rate_init": RATES_8}
+    return {
+        "BatchedGridSearchCV": search(some, BatchedGridSearchCV(model, grid, n_jobs=2), None),
+        "GridSearchCV": search(some, GridSearchCV(model, grid, n_jobs=2), 0.9),
+    }
+
+
+def price(digits: Digits) -> dict[str, Contender]:
+    """8 learning rates, one fold, SoftmaxRegression: what they cost more than one."""
+    model, held_out = (
+        SoftmaxRegression(0.1, **SGD, max_iter=5),
+        ShuffleSplit(1, test_size=10_000),
+    )
+    grid = BatchedGridSearchCV(
+        model, {"learning_rate_init": RATES_8}, cv=held_out, refit=False
+    )
+    train, test = next(ShuffleSplit(1, test_size=10_000, random_state=0).split(digits.X))
+    held_out.random_state = 0
+
+    def one() -> float:
+        return model.fit(digits.X[train], digits.y[train]).score(
+            digits.X[test], digits.y[test]
+        )
+
+    return {
+        "8 rates": Contender(
+            lambda: grid.fit(digits.X, digits.y),
+            lambda found: float(found.cv_results_["mean_test_score"].max()),
+        ),
+        "one fit and its score": Contender(one, float, 1 / 2),
+    }
+
+
+def iris(digits: Digits) -> dict[str, Contender]:
+    """fit on iris (150 × 4), 100 epochs, 100 hidden units, Adam; ten fits."""
+    X, y = load_iris(return_X_y=True)
+
+    def ten(model: Any, least: float | None = None) -> Contender:
+        return Contender(
+            lambda: [model.fit(X, y) for _ in range(10)][-1], lambda m: m.score(X, y), least
+        )
+
+    settings = {"max_iter": 100, "n_iter_no_change": 1000, "random_state": 0}
+    return {
+        "skdigits": ten(MLPClassifierTorch(**settings)),
+        "MLPClassifier": ten(MLPClassifier(**settings), 1),
+    }
+
+
+def _predictions(
+    digits: Digits, X: np.ndarray, times: int, least: float
+) -> dict[str, Contender]:
+    settings = {"max_iter": 1, "random_state": 0, "hidden_layer_sizes": 128}
+
+    def contender(model: Any, least: float | None = None) -> Contender:
+        model.fit(digits.X[:10_000], digits.y[:10_000])
+        return Contender(
+            lambda: [model.predict_proba(X) for _ in range(times)],
+            lambda _: digits.score(model),
+            least,
+        )
+
+    return {
+        "skdigits": contender(MLPClassifierTorch(**settings)),
+        "MLPClassifier": contender(MLPClassifier(**settings), least),
+    }
+
+
+def predict_many(digits: Digits) -> dict[str, Contender]:
+    """predict_proba of 10,000 rows, 784-128-10; ten times."""
+    return _predictions(digits, digits.X_test, 10, 1 / 0.7)
+
+
+def predict_one(digits: Digits) -> dict[str, Contender]:
+    """predict_proba of one row, 784-128-10; a thousand times."""
+    return _predictions(digits, digits.X_test[:1], 1000, 1 / 1.2)
+
+
+JOBS: dict[str, Job] = {
+    job.__name__: job
+    for job in (
+        mlp, softmax, lbfgs, templates, grid_8, grid_32, price, grid_mlp, grid_wide, iris,
+        predict_many, predict_one,
+    )
+}  # fmt: skip
+
+
+def load_digits() -> Digits:
+    mnist = load_mnist()
+    X = mnist.data.astype(np.float32) / 255
+    train, test = mnist.train, mnist.test
+    return Digits(X[train], mnist.target[train], X[test], mnist.target[test])
+
+
+def run_job(name: str, repeats: int) -> dict[str, Any]:
+    """Seconds and scores of every contender, in turns."""
+    contenders = JOBS[name](load_digits())
+    seconds: dict[str, list[float]] = {label: [] for label in contenders}
+    scores: dict[str, float] = {}
+    for turn in range(repeats):
+        for label, contender in contenders.items():
+            if turn and contender.slow:
+                continue
+            start = time.perf_counter()
+            outcome = contender.run()
+            seconds[label].append(time.perf_counter() - start)
+            if not turn:
+                scores[label] = contender.score(outcome)
+    return {
+        "job": JOBS[name].__doc__,
+        "contenders": {
+            label: {"seconds": seconds[label], "score": scores[label], "least": c.least}
+            for label, c in contenders.items()
+        },
+    }
+
+
+FIRST_FIT = """
+import time, torch, sklearn
+from sklearn.datasets import load_iris
+start = time.perf_counter()
+from skdigits import MLPClassifierTorch
+X, y = load_iris(return_X_y=True)
+MLPClassifierTorch(max_iter=10, tol=None).fit(X, y)
+print(time.perf_counter() - start)
+"""
+
+PEAK = """
+import resource, sys, numpy as np
+from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits.datasets import load_mnist
+X, y = load_mnist(return_X_y=True)
+X, y = X[:60000].copy(), y[:60000]
+kind, solver = sys.argv[1:]
+if kind == "float32":
+    X = np.concatenate([part.astype(np.float32) / 255 for part in np.array_split(X, 60)])
+Model = SoftmaxRegression if solver == "lbfgs" else MLPClassifierTorch
+model = Model(solver=solver, max_iter=3, tol=None, random_state=0)
+model.fit(X[:500], y[:500])  # what a first fit loads is not the data's
+open("/proc/self/clear_refs", "w").write("5")  # the peak counts from here
+def peak():
+    for line in open("/proc/self/status"):
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+before = peak()
+model.fit(X, y)
+print(peak() - before)
+"""
+
+
+def fresh(code: str, *arguments: str) -> float:
+    """What a process of its own prints."""
+    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def fresh_process_lines(repeats: int) -> list[str]:
+    """Import and first fit, and peak memory: of processes of their own."""
+    first = statistics.median(fresh(FIRST_FIT) for _ in range(repeats))
+    lines = [
+        f"| import and first fit on iris, beyond torch and sklearn | {first:.2f} s | 0.4 s |"
+    ]
+    for kind in ("float32", "uint8"):
+        for solver in ("adam", "lbfgs"):
+            mib = max(fresh(PEAK, kind, solver) for _ in range(2))
+            lines.append(
+                f"| peak memory over {kind} input, {solver} | {mib:.0f} MiB | 40 MB |"
+            )
+    return ["| | measured | at most |", "|---|---|---|", *lines]
+
+
+def table(result: dict[str, Any]) -> list[str]:
+    """Markdown of one job: ours first, then how many times faster it is than each."""
+    head = "| | median s | range | turns | score | ours is | asked |"
+    lines = ["", f"**{result['job']}**", "", head, "|---|---|---|---|---|---|---|"]
+    contenders = result["contenders"]
+    ours = statistics.median(next(iter(contenders.values()))["seconds"])
+    for label, found in contenders.items():
+        seconds, least = found["seconds"], found["least"]
+        ratio = statistics.median(seconds) / ours
+        verdict = (
+            "" if least is None else f"{least:.2f}× " + ("✓" if ratio >= least else "MISSED")
+        )
+        score = "" if math.isnan(found["score"]) else f"{found['score']:.4f}"
+        if 0 < found["score"] < 1 and "objective" in result["job"]:
+            score = f"{found['score']:.7f}"
+        lines.append(
+            f"| {label} | {statistics.median(seconds):.3f} | {min(seconds):.3f}–"
+            f"{max(seconds):.3f} | {len(seconds)} | {score} | {ratio:.2f}× | {verdict} |"
+        )
+    return lines
+
+
+def machine() -> str:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True
+    ).stdout.strip()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return (
+        f"{date.today()}, commit {commit or 'unknown'}, {platform.machine()}, {gpu}, "
+        f"{torch.get_num_threads()} threads, Python {platform.python_version()}, torch "
+        f"{torch.__version__.partition('+')[0]}, scikit-learn {sklearn.__version__}"
+    )
+
+
+def keep(results: dict[str, Any], lines: list[str]) -> None:
+    """Write RESULTS.md and results.json."""
+    text = [
+        "# Speed, beside that of others",
+        "",
+        f"Made by `python benchmarks/speed.py`: {machine()}.",
+        "",
+        "\n".join(__doc__.split("\n\n")[2:]),
+        "*Ours is* n× as fast as the row; *asked* is the least that it is to be.",
+    ]
+    text += [line for result in results.values() for line in table(result)]
+    text += ["", "**Processes of their own**", "", *lines]
+    (HERE / "RESULTS.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+    kept = {"machine": machine(), "jobs": results, "processes": lines}
+    (HERE / "results.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--repeats", type=int, default=5, help="turns (default: 5)")
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS), metavar="JOB")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        warnings.simplefilter("ignore")
+        print(json.dumps(run_job(options.jobs[0], options.repeats)))
+        return
+    results = {}
+    for job in options.jobs:
+        command = [
+            sys.executable,
+            __file__,
+            "--worker",
+            "--jobs",
+            job,
+            "--repeats",
+            str(options.repeats),
+        ]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        results[job] = json.loads(done.stdout.splitlines()[-1])
+        print("\n".join(table(results[job])), flush=True)
+    if options.jobs == list(JOBS):
+        lines = fresh_process_lines(options.repeats)
+        print("\n".join(["", *lines]))
+        if options.repeats >= 5:
+            keep(results, lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,423 @@
+"""BatchedGridSearchCV and BatchedRandomizedSearchCV against scikit-learn's searches."""
+
+import random
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import loguniform
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    RandomizedSearchCV,
+    ShuffleSplit,
+    cross_val_score,
+)
+from sklearn.utils._param_validation import InvalidParameterError
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
+
+RATES = {"learning_rate_init": [0.01, 0.1, 0.001]}
+
+
+def softmax(**settings):
+    defaults = {"batch_size": 50, "max_iter": 3, "tol": None, "random_state": 0}
+    return SoftmaxRegression(**defaults | settings)
+
+
+def mlp(**settings):
+    defaults = {"batch_size": 50, "max_iter": 3, "tol": None, "random_state": 0}
+    return MLPClassifierTorch(**{"hidden_layer_sizes": 8} | defaults | settings)
+
+
+both_models = pytest.mark.parametrize("make", [softmax, mlp])
+
+
+@both_models
+@pytest.mark.parametrize("solver", ["sgd", "adam", "adamw", "lbfgs"])
+def test_solvers(make, solver, few, assert_same_search):
+    grid = {"alpha": [0.0, 0.1, 10.0]} | ({} if solver == "lbfgs" else RATES)
+    assert_same_search(make(solver=solver), grid, *few)
+
+
+@both_models
+@pytest.mark.parametrize("schedule", ["constant", "invscaling", "adaptive", "one_cycle"])
+def test_schedules(make, schedule, few, assert_same_search):
+    model = make(solver="sgd", learning_rate=schedule, max_iter=5)
+    assert_same_search(model, RATES | {"power_t": [0.3, 0.5]}, *few)
+
+
+def test_adaptive_rates_fall_for_each_model_by_itself(few, assert_same_search):
+    model = softmax(
+        learning_rate="adaptive", max_iter=12, tol=0.1, n_iter_no_change=1, solver="sgd"
+    )
+    grid = {"learning_rate_init": [1e-6, 1e-5, 0.01, 0.5]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search = assert_same_search(model, grid, *few)
+    assert len({len(c) for c in search.cv_results_["split0_test_score_by_epoch"]}) > 1
+
+
+@both_models
+@pytest.mark.parametrize("loss", ["cross_entropy", "softmax_mse", "sigmoid_mse"])
+def test_losses(make, loss, few, assert_same_search):
+    assert_same_search(make(loss=loss, label_smoothing=0.1), RATES, *few)
+
+
+@both_models
+def test_accuracies_are_the_same_to_the_last_bit(make, few):
+    X, y = few
+    options = {"param_grid": RATES, "cv": 3, "scoring": "accuracy"}
+    found = BatchedGridSearchCV(make(), **options).fit(X, y)
+    expected = GridSearchCV(make(), **options).fit(X, y)
+    for key in ("split0_test_score", "mean_test_score", "rank_test_score"):
+        np.testing.assert_array_equal(found.cv_results_[key], expected.cv_results_[key])
+
+
+@both_models
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("with_zeros", [False, True])
+def test_sample_weight(make, solver, with_zeros, few, rng, assert_same_search):
+    weight = rng.uniform(0.1, 3, size=len(few[0]))
+    if with_zeros:
+        weight[rng.random(len(weight)) < 0.2] = 0
+    assert_same_search(make(solver=solver), RATES, *few, fit_params={"sample_weight": weight})
+
+
+@both_models
+def test_early_stopping(make, few, assert_same_search):
+    model = make(early_stopping=True, tol=1e-4, max_iter=25, n_iter_no_change=2)
+    model.set_params(validation_fraction=0.2, solver="adam")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search = assert_same_search(model, {"learning_rate_init": [1e-5, 0.01, 0.3]}, *few)
+    curves = search.cv_results_["mean_test_score_by_epoch"]
+    assert len({len(curve) for curve in curves}) > 1  # they did stop by themselves
+
+
+def test_early_stopping_with_weights_some_zero(few, rng, assert_same_search):
+    weight = rng.integers(0, 3, size=len(few[0])).astype(float)
+    model = softmax(early_stopping=True, validation_fraction=0.2, max_iter=4)
+    assert_same_search(model, RATES, *few, fit_params={"sample_weight": weight})
+
+
+def test_stopping_by_the_loss(few, assert_same_search):
+    model = softmax(tol=0.05, n_iter_no_change=1, max_iter=60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search = assert_same_search(model, {"learning_rate_init": [1e-4, 0.01, 0.2]}, *few)
+    assert len({len(c) for c in search.cv_results_["split1_test_score_by_epoch"]}) > 1
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_dropout(shuffle, few, assert_same_search):
+    grid = {"dropout": [0.0, 0.2, 0.5], "random_state": [0, 7]}
+    assert_same_search(mlp(shuffle=shuffle), grid, *few)
+
+
+def test_all_kinds_of_batchable_parameters(few, assert_same_search):
+    grid = [
+        {"learning_rate_init": [0.1, 0.01], "momentum": [0.0, 0.9], "alpha": [0.0, 1.0]},
+        {"solver": ["adamw"], "beta_1": [0.5, 0.9], "beta_2": [0.9, 0.99]},
+        {"solver": ["adamw"], "epsilon": [1e-8, 1e-2], "weight_decay": [0.0, 1.0]},
+    ]
+    assert_same_search(mlp(solver="sgd"), grid, *few)
+
+
+@both_models
+def test_seeds(make, few, assert_same_search):
+    grid = {"random_state": [0, 1, 2], **RATES}
+    assert_same_search(make(weight_init="glorot"), grid, *few)
+
+
+def test_seeds_with_unlike_numbers_of_candidates(few, assert_same_search):
+    grid = [
+        {"random_state": [0, 1], **RATES},
+        {"random_state": [2], "learning_rate_init": [0.1]},
+        {"random_state": [3], "learning_rate_init": [0.02]},
+    ]
+    assert_same_search(mlp(), grid, *few)
+
+
+def test_seeds_with_early_stopping(few, assert_same_search):
+    model = mlp(early_stopping=True, validation_fraction=0.2)
+    assert_same_search(model, {"random_state": [0, 1], **RATES}, *few)
+
+
+def test_random_states_that_are_generators(few, assert_same_search):
+    states = [np.random.RandomState(3), np.random.RandomState(4)]
+    assert_same_search(mlp(), {"random_state": states, **RATES}, *few)
+
+
+@both_models
+def test_a_diverging_neighbour_harms_nobody(make, few, assert_same_search):
+    grid = {"learning_rate_init": [0.1, 1e200, 0.01]}
+    with pytest.warns(ConvergenceWarning, match="diverged") as caught:
+        assert_same_search(make(solver="sgd"), grid, *few)
+    assert len(caught) == 2 * 3  # each fold's, in either search
+
+
+def test_warnings_are_as_many_as_of_single_fits(few):
+    model = softmax(tol=1e-9)
+    counts = []
+    for Search in (BatchedGridSearchCV, GridSearchCV):
+        with pytest.warns(ConvergenceWarning, match="Maximum iterations") as caught:
+            Search(model, RATES, cv=3, refit=False).fit(*few)
+        counts.append(len(caught))
+    assert counts == [9, 9]
+
+
+def by_setting(search):
+    """Scores of the folds, and curves, by setting."""
+    results = search.cv_results_
+    columns = [key for key in results if key.startswith("split")]
+    return {
+        repr(sorted(setting.items())): np.concatenate(
+            [np.atleast_1d(results[column][i]) for column in columns]
+        )
+        for i, setting in enumerate(results["params"])
+    }
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_neither_order_nor_company_matter(seed, few):
+    X, y = few
+    rates = [0.3, 0.1, 0.03, 0.01]
+    grid = [
+        {"learning_rate_init": [rate], "alpha": [alpha], "dropout": [dropout]}
+        for rate in rates
+        for alpha in (0.0, 1.0)
+        for dropout in (0.0, 0.4)
+    ]
+    permuted = random.Random(seed).sample(grid, len(grid))
+    longer = [{"learning_rate_init": [0.5]}, *permuted, {"momentum": [0.1]}]
+    options = {"cv": 3, "scoring": "neg_log_loss", "refit": False}
+    base, *others = (
+        by_setting(BatchedGridSearchCV(mlp(solver="sgd"), some, **options).fit(X, y))
+        for some in (grid, permuted, longer, permuted[:5])
+    )
+    for other in others:
+        shared = base.keys() & other.keys()
+        assert len(shared) >= 5
+        for setting in shared:
+            np.testing.assert_allclose(other[setting], base[setting], rtol=1e-8)
+
+
+def test_structural_parameters_have_runs_of_their_own(few, assert_same_search):
+    grid = {"hidden_layer_sizes": [4, (6, 5)], "batch_size": [40, 80], **RATES}
+    assert_same_search(mlp(), grid, *few)
+
+
+def test_solvers_losses_and_activations_may_be_mixed(few, assert_same_search):
+    grid = [
+        {"solver": ["sgd", "adam"], "loss": ["cross_entropy", "softmax_mse"]},
+        {"solver": ["lbfgs"], "activation": ["tanh", "relu"], "alpha": [0.1, 1.0]},
+        {"learning_rate": ["one_cycle"], "learning_rate_init": [0.1]},
+    ]
+    assert_same_search(mlp(), grid, *few)
+
+
+def test_one_candidate_shares_its_run_across_folds(few, assert_same_search):
+    search = assert_same_search(mlp(), {"hidden_layer_sizes": [3]}, *few)
+    assert search.batched_.tolist() == [True]
+
+
+@both_models
+def test_max_iter_in_the_grid(make, few, assert_same_search):
+    assert_same_search(make(), {"max_iter": [1, 4], **RATES}, *few)
+
+
+@pytest.mark.parametrize("Search", [BatchedGridSearchCV, BatchedRandomizedSearchCV])
+def test_parameters_are_those_of_scikit_learn_and_two_more(Search):
+    parent = Search.__mro__[1]
+    ours, theirs = (
+        set(S(SoftmaxRegression(), {}).get_params(deep=False)) for S in (Search, parent)
+    )
+    assert ours - theirs == {"refit_epochs", "working_memory"}
+    assert theirs <= ours
+
+
+def test_clone_and_set_params():
+    search = BatchedGridSearchCV(
+        softmax(), RATES, cv=4, refit_epochs="best", working_memory=2.0
+    )
+    copy = clone(search).set_params(estimator__alpha=0.5, working_memory=3)
+    assert search.estimator.alpha == 0.0001
+    assert copy.get_params()["estimator__alpha"] == 0.5
+    assert (copy.cv, copy.refit_epochs, copy.working_memory) == (4, "best", 3)
+    assert copy.param_grid == RATES
+
+
+@pytest.mark.parametrize("Search", [BatchedGridSearchCV, BatchedRandomizedSearchCV])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"refit_epochs": "last"},
+        {"working_memory": 0},
+        {"working_memory": -1.0},
+        {"working_memory": "much"},
+        {"error_score": "ignore"},
+        {"return_train_score": "some"},
+    ],
+)
+def test_invalid_parameters(Search, wrong, few):
+    with pytest.raises(InvalidParameterError, match=f"The '{next(iter(wrong))}' parameter"):
+        Search(softmax(), {"alpha": [0.1]}, **wrong).fit(*few)
+
+
+def test_an_estimator_is_needed(few):
+    with pytest.raises(InvalidParameterError, match="'estimator' parameter"):
+        BatchedGridSearchCV(3, {"alpha": [0.1]}).fit(*few)
+
+
+def test_predictions_are_known_of_before_a_fit():
+    search = BatchedGridSearchCV(softmax(), RATES)
+    assert hasattr(search, "predict")
+    assert hasattr(search, "predict_proba")
+    assert not hasattr(search, "transform")
+    assert not hasattr(search, "classes_")
+
+
+def test_a_search_is_a_classifier_that_predicts_by_its_best(few):
+    X, y = few
+    search = BatchedGridSearchCV(mlp(), RATES, cv=3).fit(X, y)
+    best = search.best_estimator_
+    assert search.n_features_in_ == 64
+    assert search.refit_time_ >= 0
+    np.testing.assert_array_equal(search.predict(X), best.predict(X))
+    np.testing.assert_array_equal(search.decision_function(X), best.decision_function(X))
+    assert search.score(X, y) == best.score(X, y)
+    assert {"n_iter_", "history_", "loss_curve_"} <= vars(best).keys()
+
+
+def test_nested_in_cross_validation(few):
+    scores = [
+        cross_val_score(Search(softmax(), RATES, cv=2), *few, cv=3)
+        for Search in (BatchedGridSearchCV, GridSearchCV)
+    ]
+    np.testing.assert_array_equal(*scores)
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 2, 3])
+def test_verbose(verbose, few, capsys):
+    BatchedGridSearchCV(softmax(), RATES, cv=3, verbose=verbose).fit(*few)
+    printed = capsys.readouterr().out
+    header = "Fitting 3 folds for each of 3 candidates, totalling 9 fits"
+    assert (header in printed) == (verbose > 0)
+    assert printed.count("END") == (9 if verbose > 1 else 0)
+    assert printed.count("learning_rate_init=0.01") == (3 if verbose > 1 else 0)
+    assert printed.count("[CV 2/3] END") == (3 if verbose > 2 else 0)
+    assert printed.count("score=0.") == (9 if verbose > 2 else 0)
+
+
+def test_verbose_lines_of_what_is_not_batched(few, capsys):
+    class Own(SoftmaxRegression):
+        pass
+
+    model = Own(max_iter=2, tol=None, random_state=0)
+    BatchedGridSearchCV(model, RATES, cv=3, verbose=3).fit(*few)
+    assert capsys.readouterr().out.count("END") == 9
+
+
+def test_global_state_is_left_alone(few):
+    np.random.seed(5)  # noqa: NPY002
+    torch.manual_seed(5)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state(), torch.get_num_threads()  # noqa: NPY002
+    BatchedGridSearchCV(mlp(dropout=0.3), {"random_state": [0, None]}, cv=3).fit(*few)
+    after = np.random.get_state()[1], torch.get_rng_state(), torch.get_num_threads()  # noqa: NPY002
+    np.testing.assert_array_equal(after[0], before[0])
+    assert torch.equal(after[1], before[1])
+    assert after[2] == before[2]
+
+
+def test_what_is_passed_in_stays_as_it_was(few):
+    X, y = few[0].copy(), few[1].copy()
+    weight, model, grid = np.ones(len(X)), mlp(), {"random_state": [0, 1], **RATES}
+    weight[:5] = 0
+    kept = clone(model).get_params()
+    BatchedGridSearchCV(model, grid, cv=3).fit(X, y, sample_weight=weight)
+    np.testing.assert_array_equal(X, few[0])
+    np.testing.assert_array_equal(y, few[1])
+    assert weight.sum() == len(X) - 5
+    assert not model.__sklearn_is_fitted__()
+    assert model.get_params() == kept
+    assert grid == {"random_state": [0, 1], **RATES}
+
+
+def test_rows_may_be_read_only(few, assert_same_search):
+    X, y = few[0].copy(), few[1].copy()
+    X.flags.writeable = y.flags.writeable = False
+    assert_same_search(mlp(), RATES, X, y)
+
+
+def test_fitting_twice_gives_the_same(few):
+    search = BatchedGridSearchCV(mlp(dropout=0.2), RATES, cv=3, scoring="neg_log_loss")
+    scores = [search.fit(*few).cv_results_["mean_test_score"] for _ in range(2)]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_a_smaller_search_leaves_nothing_of_a_larger_one(few):
+    search = BatchedGridSearchCV(softmax(), RATES, cv=3).fit(*few)
+    search.set_params(cv=2, param_grid={"alpha": [0.1]}).fit(*few)
+    assert "split2_test_score" not in search.cv_results_
+    assert len(search.batched_) == 1
+
+
+def test_randomized_search(few, assert_same_results):
+    X, y = few
+    distributions = {"learning_rate_init": loguniform(1e-3, 1), "alpha": [0.0, 0.1]}
+    options = {"n_iter": 7, "cv": 3, "scoring": "neg_log_loss", "random_state": 3}
+    found = BatchedRandomizedSearchCV(mlp(), distributions, **options).fit(X, y)
+    expected = RandomizedSearchCV(mlp(), distributions, **options).fit(X, y)
+    assert_same_results(found, expected)
+    assert found.batched_.all()
+    np.testing.assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
+
+
+def test_randomized_search_over_several_spaces(few, assert_same_results):
+    spaces = [{"hidden_layer_sizes": [3, 5]}, {"learning_rate_init": loguniform(1e-3, 1)}]
+    options = {"n_iter": 6, "cv": 3, "scoring": "neg_log_loss", "random_state": 0}
+    found = BatchedRandomizedSearchCV(mlp(), spaces, **options).fit(*few)
+    expected = RandomizedSearchCV(mlp(), spaces, **options).fit(*few)
+    assert_same_results(found, expected)
+    assert found.batched_.all()
+
+
+def test_a_generator_that_draws_settings_and_folds(few, assert_same_results):
+    """Settings come first, then folds, as in scikit-learn."""
+    searches = []
+    for Search in (BatchedRandomizedSearchCV, RandomizedSearchCV):
+        rng = np.random.RandomState(0)
+        searches.append(
+            Search(
+                softmax(),
+                {"learning_rate_init": loguniform(1e-3, 1)},
+                n_iter=3,
+                random_state=rng,
+                cv=KFold(3, shuffle=True, random_state=rng),
+                scoring="neg_log_loss",
+            ).fit(*few)
+        )
+    assert_same_results(*searches)
+
+
+def test_a_distribution_has_to_be_one(few):
+    with pytest.raises(TypeError, match="not iterable or a distribution"):
+        BatchedRandomizedSearchCV(softmax(), {"alpha": 3}).fit(*few)
+
+
+def test_rows_in_any_order(few, assert_same_search):
+    cv = ShuffleSplit(3, train_size=100, test_size=50, random_state=0)
+    assert_same_search(mlp(early_stopping=True, validation_fraction=0.3), RATES, *few, cv=cv)
+
+
+def test_a_frame_of_results(few):
+    search = BatchedGridSearchCV(softmax(), RATES, cv=3).fit(*few)
+    frame = pd.DataFrame(search.cv_results_)
+    assert frame.shape[0] == 3
+    assert frame["mean_test_score_by_epoch"].map(len).tolist() == [3, 3, 3]

@@ -1,0 +1,144 @@
+"""Which candidates may train together."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits._fitting import BATCHABLE
+from skdigits.model_selection._grouping import group_candidates, same_settings, split_pipeline
+
+PIPELINE = Pipeline([("scale", StandardScaler()), ("model", MLPClassifierTorch())])
+
+
+def numbers(estimator, settings):
+    """Numbers of the candidates, row by row, group by group, prefix by prefix."""
+    prefixes = group_candidates(estimator, list(settings))
+    return [
+        [[[c.number for c in row] for row in g.rows] for g in groups] for groups in prefixes
+    ]
+
+
+@pytest.mark.parametrize("name", BATCHABLE)
+def test_batchable_parameters_share_a_row(name):
+    assert numbers(MLPClassifierTorch(), [{name: 0.1}, {name: 0.2}, {}]) == [[[[0, 1, 2]]]]
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"hidden_layer_sizes": [(5,), (6,), (5, 5)]},
+        {"activation": ["relu", "tanh", "logistic"]},
+        {"batch_size": [10, 20, "auto"]},
+        {"solver": ["sgd", "adam", "lbfgs"]},
+        {"loss": ["cross_entropy", "softmax_mse", "sigmoid_mse"]},
+        {"learning_rate": ["constant", "adaptive", "one_cycle"]},
+        {"max_iter": [1, 2, 3]},
+        {"tol": [None, 0.1, 0.2]},
+    ],
+    ids=lambda grid: next(iter(grid)),
+)
+def test_all_others_have_groups_of_their_own(grid):
+    found = numbers(MLPClassifierTorch(), ParameterGrid(grid))
+    assert found == [[[[0]], [[1]], [[2]]]]
+
+
+def test_seeds_are_rows():
+    grid = ParameterGrid({"alpha": [0.1, 0.2, 0.3], "random_state": [0, 1]})
+    assert numbers(SoftmaxRegression(), grid) == [[[[0, 2, 4], [1, 3, 5]]]]
+
+
+def test_rows_of_a_group_are_of_one_length():
+    settings = [{"random_state": s, "alpha": a} for s, a in [(0, 1), (0, 2), (1, 1), (2, 1)]]
+    assert numbers(SoftmaxRegression(), settings) == [[[[0, 1]], [[2], [3]]]]
+
+
+def test_equal_values_are_the_same_however_written():
+    settings = [{"hidden_layer_sizes": value} for value in ((5, 6), [5, 6], np.array([5, 6]))]
+    assert numbers(MLPClassifierTorch(), settings) == [[[[0, 1, 2]]]]
+
+
+def test_what_we_cannot_batch_is_in_no_group():
+    assert numbers(LogisticRegression(), [{"C": 1.0}, {"C": 2.0}]) == []
+
+
+def test_subclasses_are_in_no_group():
+    class Own(SoftmaxRegression):
+        pass
+
+    assert numbers(Own(), [{"alpha": 0.1}]) == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"alpha": -1}, {"alpha": "big"}, {"no_such_parameter": 1}, {"loss": "hinge"}]
+)
+def test_what_is_wrong_is_in_no_group(wrong):
+    found = numbers(SoftmaxRegression(), [{"alpha": 1.0}, wrong, {"alpha": 2.0}])
+    assert found == [[[[0, 2]]]]
+
+
+def test_settings_of_the_steps_are_prefixes():
+    settings = [
+        {"scale__with_mean": True, "model__alpha": 0.1},
+        {"scale__with_mean": False, "model__alpha": 0.1},
+        {"scale__with_mean": True, "model__alpha": 0.2},
+        {"scale__with_mean": True, "model__hidden_layer_sizes": 5},
+        {"scale": MinMaxScaler()},
+        {"scale": MinMaxScaler(), "model__alpha": 0.2},
+        {"scale": "passthrough"},
+    ]
+    found = numbers(PIPELINE, settings)
+    assert found == [[[[0, 2]], [[3]]], [[[1]]], [[[4, 5]]], [[[6]]]]
+
+
+def test_candidates_know_their_steps_and_model():
+    setting = {"scale__with_mean": False, "model__alpha": 0.5}
+    group = group_candidates(PIPELINE, [setting])[0][0]
+    candidate = group.rows[0][0]
+    assert group.has_prefix
+    assert candidate.name == "model"
+    assert candidate.moved == {"scale__with_mean": False}
+    assert candidate.model.alpha == 0.5
+    assert candidate.prefix.named_steps["scale"].with_mean is False
+    assert PIPELINE.named_steps["model"].alpha == 0.0001
+
+
+def test_models_of_two_classes_are_apart():
+    settings = [{"model": SoftmaxRegression()}, {"model": MLPClassifierTorch()}]
+    assert numbers(PIPELINE, settings) == [[[[0]], [[1]]]]
+
+
+def test_a_pipeline_that_transforms_metadata_is_in_no_group():
+    pipeline = Pipeline(PIPELINE.steps, transform_input=["X_valid"])
+    assert numbers(pipeline, [{"model__alpha": 0.1}]) == []
+
+
+def test_columns_of_a_group():
+    grid = ParameterGrid({"alpha": [0.1, 0.2, 0.3], "random_state": [0, 1]})
+    group = group_candidates(SoftmaxRegression(), list(grid))[0][0]
+    part = group.columns(1, 3)
+    assert group.width == 3
+    assert not group.has_prefix
+    assert part.width == 2
+    assert [[c.model.alpha for c in row] for row in part.rows] == [[0.2, 0.3], [0.2, 0.3]]
+
+
+def test_split_pipeline():
+    alone = SoftmaxRegression()
+    assert split_pipeline(alone) == (None, alone)
+    assert split_pipeline(Pipeline([("model", alone)])) == (None, alone)
+    prefix, model = split_pipeline(PIPELINE)
+    assert [name for name, _ in prefix.steps] == ["scale"]
+    assert model is PIPELINE.steps[-1][1]
+
+
+def test_same_settings():
+    assert same_settings({"a": [1, 2], "b": None}, {"b": None, "a": (1, 2)})
+    assert not same_settings({"a": 1}, {"b": 1})
+    assert not same_settings({"a": 1}, {"a": 1, "b": 1})
+    assert not same_settings({"a": 1}, {"a": 2})
+    assert same_settings({"a": StandardScaler()}, {"a": StandardScaler()})
+    assert not same_settings({"a": StandardScaler()}, {"a": StandardScaler(with_mean=False)})
