@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from joblib.logger import short_format_time
 
-from skdigits.model_selection._evaluation import Outcome
+from skdigits.model_selection._jobs import Outcome
 from skdigits.model_selection._scoring import by_metric
 
 

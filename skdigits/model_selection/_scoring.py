@@ -1,6 +1,5 @@
 """Scores of models as they train and when they are done."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -76,19 +75,6 @@ def score_model(
     else:
         model, X = fitted(), asked.X
     return score(model, X, asked.y, scoring.scorer, asked.params, scoring.error_score)
-
-
-class Stopwatch:
-    """Seconds spent in its ``with`` blocks."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *exception: object) -> None:
-        self.seconds += time.perf_counter() - self._start
 
 
 def by_metric(scores: Sequence[Any]) -> dict[str, list[float]]:

@@ -13,9 +13,10 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from skdigits.model_selection._evaluation import Job, Outcome, evaluate
+from skdigits.model_selection._evaluation import evaluate
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import Group, group_candidates
+from skdigits.model_selection._jobs import Job, Outcome
 from skdigits.model_selection._private import (
     fit_and_score,
     insert_error_scores,
