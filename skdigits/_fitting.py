@@ -255,8 +255,8 @@ def install(estimator: Any, lead: Any, run: Run, rows: Rows, start: Start) -> No
         past = estimator.history_
         history = pd.concat([past[past["epoch"] < first], history], ignore_index=True)
     install_params(estimator, lead, run.state.params, rows)
-    _install_records(estimator, history)
-    estimator.n_iter_ = len(run.epochs)
+    install_records(estimator, history)
+    estimator.n_iter_ = len(run.epochs)  # those of a warm start count anew
     estimator.t_ = int(run.state.progress.seen)
     estimator._memory = remember(estimator, run, start)
     estimator.device_ = str(run.state.params[0].device)
@@ -273,11 +273,12 @@ def install_params(estimator: Any, lead: Any, params: Params, rows: Rows) -> Non
     estimator.classes_ = rows.classes
 
 
-def _install_records(estimator: Any, history: pd.DataFrame) -> None:
+def install_records(estimator: Any, history: pd.DataFrame) -> None:
     """The history, and what scikit-learn makes of it."""
     losses, scores = history["train_loss"].tolist(), history["validation_score"].tolist()
     validated = estimator.early_stopping and estimator.solver not in SOLVERS
     estimator.history_ = history
+    estimator.n_iter_ = len(history)
     estimator.loss_ = losses[-1]
     estimator.loss_curve_ = losses
     estimator.best_loss_ = None if validated else float(np.nanmin([np.inf, *losses]))

@@ -13,7 +13,7 @@ from skdigits.model_selection._folds import (
     transformed_material,
 )
 from skdigits.model_selection._grouping import Group
-from skdigits.model_selection._jobs import Job, Outcome
+from skdigits.model_selection._jobs import CallbackError, Job, Outcome
 from skdigits.model_selection._runs import train_and_score
 
 # Beyond so many numbers in its optimizer's state, a model on a CPU keeps the cores busy by
@@ -28,13 +28,17 @@ def evaluate(job: Job) -> list[Outcome]:
     decides what becomes of it.
     """
     outcomes: list[Outcome] = []
+    job.context.call_on_fit_task_begin(estimator=job.search)
     try:
         for material in _materials(job):
             for group in job.groups:
                 for part, some in _parts(job, group, material):
                     outcomes += train_and_score(job, part, some)
+    except CallbackError as error:
+        raise error.__cause__ or error from None
     except Exception:
-        return outcomes
+        pass  # what is missing is evaluated one by one, and raises it again
+    job.context.call_on_fit_task_end(estimator=job.search)
     return outcomes
 
 

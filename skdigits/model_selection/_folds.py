@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from skdigits._validation import Rows, check_more, check_rows
+from skdigits._validation import Rows, check_more, check_rows, same_setting
 from skdigits.model_selection._scoring import Questions, Scoring, questions
 
 
@@ -112,15 +112,14 @@ def _fit_together(one: Material, other: Material, budget: float) -> bool:
     same_form = a.X.shape[1] == b.X.shape[1] and a.X.dtype == b.X.dtype
     same_size = len(one.folds[0].rows) == len(other.folds[0].rows)
     same_classes = np.array_equal(a.classes, b.classes)
+    names = (getattr(material.lead, "feature_names_in_", None) for material in (one, other))
     small = one.nbytes() + other.nbytes() <= budget
-    return same_form and same_size and same_classes and small
+    same_names = same_setting(*names)
+    return same_form and same_size and same_classes and same_names and small
 
 
 def _places(rows: Rows, positions: np.ndarray) -> np.ndarray:
     """Where given rows are among those that were kept."""
-    positions = np.asarray(positions)
-    if positions.dtype == bool:
-        positions = np.flatnonzero(positions)
     if rows.kept is None:
         return positions
     return np.searchsorted(rows.kept, positions[np.isin(positions, rows.kept)])

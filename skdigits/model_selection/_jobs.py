@@ -1,10 +1,25 @@
 """What is to be evaluated, and what came of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import Group
 from skdigits.model_selection._scoring import Scoring
+
+
+class CallbackError(Exception):
+    """Carries what a callback has raised past the code that is to hide other errors."""
+
+
+@contextmanager
+def callbacks_called() -> Iterator[None]:
+    """Wrap what is raised here in a `CallbackError`."""
+    try:
+        yield
+    except Exception as error:
+        raise CallbackError from error
 
 
 class Job(NamedTuple):

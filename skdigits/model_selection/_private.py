@@ -21,11 +21,13 @@ from sklearn.model_selection._validation import (
     _warn_or_raise_about_fit_failures as warn_or_raise_about_fit_failures,
 )
 from sklearn.utils.validation import _check_method_params as rows_of_params
+from sklearn.utils.validation import _num_samples as n_rows
 
 __all__ = [
     "fit_and_score",
     "fit_context",
     "insert_error_scores",
+    "n_rows",
     "needs_responses_only",
     "rows_of_params",
     "score",

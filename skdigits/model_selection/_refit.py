@@ -1,6 +1,6 @@
 """The best candidate, the best number of epochs, and fitting once more by them."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,17 @@ from skdigits.model_selection._grouping import BATCHED, split_pipeline
 
 
 def best_number_of_epochs(
-    results: dict[str, Any], metric: str, choose: Callable[[dict[str, Any]], int] | None
+    results: dict[str, Any], metric: Any, chosen: int | None = None
 ) -> tuple[int, int, float]:
     """The candidate and the number of epochs with the highest mean test score, and that.
 
-    The first of equals. ``choose`` picks the candidate instead, where it is given.
+    The first of equals; of ``chosen``, where that is the candidate to take.
     """
+    if not isinstance(metric, str):
+        raise ValueError(
+            "refit_epochs='best' needs to know by which metric: set refit to the name of one, "
+            "as a callable chooses the candidate only."
+        )
     key = f"mean_test_{metric}_by_epoch"
     if key not in results:
         raise ValueError(
@@ -25,12 +30,12 @@ def best_number_of_epochs(
         )
     curves = [curve if len(curve) else np.array([-np.inf]) for curve in results[key]]
     tops = [np.nanmax(np.append(curve, -np.inf)) for curve in curves]
-    index = int(np.argmax(tops)) if choose is None else choose(results)
+    index = int(np.argmax(tops)) if chosen is None else chosen
     epochs = int(np.argmax(np.nan_to_num(curves[index], nan=-np.inf))) + 1
     return index, epochs, float(tops[index])
 
 
-def check_epochs_can_be_chosen(search: Any) -> None:
+def check_epochs_can_be_chosen(search: Any, settings: Sequence[dict[str, Any]]) -> None:
     """Raise a ValueError where ``refit_epochs="best"`` contradicts something else."""
     if search.refit_epochs is None:
         return
@@ -39,12 +44,19 @@ def check_epochs_can_be_chosen(search: Any) -> None:
             f"refit_epochs={search.refit_epochs!r} needs a refit, but refit={search.refit!r}: "
             "set refit=True, or refit_epochs=None."
         )
-    _, model = split_pipeline(search.estimator)
-    if type(model) in BATCHED and model.early_stopping and model.solver not in SOLVERS:
+    if any(_stops_early(search.estimator, setting) for setting in settings):
         raise ValueError(
-            f"refit_epochs={search.refit_epochs!r} and early_stopping=True of "
-            f"{type(model).__name__} both choose the number of epochs: set one of them only."
+            f"refit_epochs={search.refit_epochs!r} and early_stopping=True of a candidate "
+            "both choose the number of epochs: set one of them only."
         )
+
+
+def _stops_early(estimator: Any, setting: dict[str, Any]) -> bool:
+    try:
+        _, model = split_pipeline(fresh(estimator, setting))
+    except ValueError:  # a setting that cannot be: its evaluation will say so
+        return False
+    return type(model) in BATCHED and model.early_stopping and model.solver not in SOLVERS
 
 
 def fit_for(estimator: Any, X: Any, y: Any, weight: Any, epochs: int) -> None:

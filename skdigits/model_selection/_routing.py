@@ -25,7 +25,8 @@ def model_weight(estimator: Any, fit_params: dict[str, Any]) -> Any:
                 {"elsewhere": True} if elsewhere else dict(routed[last].fit) if params else {}
             )
         else:
-            params = {name.removeprefix(f"{last}__"): value for name, value in params.items()}
+            addressed = {name.removeprefix(f"{last}__"): params[name] for name in params}
+            params = {"elsewhere": True} if addressed.keys() & params.keys() else addressed
     if not params.keys() <= {"sample_weight"}:
         return NOT_BATCHED
     return params.get("sample_weight")

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
@@ -19,6 +20,7 @@ from skdigits._fitting import (
     crossing,
     install,
     install_params,
+    install_records,
     split,
     train_models,
 )
@@ -30,19 +32,20 @@ from skdigits.engine.predict import predict_scores
 from skdigits.engine.types import Data, Epoch, Params, Run
 from skdigits.model_selection._folds import Fold, Material
 from skdigits.model_selection._grouping import Candidate, Group
-from skdigits.model_selection._jobs import Job, Outcome
+from skdigits.model_selection._jobs import Job, Outcome, callbacks_called
 from skdigits.model_selection._private import needs_responses_only
 from skdigits.model_selection._scoring import Questions, questions, score_model
 
 
 class _Entry(NamedTuple):
-    """One model of a run: which candidate in which fold, and the fold's test rows."""
+    """One model of a run: which candidate in which fold, the test rows, epochs so far."""
 
     candidate: Candidate
     fold: Fold
     stream: int
     model: Any
     tested: Tensor
+    epochs: list[Epoch]
 
 
 class _Together(NamedTuple):
@@ -81,8 +84,9 @@ class _Together(NamedTuple):
 
     def snapshot(self, entry: _Entry, params: Params) -> Any:
         """The estimator as it is while it trains, for a scorer that wants to see it."""
-        model = clone(entry.model)
-        install_params(model, self.material.lead, params, self.material.rows[0])
+        model, rows = clone(entry.model), self.material.rows[0]
+        install_params(model, self.material.lead, params, rows)
+        install_records(model, pd.DataFrame(entry.epochs, columns=Epoch._fields))
         return _whole(entry, model)
 
     def finished(self, entry: _Entry, run: Run, start: Start) -> Any:
@@ -93,10 +97,12 @@ class _Together(NamedTuple):
 
 
 def _whole(entry: _Entry, model: Any) -> Any:
-    """The model behind its fold's fitted prefix."""
-    if entry.fold.prefix is None:
+    """The model in its Pipeline, if it has one, behind its fold's fitted prefix."""
+    if entry.candidate.name is None:
         return model
-    return Pipeline([*entry.fold.prefix.steps, (entry.candidate.name, model)])
+    prefix = entry.fold.prefix
+    steps = [] if prefix is None else prefix.steps
+    return Pipeline([*steps, (entry.candidate.name, model)])
 
 
 def train_and_score(job: Job, group: Group, material: Material) -> list[Outcome]:
@@ -149,10 +155,13 @@ class _Watcher:
         job, model = self.together.job, self.together.entries[0].model
         one_by_one = model.solver in SOLVERS
         reports = model.max_iter * (len(self.curves) if one_by_one else 1)
-        self.context = job.context.subcontext(task_name="batched-run", max_subtasks=reports)
-        self.context.call_on_fit_task_begin(estimator=job.search)
+        with callbacks_called():
+            self.context = job.context.subcontext(
+                task_name="batched-run", max_subtasks=reports
+            ).call_on_fit_task_begin(estimator=job.search)
         yield self
-        self.context.call_on_fit_task_end(estimator=job.search)
+        with callbacks_called():
+            self.context.call_on_fit_task_end(estimator=job.search)
 
     @contextmanager
     def scoring(self) -> Iterator[None]:
@@ -163,15 +172,18 @@ class _Watcher:
 
     def after_epoch(self, numbers: list[int], epochs: list[Epoch], params: Params) -> None:
         """Score, print and call back."""
+        for number, epoch in zip(numbers, epochs, strict=True):
+            self.together.entries[number].epochs.append(epoch)
         if self.print_epochs is not None:
             self.print_epochs(numbers, epochs, params)
         with self.scoring():
             scores = self.together.scores(numbers, params)
             for number, score in zip(numbers, scores, strict=True):
                 self.curves[number].append(score)
-        epoch = self.context.subcontext(task_name="epoch")
-        epoch.call_on_fit_task_begin(estimator=self.together.job.search)
-        epoch.call_on_fit_task_end(estimator=self.together.job.search)
+        with callbacks_called():
+            epoch = self.context.subcontext(task_name="epoch")
+            epoch.call_on_fit_task_begin(estimator=self.together.job.search)
+            epoch.call_on_fit_task_end(estimator=self.together.job.search)
 
 
 def _crossing(lead: Any, material: Material) -> tuple[DenseNetwork, Data, Tensor]:
@@ -198,7 +210,7 @@ def _entries(group: Group, material: Material, like: Tensor) -> list[_Entry]:
             for candidate in row:
                 model = clone(candidate.model)
                 model.classes_ = material.rows[0].classes
-                entries.append(_Entry(candidate, fold, stream, model, tested))
+                entries.append(_Entry(candidate, fold, stream, model, tested, []))
             stream += 1
     return entries
 

@@ -79,6 +79,9 @@ def score_model(
 
 def by_metric(scores: Sequence[Any]) -> dict[str, list[float]]:
     """Scores of one or of many metrics as lists by name, the only one's being ``score``."""
-    if scores and isinstance(scores[0], dict):
-        return {name: [values[name] for values in scores] for name in scores[0]}
-    return {"score": list(scores)}
+    names = next((score.keys() for score in scores if isinstance(score, dict)), None)
+    if names is None:
+        return {"score": list(scores)}
+    # Where a callable that returns several failed, its score is error_score, one number.
+    every = [s if isinstance(s, dict) else dict.fromkeys(names, s) for s in scores]
+    return {name: [values[name] for values in every] for name in names}

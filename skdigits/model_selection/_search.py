@@ -20,6 +20,7 @@ from skdigits.model_selection._jobs import Job, Outcome
 from skdigits.model_selection._private import (
     fit_and_score,
     insert_error_scores,
+    n_rows,
     rows_of_params,
     scorers_by_name,
     warn_or_raise_about_fit_failures,
@@ -58,7 +59,6 @@ def fit_search(
     search: Any, X: Any, y: Any, params: dict[str, Any], settings: Iterable[Any]
 ) -> None:
     """``GridSearchCV.fit``, with candidates that share runs."""
-    check_epochs_can_be_chosen(search)
     scorers, refit_metric = search._get_scorers()
     X, y = indexable(X, y)
     params = rows_of_params(X, params)
@@ -68,6 +68,9 @@ def fit_search(
     told = {"estimator": search, "X": X, "y": y, "metadata": metadata}
     context = search._init_callback_context(max_subtasks=1 + (search.refit is not False))
     context.call_on_fit_task_begin(**told)
+    # Settings first, as in scikit-learn: one generator may draw both.
+    settings = [dict(setting) for setting in settings]
+    check_epochs_can_be_chosen(search, settings)
     splits = _splits(search, X, y, routed.splitter.split)
     scoring = Scoring(
         scorers, routed.scorer.score, search.return_train_score, search.error_score
@@ -75,7 +78,6 @@ def fit_search(
     base, fit_params = clone(search.estimator), routed.estimator.fit
     weight = model_weight(base, fit_params)
     task = Task(search, base, X, y, fit_params, weight, scoring, told)
-    settings = [dict(setting) for setting in settings]
     results = _evaluate_all(task, settings, splits, context)
     search.multimetric_ = isinstance(results[0]["test_scores"], dict)
     if callable(search.scoring) and search.multimetric_:
@@ -97,7 +99,10 @@ def _splits(search: Any, X: Any, y: Any, params: dict[str, Any]) -> list[Split]:
             "cv.split and cv.get_n_splits return inconsistent results. Expected "
             f"{search.n_splits_} splits, got {len(pairs)}"
         )
-    return [Split(number, *pair) for number, pair in enumerate(pairs)]
+    rows = np.arange(n_rows(X))  # for masks, and for places counted from the end
+    return [
+        Split(number, rows[train], rows[test]) for number, (train, test) in enumerate(pairs)
+    ]
 
 
 def _evaluate_all(
@@ -238,9 +243,11 @@ def _select(search: Any, metric: Any) -> None:
         best = results.get(f"mean_test_{metric}")
         score = None if best is None else best[search.best_index_]
     else:
-        choose = search.refit if callable(search.refit) else None
+        chosen = None
+        if callable(search.refit):
+            chosen = search._select_best_index(search.refit, metric, results)
         search.best_index_, search.best_n_epochs_, score = best_number_of_epochs(
-            results, metric, choose
+            results, metric, chosen
         )
     if not callable(search.refit):
         search.best_score_ = score

@@ -325,14 +325,15 @@ def test_verbose_lines_of_what_is_not_batched(few, capsys):
 
 
 def test_global_state_is_left_alone(few):
+    def state():
+        numbers = np.random.get_state()[1]  # noqa: NPY002
+        return numbers.tolist(), torch.get_rng_state().tolist(), torch.get_num_threads()
+
     np.random.seed(5)  # noqa: NPY002
     torch.manual_seed(5)
-    before = np.random.get_state()[1].copy(), torch.get_rng_state(), torch.get_num_threads()  # noqa: NPY002
+    before = state()
     BatchedGridSearchCV(mlp(dropout=0.3), {"random_state": [0, None]}, cv=3).fit(*few)
-    after = np.random.get_state()[1], torch.get_rng_state(), torch.get_num_threads()  # noqa: NPY002
-    np.testing.assert_array_equal(after[0], before[0])
-    assert torch.equal(after[1], before[1])
-    assert after[2] == before[2]
+    assert state() == before
 
 
 def test_what_is_passed_in_stays_as_it_was(few):

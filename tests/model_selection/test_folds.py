@@ -1,11 +1,14 @@
 """Pipelines, folds of all kinds, and the forms that rows and labels come in."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.feature_selection import SelectKBest, f_classif
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -86,8 +89,6 @@ def test_the_model_is_replaced(few, assert_same_search):
 
 
 def test_a_model_that_is_replaced_by_nothing_of_ours(few, assert_same_search):
-    from sklearn.linear_model import LogisticRegression
-
     grid = [MODEL_RATES, {"model": [LogisticRegression()]}]
     assert_same_search(piped(softmax()), grid, *few, batched=[True, True, False])
 
@@ -171,15 +172,16 @@ def test_steps_that_name_other_features_in_each_fold(
         for rows in (np.arange(0, 160), np.arange(80, 240))
     ]
     assert kept[0] != kept[1]
-    assert_same_search(
-        piped(softmax(), scale=best),
-        MODEL_RATES,
-        frame,
-        y,
-        cv=[(np.arange(160), np.arange(160, 240)), (np.arange(80, 240), np.arange(80))],
-        scoring=accuracy if scoring == "callable" else scoring,
-        return_train_score=return_train_score,
-    )
+    options = {
+        "cv": [(np.arange(160), np.arange(160, 240)), (np.arange(80, 240), np.arange(80))],
+        "scoring": accuracy if scoring == "callable" else scoring,
+        "return_train_score": return_train_score,
+        "refit": False,
+        "batched": None,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as errors, they would hide what users get
+        assert_same_search(piped(softmax(), scale=best), MODEL_RATES, frame, y, **options)
 
 
 def test_folds_of_unlike_sizes(digits, assert_same_search):
@@ -205,10 +207,12 @@ def test_folds_as_lists(few, assert_same_search):
 
 
 def test_folds_counted_from_the_end(few, rng, assert_same_search):
-    cv = [(np.arange(-200, 0), np.arange(40)), (np.arange(200), np.arange(-40, 0))]
-    weight = rng.integers(0, 3, 240).astype(float)
-    assert_same_search(mlp(), RATES, *few, cv=cv)
-    assert_same_search(mlp(), RATES, *few, cv=cv, fit_params={"sample_weight": weight})
+    """Whether batched or not."""
+    train = np.concatenate([np.arange(100), np.arange(-100, 0)])
+    options = {"cv": [(train, np.arange(100, 140))] * 2, "batched": None}
+    params = {"sample_weight": rng.integers(0, 3, 240).astype(float)}
+    assert_same_search(mlp(), RATES, *few, **options)
+    assert_same_search(mlp(), RATES, *few, **options, fit_params=params)
 
 
 def test_one_fold_and_one_candidate_is_alone(few, assert_same_search):
@@ -244,8 +248,9 @@ def test_a_class_without_weight(few, assert_same_search):
 
 def test_groups(few, assert_same_search):
     params = {"groups": np.arange(240) % 4}
-    assert_same_search(mlp(), RATES, *few, cv=GroupKFold(4), fit_params=params)
-    assert_same_search(mlp(), RATES, *few, cv=LeaveOneGroupOut(), fit_params=params)
+    for cv in (GroupKFold(4), LeaveOneGroupOut()):
+        options = {"cv": cv, "fit_params": params, "scoring": "accuracy"}
+        assert_same_search(mlp(), RATES, *few, **options)
 
 
 def test_groups_that_are_missing(few):
