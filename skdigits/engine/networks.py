@@ -148,7 +148,8 @@ class DenseNetwork:
         by_stream = logits.view(len(batch.X), -1, *logits.shape[1:])
         value_and_gradient = LOSSES[self.loss].value_and_gradient
         loss, delta = value_and_gradient(by_stream, batch.targets, batch.share)
-        return loss.view(-1), delta.view(logits.shape)
+        # Shares of float64 make a loss of float64, as L-BFGS wants it, but gradients not.
+        return loss.view(-1), delta.to(logits.dtype).view(logits.shape)
 
     def _forward(
         self, params: Params, X: Tensor, dropout: Tensor, generators: Sequence[Generator]

@@ -88,7 +88,7 @@ class BatchedGridSearchCV(GridSearchCV):
     >>> model = SoftmaxRegression(max_iter=20, tol=None, random_state=0)
     >>> search = BatchedGridSearchCV(model, {"learning_rate_init": [0.0001, 0.001, 0.01, 0.1]})
     >>> search.fit(X / 16, y).best_params_
-    {'learning_rate_init': 0.01}
+    {'learning_rate_init': 0.1}
     >>> search.batched_
     array([ True,  True,  True,  True])
     >>> search.cv_results_["mean_test_score_by_epoch"][2].shape
@@ -225,7 +225,7 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
     >>> search = BatchedRandomizedSearchCV(
     ...     model, {"learning_rate_init": loguniform(1e-4, 1)}, n_iter=16, random_state=0
     ... )
-    >>> round(search.fit(X / 16, y).best_score_, 2)
+    >>> print(f"{search.fit(X / 16, y).best_score_:.2f}")
     0.93
     """
 

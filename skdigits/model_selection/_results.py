@@ -53,14 +53,23 @@ def print_outcome(
     """A line for one candidate in one fold, as GridSearchCV prints it."""
     if verbose < 2:
         return
-    fold = f" {outcome.split + 1}/{n_splits}" if verbose > 2 else ""
-    text, result = (
-        ", ".join(f"{name}={setting[name]}" for name in sorted(setting)),
-        outcome.result,
-    )
+    fold, result = f" {outcome.split + 1}/{n_splits}" if verbose > 2 else "", outcome.result
+    text = ", ".join(f"{name}={setting[name]}" for name in sorted(setting))
+    text += ";" if text else ""
     if verbose > 2:
-        scores = by_metric([result["test_scores"]]).items()
-        text += ", " + ", ".join(f"{name}={values[0]:.3f}" for name, values in scores)
+        text += _shown(result["test_scores"], result.get("train_scores"))
     seconds = short_format_time(result["fit_time"] + result["score_time"])
-    end = f"{text} total time={seconds}"
-    print(f"[CV{fold}] END " + end.rjust(80 - len(f"[CV{fold}] END "), "."))
+    start, end = f"[CV{fold}] END ", f"{text} total time={seconds}"
+    print(start + end.rjust(80 - len(start), "."))
+
+
+def _shown(test: Any, train: Any) -> str:
+    """Scores as GridSearchCV prints them."""
+    if isinstance(test, dict):
+        pairs = [(name, test[name], train and train[name]) for name in sorted(test)]
+        return "".join(f" {name}: ({_pair(a, b)})" for name, a, b in pairs)
+    return f", score=({_pair(test, train)})" if train is not None else f", score={test:.3f}"
+
+
+def _pair(test: float, train: float | None) -> str:
+    return f"test={test:.3f}" if train is None else f"train={train:.3f}, test={test:.3f}"

@@ -159,9 +159,11 @@ class _Watcher:
             self.context = job.context.subcontext(
                 task_name="batched-run", max_subtasks=reports
             ).call_on_fit_task_begin(estimator=job.search)
-        yield self
-        with callbacks_called():
-            self.context.call_on_fit_task_end(estimator=job.search)
+        try:
+            yield self
+        finally:
+            with callbacks_called():
+                self.context.call_on_fit_task_end(estimator=job.search)
 
     @contextmanager
     def scoring(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """Scorers of all kinds get to see what they would in scikit-learn's search."""
 
+import re
 import warnings
 
 import numpy as np
@@ -54,6 +55,11 @@ def failing(y_true, y_pred):
     raise ValueError("no score today")
 
 
+def named(value):
+    """Functions by name: their addresses are others in each process."""
+    return getattr(value, "__name__", re.sub(" at 0x[0-9a-f]+", "", str(value)))
+
+
 @pytest.mark.parametrize("return_train_score", [False, True])
 @pytest.mark.parametrize(
     "scoring",
@@ -70,7 +76,7 @@ def failing(y_true, y_pred):
         make_scorer(accuracy_score, greater_is_better=False),
         by_weights,
     ],
-    ids=str,
+    ids=named,
 )
 def test_one_metric(scoring, return_train_score, few, assert_same_search):
     options = {"scoring": scoring, "return_train_score": return_train_score}
@@ -91,7 +97,7 @@ def test_one_metric(scoring, return_train_score, few, assert_same_search):
         (many, "right"),
         (many, False),
     ],
-    ids=str,
+    ids=named,
 )  # fmt: skip
 def test_many_metrics(scoring, refit, return_train_score, few, assert_same_search):
     options = {"scoring": scoring, "return_train_score": return_train_score}
@@ -100,7 +106,7 @@ def test_many_metrics(scoring, refit, return_train_score, few, assert_same_searc
     assert isinstance(search.scorer_, dict) or search.scorer_ is many
 
 
-@pytest.mark.parametrize("scoring", [by_record, many_with_records])
+@pytest.mark.parametrize("scoring", [by_record, many_with_records], ids=named)
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
 def test_scorers_that_read_the_records_of_a_fit(scoring, solver, few, assert_same_search):
     """They may do so after every epoch, too, and nothing fails that does not otherwise."""
@@ -109,7 +115,7 @@ def test_scorers_that_read_the_records_of_a_fit(scoring, solver, few, assert_sam
     assert_same_search(model, {"alpha": [0.1, 1.0]}, *few, scoring=scoring, refit=refit)
 
 
-@pytest.mark.parametrize("scoring", [by_record, many_with_records])
+@pytest.mark.parametrize("scoring", [by_record, many_with_records], ids=named)
 def test_scorers_that_read_the_records_warn_of_nothing(scoring, few):
     """As above, where warnings are not errors."""
     search = BatchedGridSearchCV(softmax(), RATES, cv=3, scoring=scoring, refit=False)
