@@ -422,3 +422,21 @@ def test_a_frame_of_results(few):
     frame = pd.DataFrame(search.cv_results_)
     assert frame.shape[0] == 3
     assert frame["mean_test_score_by_epoch"].map(len).tolist() == [3, 3, 3]
+
+
+@pytest.mark.gpu
+@both_models
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_the_gpu_searches_as_the_cpu_does(make, solver, few, assert_same_results):
+    """Folds, seeds, weights and early stopping on a GPU."""
+    grid = RATES | {"random_state": [0, 1], "early_stopping": [False, solver != "lbfgs"]}
+    weight = np.random.default_rng(0).uniform(0, 2, len(few[1])).round()
+    found, expected = (
+        BatchedGridSearchCV(
+            make(solver=solver, device=device), grid, cv=3, scoring="neg_log_loss"
+        ).fit(*few, sample_weight=weight)
+        for device in ("cuda", "cpu")
+    )
+    assert found.batched_.all()
+    assert found.best_estimator_.device_.startswith("cuda")
+    assert_same_results(found, expected, rtol=1e-6)
