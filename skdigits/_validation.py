@@ -119,14 +119,20 @@ def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
 def same_setting(one: Any, other: Any) -> bool:
     """Whether two values of a parameter mean the same.
 
-    Estimators do if their parameters do, generators if they are in the same state; what
-    cannot be compared is taken to differ.
+    Estimators do if their parameters do and they have nothing else, such as what they were
+    fitted to; generators if they are in the same state. What cannot be compared is taken to
+    differ.
     """
     if one is other:
         return True
     if isinstance(one, BaseEstimator) and type(one) is type(other):
         ours, theirs = one.get_params(deep=False), other.get_params(deep=False)
-        return all(same_setting(ours[name], theirs[name]) for name in ours)
+        plain = type(one).__sklearn_clone__ is BaseEstimator.__sklearn_clone__
+        return (
+            plain
+            and vars(one).keys() | vars(other).keys() <= ours.keys()
+            and all(same_setting(ours[name], theirs[name]) for name in ours)
+        )
     if isinstance(one, np.random.RandomState) and isinstance(other, np.random.RandomState):
         states = zip(one.get_state(), other.get_state(), strict=True)
         return all(np.array_equal(a, b) for a, b in states)

@@ -131,7 +131,7 @@ class DenseNetwork:
         loss, _ = self._compare(logits, batch)
         found = LOSSES[self.loss].scores(logits).argmax(CLASSES)
         hit = found.view(len(batch.X), -1, found.shape[1]) == batch.targets.argmax(CLASSES)
-        return loss, _mean(hit.double(), batch.share.double())
+        return loss, _accuracy(hit, batch.share)
 
     def scores(self, params: Params, X: Tensor) -> Tensor:
         """For rows X (S, B, D), scores (K, C, B) whose softmax are the probabilities."""
@@ -212,11 +212,12 @@ def _affine(weight: Tensor, bias: Tensor, columns: Tensor) -> Tensor:
     return torch.baddbmm(*grouped, columns).view(*bias.shape[:2], rows)
 
 
-def _mean(values: Tensor, share: Tensor) -> Tensor:
-    """Weighted mean (K,) over rows (S, M, B); of as many hits the same to the last bit."""
+def _accuracy(hit: Tensor, share: Tensor) -> Tensor:
+    """Weighted share (K,) of hits (S, M, B): of as many the same to the last bit, all 1."""
     if share.dim() == 0:
-        return (values.sum(-1) * share).flatten()
-    return (values * share.squeeze(2)).sum(-1).flatten()
+        return hit.double().mean(-1).flatten()
+    weight = share.squeeze(2).double()
+    return ((hit * weight).sum(-1) / weight.sum(-1)).flatten()
 
 
 def _dropout_mask(output: Tensor, dropout: Tensor, generators: Sequence[Generator]) -> Tensor:

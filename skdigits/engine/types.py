@@ -202,7 +202,8 @@ class Run(NamedTuple):
 
 OnEpoch: TypeAlias = Callable[[list[int], list[Epoch], Params], None]
 """Called after every epoch with the numbers of the models that are training, their records,
-and their parameters as they would be returned now. They are not written to later."""
+and their parameters as they are now, or were before the epoch where that diverged. They are
+not written to later."""
 
 
 class Network(Protocol):

@@ -37,7 +37,8 @@ class BatchedGridSearchCV(GridSearchCV):
         ``"best"`` takes, of all candidates and numbers of epochs, the pair with the highest
         mean test score, and refits for that number: ``max_iter`` is tuned without a fit for
         each value. The schedule stays that of the candidate's ``max_iter`` epochs, of which
-        the first are done. None refits for as many as the candidate asks for.
+        the first are done. All candidates must have been batched in every fold. None refits
+        for as many epochs as the candidate asks for.
     working_memory : float, default=None
         MiB that the models of one run may take beside the rows; more models are trained in
         several runs. None is ``sklearn.get_config()["working_memory"]``, 1024 by default.
@@ -49,10 +50,11 @@ class BatchedGridSearchCV(GridSearchCV):
         ``mean_test_<metric>_by_epoch`` hold, for each candidate, an array of the scores after
         every epoch (of L-BFGS, iteration), with ``metric`` being ``score`` where there is
         one only. Where a fold ended earlier than others, its final score goes on. A
-        candidate that was not trained by this package's engine has an empty array.
+        candidate that was evaluated one by one in some fold has an empty array; where all
+        were, there are no such columns.
         ``mean_fit_time`` and ``mean_score_time`` are the model's share of its run.
     batched_ : ndarray of shape (n_candidates,) of bool
-        Whether a candidate shared its runs with others.
+        Whether a candidate shared its runs with others, in every fold.
     best_estimator_, best_score_, best_params_, best_index_, refit_time_, scorer_, n_splits_
         As in scikit-learn.
     best_n_epochs_ : int
@@ -185,7 +187,8 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
         ``"best"`` takes, of all candidates and numbers of epochs, the pair with the highest
         mean test score, and refits for that number: ``max_iter`` is tuned without a fit for
         each value. The schedule stays that of the candidate's ``max_iter`` epochs, of which
-        the first are done. None refits for as many as the candidate asks for.
+        the first are done. All candidates must have been batched in every fold. None refits
+        for as many epochs as the candidate asks for.
     working_memory : float, default=None
         MiB that the models of one run may take beside the rows; more models are trained in
         several runs. None is ``sklearn.get_config()["working_memory"]``, 1024 by default.
@@ -197,10 +200,11 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
         ``mean_test_<metric>_by_epoch`` hold, for each candidate, an array of the scores after
         every epoch (of L-BFGS, iteration), with ``metric`` being ``score`` where there is
         one only. Where a fold ended earlier than others, its final score goes on. A
-        candidate that was not trained by this package's engine has an empty array.
+        candidate that was evaluated one by one in some fold has an empty array; where all
+        were, there are no such columns.
         ``mean_fit_time`` and ``mean_score_time`` are the model's share of its run.
     batched_ : ndarray of shape (n_candidates,) of bool
-        Whether a candidate shared its runs with others.
+        Whether a candidate shared its runs with others, in every fold.
     best_estimator_, best_score_, best_params_, best_index_, refit_time_, scorer_, n_splits_
         As in scikit-learn.
     best_n_epochs_ : int

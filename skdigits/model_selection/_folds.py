@@ -25,7 +25,7 @@ class Fold(NamedTuple):
 
     ``rows`` are the positions to train on in the `Rows` of its `Material`; ``test`` is what
     its models are scored on, and ``checked`` these rows for the model; ``prefix`` has been
-    fitted to the fold, and ``seen`` are its train rows as the prefix left them.
+    fitted to the fold.
     """
 
     split: Split
@@ -33,7 +33,6 @@ class Fold(NamedTuple):
     test: Questions
     checked: Any
     prefix: Pipeline | None = None
-    seen: Any = None
 
 
 class Material(NamedTuple):
@@ -47,8 +46,8 @@ class Material(NamedTuple):
     folds: list[Fold]
 
     def nbytes(self) -> int:
-        """Of the rows, all told."""
-        return sum(rows.X.nbytes for rows in self.rows)
+        """Of the rows, all told, at most."""
+        return sum(8 * rows.X.shape[0] * rows.X.shape[1] for rows in self.rows)
 
 
 def shared_material(
@@ -86,7 +85,7 @@ def transformed_material(
         transformed = fitted.transform(_safe_indexing(X, split.test))
         test = questions(scoring, X, y, split.test, transformed)
         places = np.arange(len(rows.codes))
-        fold = Fold(split, places, test, check_more(lead, transformed), fitted, seen)
+        fold = Fold(split, places, test, check_more(lead, transformed), fitted)
         yield Material(lead, [rows], [fold])
 
 

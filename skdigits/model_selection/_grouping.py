@@ -85,7 +85,7 @@ def _as_candidate(estimator: Any, number: int, setting: Mapping[str, Any]) -> Ca
     """None for what we cannot batch, and for what is wrong, which the loop will report."""
     try:
         whole = clone(estimator).set_params(**clone(dict(setting), safe=False))
-        if isinstance(whole, Pipeline) and whole.transform_input is not None:
+        if isinstance(whole, Pipeline) and not _is_plain(whole):
             return None
         prefix, model = split_pipeline(whole)
         if type(model) not in BATCHED:
@@ -96,6 +96,11 @@ def _as_candidate(estimator: Any, number: int, setting: Mapping[str, Any]) -> Ca
     last = whole.steps[-1][0] if isinstance(whole, Pipeline) else None
     moved = {k: v for k, v in setting.items() if last and k.split("__")[0] != last}
     return Candidate(number, prefix, last, moved, model)
+
+
+def _is_plain(pipeline: Pipeline) -> bool:
+    """Whether what the steps do one after the other is all there is to it."""
+    return type(pipeline) is Pipeline and pipeline.transform_input is None
 
 
 def _alike(candidates: Sequence[Candidate], same: Any) -> list[list[Candidate]]:

@@ -28,7 +28,16 @@ def best_number_of_epochs(
             "refit_epochs='best' chooses among the scores after each epoch, but no candidate "
             "was batched, so there are none: see batched_, and set refit_epochs=None."
         )
-    curves = [curve if len(curve) else np.array([-np.inf]) for curve in results[key]]
+    curves = results[key]
+    scored = np.isfinite(results[f"mean_test_{metric}"])  # others could not win
+    scored[[] if chosen is None else chosen] = True
+    without = [n for n, curve in enumerate(curves) if not len(curve) and scored[n]]
+    if without:
+        raise ValueError(
+            "refit_epochs='best' compares the scores after each epoch of all candidates, but "
+            f"candidates {without} have none, as they were not batched in every fold: leave "
+            "them out, or set refit_epochs=None."
+        )
     tops = [np.nanmax(np.append(curve, -np.inf)) for curve in curves]
     index = int(np.argmax(tops)) if chosen is None else chosen
     epochs = int(np.argmax(np.nan_to_num(curves[index], nan=-np.inf))) + 1

@@ -1,5 +1,6 @@
 """One run of the engine: candidates in folds, trained together, each scored by itself."""
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 from torch import Tensor
 
 from skdigits._arrays import to_tensor
@@ -87,6 +89,7 @@ class _Together(NamedTuple):
         model, rows = clone(entry.model), self.material.rows[0]
         install_params(model, self.material.lead, params, rows)
         install_records(model, pd.DataFrame(entry.epochs, columns=Epoch._fields))
+        model.device_ = str(params[0].device)
         return _whole(entry, model)
 
     def finished(self, entry: _Entry, run: Run, start: Start) -> Any:
@@ -114,6 +117,7 @@ def train_and_score(job: Job, group: Group, material: Material) -> list[Outcome]
     models = [entry.model for entry in entries]
     data, n_streams = _in_streams(data, entries)
     start = begin(models, network, like, n_streams)
+    kept = start._replace(split_rngs=copy.deepcopy(start.split_rngs))
     data, validation = split(lead, data, start.split_rngs)
     warn_beforehand(lead, data, incremental=False)
     with _Watcher(together).told() as watcher:
@@ -121,7 +125,7 @@ def train_and_score(job: Job, group: Group, material: Material) -> list[Outcome]
     warn_of_outcomes(models, runs, quiet=False)
     fitted = time.perf_counter() - began - watcher.seconds
     with watcher.scoring():
-        results = _results(together, runs, watcher.curves, start)
+        results = _results(together, runs, watcher.curves, kept)
     times = {
         "fit_time": fitted / len(models),
         "score_time": watcher.seconds / len(models),
@@ -178,7 +182,8 @@ class _Watcher:
             self.together.entries[number].epochs.append(epoch)
         if self.print_epochs is not None:
             self.print_epochs(numbers, epochs, params)
-        with self.scoring():
+        # Scorers are users' code, which may want gradients of its own.
+        with self.scoring(), torch.inference_mode(False):
             scores = self.together.scores(numbers, params)
             for number, score in zip(numbers, scores, strict=True):
                 self.curves[number].append(score)
@@ -239,10 +244,15 @@ def _results(
         fitted = partial(together.finished, entry, run, start)
         test = entry.fold.test
         score = curves[number][-1] if seen else together.score(test, logits, fitted)
-        result = {"fit_error": None, "test_scores": score, "n_test_samples": len(test.y)}
-        if scoring.return_train_score:
-            result["train_scores"] = _train_score(together, entry, run, fitted)
+        result = {
+            "fit_error": None,
+            "test_scores": score,
+            "n_test_samples": len(entry.fold.split.test),
+        }
         results.append(result)
+    if scoring.return_train_score:
+        for number, score in _train_scores(together, runs, params, start):
+            results[number]["train_scores"] = score
     return results
 
 
@@ -252,9 +262,20 @@ def _ends_at_its_last_epoch(together: _Together) -> bool:
     return model.solver not in SOLVERS and not model.early_stopping
 
 
-def _train_score(together: _Together, entry: _Entry, run: Run, fitted: Any) -> Any:
-    job, fold = together.job, entry.fold
-    asked = questions(job.scoring, job.X, job.y, fold.split.train, fold.seen)
-    rows = to_tensor(check_more(together.material.lead, asked.rows), entry.tested.device)
-    logits = predict_scores(together.network, run.state.params, rows)[0]
-    return together.score(asked, logits, fitted)
+def _train_scores(
+    together: _Together, runs: Sequence[Run], params: Params, start: Start
+) -> Iterator[tuple[int, Any]]:
+    """Each model's number and its score on the train rows of its fold."""
+    job, lead = together.job, together.material.lead
+    numbers = range(len(runs))
+    for _, members in groupby(numbers, lambda n: together.entries[n].fold.split.number):
+        chosen = list(members)
+        entry = together.entries[chosen[0]]
+        train, prefix = entry.fold.split.train, entry.fold.prefix
+        seen = None if prefix is None else prefix.transform(_safe_indexing(job.X, train))
+        asked = questions(job.scoring, job.X, job.y, train, seen)
+        rows = to_tensor(check_more(lead, asked.rows), entry.tested.device)
+        logits = predict_scores(together.network, tuple(p[chosen] for p in params), rows)
+        for number, own in zip(chosen, logits, strict=True):
+            fitted = partial(together.finished, together.entries[number], runs[number], start)
+            yield number, together.score(asked, own, fitted)

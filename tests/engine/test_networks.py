@@ -6,10 +6,11 @@ import torch
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
+from skdigits.engine.batches import batches
 from skdigits.engine.gradients import dense
 from skdigits.engine.losses import LOSSES, target_table
 from skdigits.engine.networks import ACTIVATIONS, WEIGHT_INITS, DenseNetwork
-from skdigits.engine.types import Batch
+from skdigits.engine.types import Batch, Data
 
 MODULES = {
     "identity": nn.Identity,
@@ -181,3 +182,17 @@ def test_evaluate_has_neither_penalty_nor_dropout(rng, make_hyper):
     np.testing.assert_allclose(loss, plain, rtol=1e-12)
     hit = network.scores(params, batch.X).argmax(1) == batch.targets[0, 0].argmax(0)
     np.testing.assert_allclose(accuracy, (hit * batch.share[0, 0]).sum(1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_all_hits_are_an_accuracy_of_one(weighted, dtype):
+    """To the last bit, also where a row's share is no number of its dtype."""
+    X = torch.eye(3, dtype=dtype)[torch.arange(30) % 3]
+    weight = torch.linspace(0.1, 1, 30, dtype=torch.float64) if weighted else None
+    data = Data(X, torch.arange(30) % 3, weight)
+    (batch,) = batches(data, target_table(3, 0.0, X), 30)
+    network = DenseNetwork((3, 3), "cross_entropy")
+    params = (torch.eye(3, dtype=dtype)[None], torch.zeros(1, 3, 1, dtype=dtype))
+    _, accuracy = network.evaluate(params, batch)
+    assert accuracy.tolist() == [1.0]
