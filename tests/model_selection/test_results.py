@@ -168,5 +168,5 @@ def test_print_outcome(verbose, lines, capsys):
     assert printed.count("\n") == lines
     assert ("alpha=2, z=1" in printed) == (verbose > 1)
     assert ("[CV 2/3] END ..." in printed) == (verbose > 2)
-    assert ("a=0.250, b=0.500" in printed) == (verbose > 2)
+    assert ("; a: (test=0.250) b: (test=0.500) total" in printed) == (verbose > 2)
     assert ("1.5s" in printed) == (verbose > 1)
