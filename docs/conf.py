@@ -24,3 +24,5 @@ html_theme_options = {"show_toc_level": 2}
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
+# Methods inherited from scikit-learn refer to terms of its glossary.
+suppress_warnings = ["ref.term"]
