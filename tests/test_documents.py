@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from skdigits.engine import losses
 
@@ -37,10 +36,9 @@ def test_the_worked_example_of_a_loss_is_right(monkeypatch, rng):
     logits, y = theirs["make_logits"](rng)
     targets = losses.target_table(5, 0.0, logits).T[:, y]
     loss = namespace["LOSSES"]["squared_hinge"]
-    value, gradient = loss.value_and_gradient(logits, targets, theirs["ONE"])
+    value, gradient = loss.value(logits, targets), loss.gradient(logits, targets)
     rows = logits[0].T.clone().requires_grad_()
     expected = theirs["ORACLES"]["squared_hinge"](rows, y, 0.0)
     expected.sum().backward()
-    assert value[0].item() == pytest.approx(expected.sum().item(), rel=1e-12)
+    np.testing.assert_allclose(value[0], expected.detach(), rtol=1e-12)
     np.testing.assert_allclose(gradient[0].T, rows.grad, rtol=1e-10)
-    assert torch.is_tensor(value)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skdigits.engine.types import Batch, Data
+from skdigits.engine.types import Batch, Data, Network
 
 BLOCK_ROWS = 1024  # rows gathered at once: few calls, and still in the processor's cache
 
@@ -32,28 +32,53 @@ def n_batches(n_rows: int, batch_size: int) -> int:
 
 
 def batches(
-    data: Data, table: Tensor, batch_size: int, order: Tensor | None = None
+    data: Data,
+    table: Tensor,
+    batch_size: int,
+    order: Tensor | None = None,
+    per_stream: int = 1,
 ) -> Iterator[Batch]:
     """All rows of all streams, ``batch_size`` of each at a time.
 
     ``table`` (C, C) holds each class's targets; ``order`` (S, n), positions in X, is that of
-    ``data.rows`` unless given.
+    ``data.rows`` unless given; ``per_stream`` is the number of models, K / S.
     """
     order = data.rows if order is None else order
     sizes = {min(batch_size, data.n_rows), data.n_rows % batch_size or batch_size}
     shares = {size: table.new_tensor(1 / size) for size in sizes}
-    block = batch_size * max(1, BLOCK_ROWS // (batch_size * data.n_streams))
-    for start in range(0, data.n_rows, block):
-        rows, weight = _gather(data, order, slice(start, start + block))
+    for start in range(0, data.n_rows, block_rows(data, batch_size)):
+        places = slice(start, start + block_rows(data, batch_size))
+        rows, weight = _gather(data, order, places, per_stream)
         X, targets = as_floats(rows.X, table.dtype), _targets(table, rows.codes)
-        parts = zip(X.split(batch_size, 1), targets.split(batch_size, 3), strict=True)
+        parts = zip(
+            X.split(batch_size, 1),
+            X.mT.split(batch_size, 2),
+            targets.split(batch_size, 2),
+            strict=True,
+        )
         if weight is None:
-            for X, targets in parts:
-                yield Batch(X, targets, shares[X.shape[1]], float(X.shape[1]))
+            for X, columns, targets in parts:
+                size = X.size(1)
+                yield Batch(X, columns, targets, shares[size], None, float(size))
         else:
-            for (X, targets), part in zip(parts, weight.split(batch_size, 3), strict=True):
-                total = part.sum(-1, keepdim=True)
-                yield Batch(X, targets, (part / total).to(table.dtype), total)
+            for part, own in zip(parts, weight.split(batch_size, 2), strict=True):
+                total = own.sum(-1, keepdim=True)
+                yield Batch(*part, (own / total).to(table.dtype), own, total)
+
+
+def block_rows(data: Data, batch_size: int) -> int:
+    """Rows of each stream that are gathered at once, whole batches."""
+    return batch_size * max(1, BLOCK_ROWS // (batch_size * data.n_streams))
+
+
+def summed_loss(network: Network, logits: list[Tensor], compared: list[Batch]) -> Tensor:
+    """Loss (K,) in float64 of logits (K, C, B) of some batches, summed over rows by weight."""
+    targets = torch.cat([batch.targets for batch in compared], -1)
+    losses = network.losses(torch.cat(logits, -1), targets)
+    weights = [batch.weight for batch in compared if batch.weight is not None]
+    if not weights:
+        return losses.sum(-1, dtype=torch.float64)
+    return (losses * torch.cat(weights, -1).squeeze(1)).sum(-1)
 
 
 def as_floats(X: Tensor, dtype: torch.dtype) -> Tensor:
@@ -61,20 +86,25 @@ def as_floats(X: Tensor, dtype: torch.dtype) -> Tensor:
     return X.to(dtype).div_(255) if X.dtype == torch.uint8 else X.to(dtype)
 
 
-def _gather(data: Data, order: Tensor | None, rows: slice) -> tuple[Data, Tensor | None]:
-    """Rows X (S, r, D), codes (S, r) and weights (S, 1, 1, r) at some places of an order."""
+def _gather(
+    data: Data, order: Tensor | None, places: slice, per_stream: int
+) -> tuple[Data, Tensor | None]:
+    """Rows X (S, r, D), codes (G, r) and weights (G, 1, r) at some places of an order."""
     if order is None:
-        part = Data(data.X[rows][None], data.codes[rows][None])
-        weight = None if data.weight is None else data.weight[rows]
+        X, codes = data.X[places], data.codes[places]
+        weight = None if data.weight is None else data.weight[places]
     else:
-        taken = data.take(order[:, rows].flatten())
-        shape = (len(order), -1)
-        part = Data(taken.X.view(*shape, data.X.shape[1]), taken.codes.view(shape))
-        weight = taken.weight
-    return part, None if weight is None else weight.view(len(part.X), 1, 1, -1)
+        X, codes, weight, _ = data.take(order[:, places].flatten())
+    n_streams = data.n_streams
+    X, codes = X.view(n_streams, -1, X.shape[1]), codes.view(n_streams, -1)
+    weight = None if weight is None else weight.view(n_streams, 1, -1)
+    if n_streams > 1 and per_stream > 1:
+        codes = codes.repeat_interleave(per_stream, 0)
+        weight = None if weight is None else weight.repeat_interleave(per_stream, 0)
+    return Data(X, codes), weight
 
 
 def _targets(table: Tensor, codes: Tensor) -> Tensor:
-    """Targets (S, 1, C, r) of codes (S, r), each class's in consecutive places."""
+    """Targets (G, C, r) of codes (G, r), each class's in consecutive places."""
     found = table.T.index_select(1, codes.flatten())
-    return found.view(len(table), *codes.shape).permute(1, 0, 2).unsqueeze(1)
+    return found.view(len(table), *codes.shape).transpose(0, 1)

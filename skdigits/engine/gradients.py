@@ -9,19 +9,19 @@ from torch import Tensor
 class Outer(NamedTuple):
     """A gradient by weights W (K, H, D), ``δ xᵀ + strength · W``, in its parts.
 
-    ``delta`` (K, H, B) is the gradient by the layer's outputs; ``columns`` (G, D, B) are its
+    ``delta`` (K, H, B) is the gradient by the layer's outputs; ``rows`` (G, B, D) are its
     inputs, where each of G groups of consecutive models has the same. ``penalty`` is the
     strength (K, 1, 1) and the weights, or None. Where a step only adds it to something, the
     addition is part of the product, and the gradient is never written down and read again.
     """
 
     delta: Tensor
-    columns: Tensor
+    rows: Tensor
     penalty: tuple[Tensor, Tensor] | None = None
 
     def dense(self) -> Tensor:
         """The gradient itself."""
-        product = torch.bmm(self._grouped(self.delta), self.columns.mT)
+        product = torch.bmm(self._grouped(self.delta), self.rows)
         product = product.view(*self.delta.shape[:2], -1)
         return product if self.penalty is None else product.addcmul_(*self.penalty)
 
@@ -31,14 +31,14 @@ class Outer(NamedTuple):
             strength, weight = self.penalty
             target.addcmul_(weight, rate * strength, value=-1)
         steps = self._grouped(self.delta * rate)
-        self._grouped(target).baddbmm_(steps, self.columns.mT, alpha=-1)
+        self._grouped(target).baddbmm_(steps, self.rows, alpha=-1)
 
     def _grouped(self, tensor: Tensor) -> Tensor:
         """A tensor (K, H, ·) as (G, M · H, ·)."""
-        groups = self.columns.shape[0]
-        if groups == tensor.shape[0]:
+        groups = self.rows.size(0)
+        if groups == tensor.size(0):
             return tensor
-        return tensor.view(groups, -1, tensor.shape[2])
+        return tensor.view(groups, -1, tensor.size(2))
 
 
 Gradients: TypeAlias = tuple[Tensor | Outer, ...]

@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from skdigits.engine.batches import batches, n_batches
+from skdigits.engine.batches import batches, n_batches, summed_loss
 from skdigits.engine.gradients import subtract
 from skdigits.engine.losses import target_table
 from skdigits.engine.types import (
@@ -110,23 +110,25 @@ def objective_and_gradients(
 ) -> tuple[Tensor, Params]:
     """Objective (K,) on all rows, and its gradients, summed over chunks of rows.
 
-    The objective is float64, whatever the rows are, for shares of float64 make its sums so:
-    in float32 the line search would be lost in its rounding.
+    The objective is float64, whatever the rows are: in float32 the line search would be
+    lost in its rounding.
     """
     n_chunks = n_batches(len(data.X), CHUNK_ROWS)
     total = len(data.X) if data.weight is None else data.weight.sum()
     share_of_penalty = hyper._replace(alpha=hyper.alpha / n_chunks)
     loss = torch.zeros(len(params[0]), dtype=torch.float64, device=table.device)
+    if len(hyper.alpha):
+        loss += network.penalty(tuple(p.double() for p in params), hyper, total)
     gradients = tuple(map(torch.zeros_like, params))
     minus_one = table.new_full((len(params[0]), 1, 1), -1.0)
     for batch in batches(data, table, CHUNK_ROWS):
-        share = batch.share.double() * (batch.total / total)
-        batch = batch._replace(share=share.view(1, 1, 1, -1), total=total)
-        part, slopes = network.loss_and_gradients(params, batch, share_of_penalty, ())
-        loss = loss + part
+        share = (batch.share * (batch.total / total)).to(table.dtype)
+        batch = batch._replace(share=share, total=total)
+        logits, slopes = network.gradients(params, batch, share_of_penalty, ())
+        loss += summed_loss(network, [logits], [batch])
         for sum_, slope in zip(gradients, slopes, strict=True):
             subtract(sum_, slope, minus_one)
-    return loss, gradients
+    return loss / total, gradients
 
 
 def _options(plan: Plan) -> dict[str, Any]:

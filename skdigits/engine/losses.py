@@ -1,12 +1,12 @@
 """Losses of logits against targets, with their closed-form gradients.
 
-A loss is two functions of logits z (…, C, B). ``value_and_gradient`` compares them with
-targets t (…, C, B), weighs every row by its share (…, 1, B), and returns the sum (…,) over
-the rows and its derivative by z (…, C, B); ``scores`` turns logits into values whose softmax
-are the class probabilities.
+A loss is three functions of logits z (…, C, B). ``value`` compares them with targets
+t (…, C, B), row by row (…, B). ``gradient`` is its derivative by z (…, C, B), a function of
+its own as it is needed more often. ``scores`` turns logits into values whose softmax are the
+class probabilities.
 
-To add one: write the two functions, enter them in `LOSSES`. The estimators offer it,
-and the tests check its gradient, from then on.
+To add one: write the functions, enter them in `LOSSES`. The estimators offer it, and the
+tests check its gradient, from then on.
 """
 
 from collections.abc import Callable
@@ -17,42 +17,51 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 CLASSES = -2  # the axis of C in (…, C, B)
-ENTRIES = (-2, -1)  # of C and B
 
 
 class Loss(NamedTuple):
     """A loss of logits; see the module's docstring."""
 
-    value_and_gradient: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    value: Callable[[Tensor, Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
     scores: Callable[[Tensor], Tensor]
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    r"""``logsumexp(z) · Σ t − Σ t z`` of each row, with gradient ``softmax(z) − t``.
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    r"""``logsumexp(z) − Σ t z``, through log-softmax, which subtracts the largest logit first.
 
-    Through log-softmax, which subtracts the largest logit first: the logarithm of a
-    softmax overflows where this does not.
+    The logarithm of a softmax overflows where this does not.
     """
-    log_proba = torch.log_softmax(logits, CLASSES)
-    value = (targets * log_proba * share).sum(ENTRIES).neg_()
-    return value, log_proba.exp_().sub_(targets).mul_(share)
+    return torch.log_softmax(logits, CLASSES).mul_(targets).sum(CLASSES).neg_()
 
 
-def softmax_mse(logits: Tensor, targets: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+def cross_entropy_gradient(logits: Tensor, targets: Tensor) -> Tensor:
+    """``softmax(z) − t``."""
+    return torch.softmax(logits, CLASSES).sub_(targets)
+
+
+def softmax_mse(logits: Tensor, targets: Tensor) -> Tensor:
     r"""Mean over classes of ``(p − t)²`` with ``p = softmax(z)``."""
-    proba, weight = torch.softmax(logits, CLASSES), share / logits.shape[CLASSES]
-    residual = proba - targets
-    slope = residual * (2 * weight)
-    gradient = proba * (slope - (slope * proba).sum(CLASSES, keepdim=True))
-    return (residual.square_() * weight).sum(ENTRIES), gradient
+    return torch.softmax(logits, CLASSES).sub_(targets).square_().mean(CLASSES)
 
 
-def sigmoid_mse(logits: Tensor, targets: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+def softmax_mse_gradient(logits: Tensor, targets: Tensor) -> Tensor:
+    """``p (r − Σ r p)`` with ``r = 2 (p − t) / C``."""
+    proba = torch.softmax(logits, CLASSES)
+    slope = (proba - targets).mul_(2 / logits.shape[CLASSES])
+    return slope.sub_((slope * proba).sum(CLASSES, keepdim=True)).mul_(proba)
+
+
+def sigmoid_mse(logits: Tensor, targets: Tensor) -> Tensor:
     r"""Mean over classes of ``(σ(z) − t)²``, every class on its own."""
-    proba, weight = torch.sigmoid(logits), share / logits.shape[CLASSES]
-    residual = proba - targets
-    gradient = residual * proba * (1 - proba) * (2 * weight)
-    return (residual.square_() * weight).sum(ENTRIES), gradient
+    return torch.sigmoid(logits).sub_(targets).square_().mean(CLASSES)
+
+
+def sigmoid_mse_gradient(logits: Tensor, targets: Tensor) -> Tensor:
+    """``2 (σ − t) σ (1 − σ) / C``."""
+    proba = torch.sigmoid(logits)
+    slope = (proba - targets).mul_(2 / logits.shape[CLASSES])
+    return slope.mul_(proba).mul_(1 - proba)
 
 
 def _identity(logits: Tensor) -> Tensor:
@@ -60,10 +69,10 @@ def _identity(logits: Tensor) -> Tensor:
 
 
 LOSSES = {
-    "cross_entropy": Loss(cross_entropy, _identity),
-    "softmax_mse": Loss(softmax_mse, _identity),
+    "cross_entropy": Loss(cross_entropy, cross_entropy_gradient, _identity),
+    "softmax_mse": Loss(softmax_mse, softmax_mse_gradient, _identity),
     # σ(z) / Σ σ(z) is the softmax of log σ(z), finite however far the logits are out.
-    "sigmoid_mse": Loss(sigmoid_mse, logsigmoid),
+    "sigmoid_mse": Loss(sigmoid_mse, sigmoid_mse_gradient, logsigmoid),
 }
 
 

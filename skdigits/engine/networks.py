@@ -111,59 +111,64 @@ class DenseNetwork:
             torch.from_numpy(np.stack([array] * n_models)).to(like) for array in arrays
         )
 
-    def loss_and_gradients(
+    def gradients(
         self, params: Params, batch: Batch, hyper: Hyper, generators: Sequence[Generator]
     ) -> tuple[Tensor, Gradients]:
-        """Objective (K,) on a batch, and its gradients in the order of the parameters.
+        """Logits (K, C, B) of a batch, and the gradients, in the order of the parameters.
 
         ``generators``, one a stream, drive dropout; none, and there is no dropout.
         """
-        layers = self._forward(params, batch.X, hyper.dropout, generators)
+        layers = self._forward(params, batch, hyper.dropout, generators)
         logits = _affine(params[-2], params[-1], layers[-1].columns)
-        loss, delta = self._compare(logits, batch)
-        strength = self._strength(batch, hyper.alpha) if len(hyper.alpha) else None
-        gradients = self._backward(params, layers, delta, strength)
-        return _penalised(loss, params, strength), gradients
+        delta = LOSSES[self.loss].gradient(logits, batch.targets).mul_(batch.share)
+        strength = None
+        if len(hyper.alpha):
+            strength = hyper.alpha / batch.total if self.penalty_per_row else hyper.alpha
+            strength = strength.to(logits.dtype)
+        return logits, self._backward(params, layers, delta, strength)
+
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss (K, B) of every row, for logits (K, C, B)."""
+        return LOSSES[self.loss].value(logits, targets)
+
+    def penalty(self, params: Params, hyper: Hyper, total: Tensor | float) -> Tensor:
+        """L2 penalty (K,), summed over rows of this total weight."""
+        norms = [torch.linalg.vector_norm(w, dim=(1, 2), keepdim=True) for w in params[::2]]
+        squares = torch.stack(norms).double().square().sum(0)
+        times = hyper.alpha / 2 if self.penalty_per_row else hyper.alpha / 2 * total
+        return (squares * times).flatten()
 
     def evaluate(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss (K,) and accuracy (K,) on a batch, without penalty or dropout."""
-        logits = self._logits(params, batch.X)
-        loss, _ = self._compare(logits, batch)
+        logits = self._logits(params, batch.columns)
         found = LOSSES[self.loss].scores(logits).argmax(CLASSES)
-        hit = found.view(len(batch.X), -1, found.shape[1]) == batch.targets.argmax(CLASSES)
-        return loss, _accuracy(hit, batch.share)
+        hit = found == batch.targets.argmax(CLASSES)
+        losses = self.losses(logits, batch.targets)
+        return _mean(losses, batch.weight), _mean(hit, batch.weight)
 
     def scores(self, params: Params, X: Tensor) -> Tensor:
         """For rows X (S, B, D), scores (K, C, B) whose softmax are the probabilities."""
-        return LOSSES[self.loss].scores(self._logits(params, X))
+        return LOSSES[self.loss].scores(self._logits(params, X.mT))
 
-    def _logits(self, params: Params, X: Tensor) -> Tensor:
-        output = X.mT
+    def _logits(self, params: Params, columns: Tensor) -> Tensor:
         for weight, bias in _layers(params[:-2]):
-            output = ACTIVATIONS[self.activation].value(_affine(weight, bias, output))
-        return _affine(params[-2], params[-1], output)
-
-    def _compare(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean loss (K,), and its gradient (K, C, B) by the logits."""
-        by_stream = logits.view(len(batch.X), -1, *logits.shape[1:])
-        value_and_gradient = LOSSES[self.loss].value_and_gradient
-        loss, delta = value_and_gradient(by_stream, batch.targets, batch.share)
-        # Shares of float64 make a loss of float64, as L-BFGS wants it, but gradients not.
-        return loss.view(-1), delta.to(logits.dtype).view(logits.shape)
+            columns = ACTIVATIONS[self.activation].value(_affine(weight, bias, columns))
+        return _affine(params[-2], params[-1], columns)
 
     def _forward(
-        self, params: Params, X: Tensor, dropout: Tensor, generators: Sequence[Generator]
+        self, params: Params, batch: Batch, dropout: Tensor, generators: Sequence[Generator]
     ) -> list["_Layer"]:
         """The input layer, then the hidden ones."""
-        layers = [_Layer(X.mT)]
+        layers = [_Layer(batch.X, batch.columns)]
         for weight, bias in _layers(params[:-2]):
             output = _affine(weight, bias, layers[-1].columns)
             output = ACTIVATIONS[self.activation].value(output)
             if generators:
                 mask = _dropout_mask(output, dropout, generators)
-                layers.append(_Layer(output * mask, output, mask))
+                dropped = output * mask
+                layers.append(_Layer(dropped.mT, dropped, output, mask))
             else:
-                layers.append(_Layer(output, output))
+                layers.append(_Layer(output.mT, output, output))
         return layers
 
     def _backward(
@@ -172,9 +177,9 @@ class DenseNetwork:
         """Gradients by all parameters from delta (K, C, B), the loss's by the logits."""
         gradients: Gradients = ()
         for number in reversed(range(len(layers))):
-            weight, (columns, output, mask) = params[2 * number], layers[number]
+            weight, (rows, _, output, mask) = params[2 * number], layers[number]
             penalty = None if strength is None else (strength, weight)
-            by_weight, by_bias = Outer(delta, columns, penalty), delta.sum(-1, keepdim=True)
+            by_weight, by_bias = Outer(delta, rows, penalty), delta.sum(-1, keepdim=True)
             gradients = (by_weight, by_bias, *gradients)
             if output is not None:
                 delta = torch.bmm(weight.mT, delta)
@@ -182,17 +187,14 @@ class DenseNetwork:
                 delta = ACTIVATIONS[self.activation].backward(delta, output)
         return gradients
 
-    def _strength(self, batch: Batch, alpha: Tensor) -> Tensor:
-        """Of the penalty on this batch, (K, 1, 1)."""
-        if not self.penalty_per_row:
-            return alpha
-        by_stream = alpha.view(len(batch.X), -1, 1, 1) / batch.total
-        return by_stream.to(alpha.dtype).view_as(alpha)
-
 
 class _Layer(NamedTuple):
-    """What a layer hands on, columns (G, H, B), and for a hidden one how it came about."""
+    """What a layer hands on, as rows (G, B, H) and as columns (G, H, B).
 
+    For a hidden one also how it came about.
+    """
+
+    rows: Tensor
     columns: Tensor
     output: Tensor | None = None
     mask: Tensor | None = None
@@ -205,19 +207,19 @@ def _layers(params: Params) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _affine(weight: Tensor, bias: Tensor, columns: Tensor) -> Tensor:
     """``W x + b`` as (K, H, B), for columns (G, D, B) of G groups of models."""
-    groups, features, rows = columns.shape
-    if groups == weight.shape[0]:
+    groups = columns.size(0)
+    if groups == weight.size(0):
         return torch.baddbmm(bias, weight, columns)
-    grouped = bias.view(groups, -1, 1), weight.view(groups, -1, features)
-    return torch.baddbmm(*grouped, columns).view(*bias.shape[:2], rows)
+    grouped = bias.view(groups, -1, 1), weight.view(groups, -1, weight.size(2))
+    return torch.baddbmm(*grouped, columns).view(*bias.shape[:2], -1)
 
 
-def _accuracy(hit: Tensor, share: Tensor) -> Tensor:
-    """Weighted share (K,) of hits (S, M, B): of as many the same to the last bit, all 1."""
-    if share.dim() == 0:
-        return hit.double().mean(-1).flatten()
-    weight = share.squeeze(2).double()
-    return ((hit * weight).sum(-1) / weight.sum(-1)).flatten()
+def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Weighted mean (K,) of values (K, B): of as many the same to the last bit, all 1."""
+    if weight is None:
+        return values.double().mean(-1)
+    weight = weight.squeeze(1)
+    return (values * weight).sum(-1) / weight.sum(-1)
 
 
 def _dropout_mask(output: Tensor, dropout: Tensor, generators: Sequence[Generator]) -> Tensor:
@@ -235,13 +237,3 @@ def _dropout_mask(output: Tensor, dropout: Tensor, generators: Sequence[Generato
     rate = dropout.view(len(generators), -1, 1, 1)
     kept = uniform.unsqueeze(1) >= rate
     return (kept.to(output) / (1 - rate)).view_as(output)
-
-
-def _penalised(loss: Tensor, params: Params, strength: Tensor | None) -> Tensor:
-    """Loss (K,) and ``strength / 2 · Σ W²``, if any."""
-    if strength is None:
-        return loss
-    for weight in params[::2]:
-        norm = torch.linalg.vector_norm(weight, dim=(1, 2), dtype=loss.dtype)
-        loss = torch.addcmul(loss, strength.flatten(), norm.square(), value=0.5)
-    return loss

@@ -1,14 +1,23 @@
 """Training K networks by mini-batches, each until it stops by its own rule."""
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from skdigits.engine.batches import batches, n_batches, row_orders
+from skdigits.engine.batches import (
+    batches,
+    block_rows,
+    n_batches,
+    row_orders,
+    summed_loss,
+)
+from skdigits.engine.field import Field, all_models
+from skdigits.engine.gradients import Gradients
 from skdigits.engine.losses import target_table
 from skdigits.engine.optimizers import bias_corrections, initial_moments, step_of
 from skdigits.engine.schedules import SCHEDULES
@@ -28,77 +37,6 @@ from skdigits.engine.types import (
 )
 
 EVALUATION_ROWS = 2048
-
-
-class _Field(NamedTuple):
-    """What is still training: S streams of M models each, K = S · M in their order.
-
-    ``models`` (S, M) are their numbers and ``alive`` (S, M) those that have not ended. One
-    that has leaves the computation as soon as a whole column or stream has: what remains is
-    a rectangle, in which a model that is not alive is computed and not looked at. Beside
-    them are their hyper-parameters, on the host and where the parameters are, their state,
-    and the parameters to return to.
-    """
-
-    models: Tensor
-    alive: Tensor
-    streams: "_Streams"
-    hyper: Hyper
-    local: Hyper
-    state: State
-    best: Params
-
-    def orders(self) -> list[Any]:
-        """The states of the generators of row orders, of each stream."""
-        return [rng.get_state() for rng in self.streams.rngs]
-
-    def without(self, ended: Tensor) -> "_Field":
-        """The smallest rectangle that holds all models that go on."""
-        alive = self.alive & ~ended
-        streams, columns = (torch.nonzero(alive.any(axis)).flatten() for axis in (1, 0))
-        rectangle = streams[:, None], columns
-        width = alive.shape[1]
-        chosen = (streams[:, None] * width + columns).flatten()
-        best = tuple(p[chosen.to(p.device)] for p in self.best)
-        hyper, state = self.hyper.take(chosen), self.state.take(chosen)
-        return _Field(
-            self.models[rectangle],
-            alive[rectangle],
-            self.streams.take(streams),
-            hyper,
-            hyper.to(best[0]),
-            state,
-            best,
-        )
-
-
-class _Streams(NamedTuple):
-    """The rows of each stream, and what draws their orders and what is dropped out.
-
-    ``whole`` is the batch of all rows, where they are one, and else empty.
-    """
-
-    data: Data
-    validation: Data | None
-    rngs: list[np.random.RandomState]
-    generators: list[Generator]
-    seeds: list[int]
-    whole: list[Batch]
-
-    def take(self, chosen: Tensor) -> "_Streams":
-        """Some of the streams."""
-        if len(chosen) == len(self.rngs):
-            return self
-        validation = None if self.validation is None else self.validation.streams(chosen)
-        places = chosen.tolist()
-        return _Streams(
-            self.data.streams(chosen),
-            validation,
-            [self.rngs[place] for place in places],
-            [self.generators[place] for place in places if self.generators],
-            [self.seeds[place] for place in places if self.seeds],
-            whole=[],
-        )
 
 
 def initial_state(
@@ -166,7 +104,7 @@ def train(
         # What was best is best by these rows, which may be others than before.
         _, score = _measure(network, state.params, validation, table)
         state = state._replace(stopping=state.stopping._replace(best=score))
-    field = _all_models(data, validation, table, plan, hyper, state, rngs)
+    field = all_models(data, validation, table, plan, hyper, state, rngs)
     records: list[list[Epoch]] = [[] for _ in range(field.models.numel())]
     runs: dict[int, Run] = {}
     draws = plan.shuffle and data.n_rows > plan.batch_size
@@ -194,69 +132,66 @@ def train(
     return [runs[model] for model in sorted(runs)]
 
 
-def _all_models(
-    data: Data,
-    validation: Data | None,
-    table: Tensor,
-    plan: Plan,
-    hyper: Hyper,
-    state: State,
-    rngs: Sequence[np.random.RandomState],
-) -> _Field:
-    like = state.params[0]
-    models = torch.arange(len(like), device="cpu").view(len(rngs), -1)
-    alive = torch.ones_like(models, dtype=torch.bool)
-    seeds = plan.dropout_seeds if hyper.dropout.any() else ()
-    generators = [Generator(like.device) for _ in seeds]
-    one = data.n_rows <= plan.batch_size
-    whole = list(batches(data, table, plan.batch_size)) if one else []
-    streams = _Streams(data, validation, list(rngs), generators, list(seeds), whole)
-    return _Field(models, alive, streams, hyper, hyper.to(like), state, state.params)
-
-
 def _epoch(
-    network: Network, table: Tensor, plan: Plan, field: _Field
-) -> tuple[_Field, Tensor, Tensor]:
+    network: Network, table: Tensor, plan: Plan, field: Field
+) -> tuple[Field, Tensor, Tensor]:
     """One pass over all rows; the mean objective and the last rate (K,) on the host."""
     progress = field.state.progress
-    data, _, rngs, generators, seeds, whole = field.streams
+    data, _, rngs, generators, seeds, totals, whole = field.streams
     params, moments = _copy(field.state.params), tuple(map(_copy, field.state.moments))
     for generator, seed in zip(generators, seeds, strict=True):
         generator.manual_seed(seed + progress.epochs)
     order = row_orders(rngs, data, plan.batch_size, plan.shuffle)
     steps = n_batches(data.n_rows, plan.batch_size)
     rates = _learning_rates(plan, field, steps)
-    hyper, step = field.local, step_of(plan, field.hyper)
-    losses, totals = [], []
-    for batch, rate, correction in zip(
-        whole or batches(data, table, plan.batch_size, order),
+    corrections = bias_corrections(plan, field.hyper, progress.steps + 1, steps)
+    per_stream = field.alive.shape[1]
+    run = zip(
+        whole or batches(data, table, plan.batch_size, order, per_stream),
         _each_step(rates, steps, table),
-        _each_step(
-            bias_corrections(plan, field.hyper, progress.steps + 1, steps), steps, table
-        ),
+        _each_step(corrections, steps, table),
         strict=True,
-    ):
-        loss, gradients = network.loss_and_gradients(params, batch, hyper, generators)
-        step(params, moments, gradients, hyper, rate, correction)
-        losses.append(loss)
-        totals.append(batch.total)
-    loss, seen = _mean_loss(losses, totals)
+    )
+    step = partial(step_of(plan, field.hyper), params, moments)
+    every = block_rows(data, plan.batch_size) // plan.batch_size
+    objective = _take_steps(network, params, field.local, generators, step, run, every)
+    seen = totals.repeat_interleave(per_stream)
     progress = Progress(
         progress.seen + seen, progress.epochs + 1, progress.steps + steps,
         progress.cycle + steps,
     )  # fmt: skip
     state = State(params, moments, field.state.stopping, progress)
-    return field._replace(state=state), loss, rates[-1]
+    return field._replace(state=state), objective / seen, rates[-1]
 
 
-def _mean_loss(losses: list[Tensor], totals: list[Any]) -> tuple[Tensor, Tensor]:
-    """Mean (K,) of an epoch's losses by the weight of its batches, and that weight (K,)."""
-    values = torch.stack(losses).cpu().numpy().astype(np.float64)
-    counted = totals if isinstance(totals[0], float) else torch.stack(totals).cpu().numpy()
-    weights = np.asarray(counted, dtype=np.float64).reshape(len(values), -1)
-    weights = weights.repeat(values.shape[1] // weights.shape[1], axis=1)
-    seen = weights.sum(0)
-    return torch.from_numpy((values * weights).sum(0) / seen), torch.from_numpy(seen)
+def _take_steps(
+    network: Network,
+    params: Params,
+    hyper: Hyper,
+    generators: list[Generator],
+    step: Callable[[Gradients, Hyper, Tensor, Tensor], None],
+    run: Iterable[tuple[Batch, Tensor, Tensor]],
+    every: int,
+) -> Tensor:
+    """Take a step for each batch; the objective (K,) on the host, summed over all rows.
+
+    The losses are those of the logits that each step began with, computed for ``every``
+    so many batches in one go: in the steps themselves only their gradients are needed.
+    """
+    sums, logits, compared = [], [], []
+    for batch, rate, correction in run:
+        found, gradients = network.gradients(params, batch, hyper, generators)
+        if len(hyper.alpha):
+            sums.append(network.penalty(params, hyper, batch.total))
+        step(gradients, hyper, rate, correction)
+        logits.append(found)
+        compared.append(batch)
+        if len(logits) == every:
+            sums.append(summed_loss(network, logits, compared))
+            logits, compared = [], []
+    if logits:
+        sums.append(summed_loss(network, logits, compared))
+    return torch.stack(sums).sum(0).cpu()
 
 
 def _copy(params: Params) -> Params:
@@ -264,7 +199,7 @@ def _copy(params: Params) -> Params:
     return tuple(p.clone() for p in params)
 
 
-def _learning_rates(plan: Plan, field: _Field, steps: int) -> Tensor:
+def _learning_rates(plan: Plan, field: Field, steps: int) -> Tensor:
     """Of the coming epoch: (steps, K), or (1, K) where they stay the same."""
     divisions = field.state.stopping.divisions
     schedule = SCHEDULES[plan.schedule]
@@ -285,15 +220,24 @@ def _measure(
         nothing = torch.full((len(params[0]),), torch.nan, dtype=torch.float64, device="cpu")
         return nothing, nothing
     losses, scores, totals = [], [], []
-    for batch in batches(validation, table, EVALUATION_ROWS):
+    per_stream = len(params[0]) // validation.n_streams
+    for batch in batches(validation, table, EVALUATION_ROWS, per_stream=per_stream):
         loss, score = network.evaluate(params, batch)
         losses.append(loss)
         scores.append(score)
         totals.append(batch.total)
-    return _mean_loss(losses, totals)[0], _mean_loss(scores, totals)[0]
+    return _mean(losses, totals), _mean(scores, totals)
 
 
-def _judge(field: _Field, merit: Tensor, rate: Tensor, plan: Plan) -> tuple[_Field, Tensor]:
+def _mean(values: list[Tensor], totals: list[Any]) -> Tensor:
+    """Mean (K,) on the host of values (K,) of batches, by the weight of their rows."""
+    columns = torch.stack(values).cpu()
+    weights = torch.stack([torch.as_tensor(total, dtype=torch.float64) for total in totals])
+    weights = weights.view(len(totals), -1).cpu()
+    return (columns * weights).sum(0) / weights.sum(0)
+
+
+def _judge(field: Field, merit: Tensor, rate: Tensor, plan: Plan) -> tuple[Field, Tensor]:
     """Update the bookkeeping and the best parameters; which models (K,) are to stop."""
     state = field.state
     stopping, improved, stops = update_stopping(state.stopping, merit, rate, plan)
@@ -306,7 +250,7 @@ def _judge(field: _Field, merit: Tensor, rate: Tensor, plan: Plan) -> tuple[_Fie
 
 
 def _leave(
-    field: _Field,
+    field: Field,
     which: Tensor,
     status: str,
     records: list[list[Epoch]],
@@ -325,7 +269,7 @@ def _leave(
 
 def _record(
     records: list[list[Epoch]],
-    field: _Field,
+    field: Field,
     rate: Tensor,
     loss: Tensor,
     validation_loss: Tensor,
@@ -347,8 +291,8 @@ def _record(
 def _report(
     on_epoch: OnEpoch,
     epochs: dict[int, Epoch],
-    before: _Field,
-    after: _Field,
+    before: Field,
+    after: Field,
     diverged: Tensor,
 ) -> None:
     """Tell of an epoch; a model that diverged is what it was before."""

@@ -49,16 +49,20 @@ class Data(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some rows of each of S streams, ready for arithmetic.
+    """Some rows of each of S streams, ready for arithmetic with the K models' own.
 
-    ``X`` (S, B, D) floating; ``targets`` (S, 1, C, B); ``share`` (S, 1, 1, B) or a scalar
-    tensor, what each row counts in the mean (the shares of a stream sum to 1); ``total``
-    (S, 1, 1, 1) float64 or a float, the sum of the rows' weights.
+    ``X`` (S, B, D) floating, and the same as ``columns`` (S, D, B). What follows is of one
+    stream, G = 1, or has been repeated for each model, G = K: ``targets`` (G, C, B);
+    ``share`` (G, 1, B) or a scalar tensor, what each row counts in the mean (the shares of
+    a stream sum to 1); ``weight`` (G, 1, B) float64 of the rows, None if they are equal;
+    ``total`` (G, 1, 1) float64 or a float, the sum of the weights.
     """
 
     X: Tensor
+    columns: Tensor
     targets: Tensor
     share: Tensor
+    weight: Tensor | None
     total: Tensor | float
 
 
@@ -218,13 +222,22 @@ class Network(Protocol):
         """Parameters of ``n_models`` equal networks, in the dtype and place of ``like``."""
         ...
 
-    def loss_and_gradients(
+    def gradients(
         self, params: Params, batch: Batch, hyper: Hyper, generators: Sequence[Generator]
     ) -> tuple[Tensor, Gradients]:
-        """Objective (K,) on a batch, and its gradients; hyper-parameters are (K, 1, 1).
+        """Logits (K, C, B) of a batch, and the gradients of the objective.
 
-        ``generators``, one a stream, drive dropout; none, and there is no dropout.
+        Hyper-parameters are (K, 1, 1). ``generators``, one a stream, drive dropout; none,
+        and there is no dropout.
         """
+        ...
+
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss (K, B) of every row, for logits (K, C, B)."""
+        ...
+
+    def penalty(self, params: Params, hyper: Hyper, total: Tensor | float) -> Tensor:
+        """What the objective has beside the losses, (K,), times the total weight of rows."""
         ...
 
     def evaluate(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:

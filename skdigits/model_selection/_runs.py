@@ -69,15 +69,27 @@ class _Together(NamedTuple):
         self, numbers: Sequence[int], params: Params
     ) -> Iterator[tuple[int, Tensor, Params]]:
         """Each model's number, its logits for its fold's test rows, and its parameters."""
-        for _, places in groupby(
-            range(len(numbers)), lambda place: self.entries[numbers[place]].fold.split.number
-        ):
-            chosen = list(places)
-            some = tuple(p[chosen] for p in params)
-            tested = self.entries[numbers[chosen[0]]].tested
+        for places in self.asked_together(numbers):
+            some = tuple(p[places] for p in params)
+            tested = self.entries[numbers[places[0]]].tested
             logits = predict_scores(self.network, some, tested)
-            for k, place in enumerate(chosen):
+            for k, place in enumerate(places):
                 yield numbers[place], logits[k], tuple(p[k : k + 1] for p in some)
+
+    def asked_together(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        """Places in ``numbers`` of models whose logits are computed in one product.
+
+        Those of a fold; alone, models that were trained alone, so that equal ones score the
+        same to the last bit.
+        """
+        alone = self.entries[0].model.solver in SOLVERS
+
+        def key(place: int) -> tuple[int, int]:
+            fold = self.entries[numbers[place]].fold.split.number
+            return fold, place if alone else 0
+
+        for _, places in groupby(range(len(numbers)), key):
+            yield list(places)
 
     def score(self, asked: Questions, logits: Tensor, fitted: Any) -> Any:
         """The score of one model."""
@@ -267,9 +279,7 @@ def _train_scores(
 ) -> Iterator[tuple[int, Any]]:
     """Each model's number and its score on the train rows of its fold."""
     job, lead = together.job, together.material.lead
-    numbers = range(len(runs))
-    for _, members in groupby(numbers, lambda n: together.entries[n].fold.split.number):
-        chosen = list(members)
+    for chosen in together.asked_together(range(len(runs))):
         entry = together.entries[chosen[0]]
         train, prefix = entry.fold.split.train, entry.fold.prefix
         seen = None if prefix is None else prefix.transform(_safe_indexing(job.X, train))

@@ -19,12 +19,12 @@ def test_an_epoch_holds_every_row_once():
     rows = torch.cat([batch.X[0, :, 0] for batch in seen]).long()
     assert rows.tolist() != list(range(10))
     assert sorted(rows.tolist()) == list(range(10))
-    classes = torch.cat([batch.targets[0, 0].argmax(0) for batch in seen])
+    classes = torch.cat([batch.targets[0].argmax(0) for batch in seen])
     assert torch.equal(classes, rows % 3)
     for batch in seen:
         assert batch.share.sum() == pytest.approx(1)
         np.testing.assert_allclose(
-            (batch.share * batch.total)[0, 0, 0], batch.X[0, :, 0] + 1, rtol=1e-6
+            (batch.share * batch.total)[0, 0], batch.X[0, :, 0] + 1, rtol=1e-6
         )
 
 
@@ -47,4 +47,4 @@ def test_weights_of_any_scale_are_shares(scale):
     X = torch.zeros(4, 1)
     weight = torch.tensor([1.0, 2, 3, 4], dtype=torch.float64) * scale
     (batch,) = batches(Data(X, torch.zeros(4, dtype=int), weight), target_table(2, 0, X), 4)
-    np.testing.assert_allclose(batch.share[0, 0, 0], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(batch.share[0, 0], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)

@@ -6,7 +6,7 @@ import torch
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
-from skdigits.engine.batches import batches
+from skdigits.engine.batches import batches, summed_loss
 from skdigits.engine.gradients import dense
 from skdigits.engine.losses import LOSSES, target_table
 from skdigits.engine.networks import ACTIVATIONS, WEIGHT_INITS, DenseNetwork
@@ -23,12 +23,22 @@ MODULES = {
 def make_batch(rng, n_classes=3, weighted=False):
     X = torch.from_numpy(rng.normal(size=(6, 4)))
     targets = target_table(n_classes, 0.05, X).T[:, rng.integers(n_classes, size=6)]
-    X, targets = X[None], targets[None, None]
+    X, targets = X[None], targets[None]
     if not weighted:
-        return Batch(X, targets, torch.tensor(1 / 6, dtype=X.dtype), 6.0)
-    weight = torch.from_numpy(rng.uniform(0.1, 2, (1, 1, 1, 6)))
+        share = torch.tensor(1 / 6, dtype=X.dtype)
+        return Batch(X, X.mT, targets, share, None, 6.0)
+    weight = torch.from_numpy(rng.uniform(0.1, 2, (1, 1, 6)))
     total = weight.sum(-1, keepdim=True)
-    return Batch(X, targets, weight / total, total)
+    return Batch(X, X.mT, targets, weight / total, weight, total)
+
+
+def loss_and_gradients(network, params, batch, hyper, generators=()):
+    """Mean objective (K,), and its gradients."""
+    logits, gradients = network.gradients(params, batch, hyper, generators)
+    loss = summed_loss(network, [logits], [batch])
+    if len(hyper.alpha):
+        loss = loss + network.penalty(params, hyper, batch.total)
+    return (loss / batch.total).flatten(), gradients
 
 
 def make_params(network, n_models=3):
@@ -67,7 +77,7 @@ def test_gradients_equal_a_five_point_stencil(
 
     def objective(params):
         generators = [torch.Generator().manual_seed(0)] if np.any(dropout) else []
-        return network.loss_and_gradients(params, batch, hyper, generators)
+        return loss_and_gradients(network, params, batch, hyper, generators)
 
     _, gradients = objective(params)
     for i, gradient in enumerate(map(dense, gradients)):
@@ -84,7 +94,7 @@ def test_loss_and_gradients_equal_autograds(activation, loss, rng, make_hyper):
     network = DenseNetwork((4, 5, 6, 3), loss, activation)
     params, batch = make_params(network), make_batch(rng)
     hyper = make_hyper(3).to(params[0])
-    value, gradients = network.loss_and_gradients(params, batch, hyper, ())
+    value, gradients = loss_and_gradients(network, params, batch, hyper)
     for k in range(3):
         modules = [nn.Linear(a, b).double() for a, b in ((4, 5), (5, 6), (6, 3))]
         flat = [p for module in modules for p in (module.weight, module.bias)]
@@ -92,7 +102,7 @@ def test_loss_and_gradients_equal_autograds(activation, loss, rng, make_hyper):
             p.data = ours[k].clone().view_as(p)
         act = MODULES[activation]()
         logits = modules[2](act(modules[1](act(modules[0](batch.X[0])))))
-        expected = _torch_loss(loss, logits, batch.targets[0, 0].T)
+        expected = _torch_loss(loss, logits, batch.targets[0].T)
         expected.backward()
         assert value[k].item() == pytest.approx(expected.item(), rel=1e-12)
         for p, gradient in zip(flat, map(dense, gradients), strict=True):
@@ -110,9 +120,9 @@ def _torch_loss(loss, logits, targets):
 def test_penalty_is_per_row_or_per_mean(penalty_per_row, rng, make_hyper):
     network = DenseNetwork((4, 5, 3), "cross_entropy", penalty_per_row=penalty_per_row)
     params, batch = make_params(network), make_batch(rng, weighted=True)
-    plain, _ = network.loss_and_gradients(params, batch, make_hyper(3).to(params[0]), ())
+    plain, _ = loss_and_gradients(network, params, batch, make_hyper(3).to(params[0]))
     hyper = make_hyper(3, alpha=0.7).to(params[0])
-    value, _ = network.loss_and_gradients(params, batch, hyper, ())
+    value, _ = loss_and_gradients(network, params, batch, hyper)
     squares = params[0].square().sum((1, 2)) + params[2].square().sum((1, 2))
     expected = 0.35 * squares / (batch.total.item() if penalty_per_row else 1)
     np.testing.assert_allclose(value - plain, expected, rtol=1e-10)
@@ -125,9 +135,9 @@ def test_dropout_keeps_the_mean_and_drops_its_share(rng, make_hyper):
     seen = []
     for seed in range(200):
         generators = [torch.Generator().manual_seed(seed)]
-        _, hidden = network._forward(params, batch.X, dropped.dropout, generators)
+        _, hidden = network._forward(params, batch, dropped.dropout, generators)
         seen.append(hidden.columns)
-    _, clean = network._forward(params, batch.X, dropped.dropout, ())
+    _, clean = network._forward(params, batch, dropped.dropout, ())
     share = (torch.stack(seen) == 0).double().mean().item()
     assert share == pytest.approx(0.25, abs=0.002)
     np.testing.assert_allclose(
@@ -178,10 +188,10 @@ def test_evaluate_has_neither_penalty_nor_dropout(rng, make_hyper):
     network = DenseNetwork((4, 5, 3), "cross_entropy")
     params, batch = make_params(network), make_batch(rng, weighted=True)
     loss, accuracy = network.evaluate(params, batch)
-    plain, _ = network.loss_and_gradients(params, batch, make_hyper(3).to(params[0]), ())
+    plain, _ = loss_and_gradients(network, params, batch, make_hyper(3).to(params[0]))
     np.testing.assert_allclose(loss, plain, rtol=1e-12)
-    hit = network.scores(params, batch.X).argmax(1) == batch.targets[0, 0].argmax(0)
-    np.testing.assert_allclose(accuracy, (hit * batch.share[0, 0]).sum(1), rtol=1e-12)
+    hit = network.scores(params, batch.X).argmax(1) == batch.targets[0].argmax(0)
+    np.testing.assert_allclose(accuracy, (hit * batch.share[0]).sum(1), rtol=1e-12)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

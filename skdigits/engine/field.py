@@ -1,0 +1,117 @@
+"""What is still training: a rectangle of models, and the rows of each of its streams."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from skdigits.engine.batches import batches
+from skdigits.engine.types import Batch, Data, Hyper, Params, Plan, State
+
+
+class Streams(NamedTuple):
+    """The rows of each stream, and what draws their orders and what is dropped out.
+
+    ``totals`` (S,) float64 on the host are the weights of all rows of each. ``whole`` is the
+    batch of all rows, where they are one, and else empty.
+    """
+
+    data: Data
+    validation: Data | None
+    rngs: list[np.random.RandomState]
+    generators: list[Generator]
+    seeds: list[int]
+    totals: Tensor
+    whole: list[Batch]
+
+    def take(self, chosen: Tensor) -> "Streams":
+        """Some of the streams."""
+        if len(self.rngs) == 1:
+            return self
+        validation = None if self.validation is None else self.validation.streams(chosen)
+        places = chosen.tolist()
+        return Streams(
+            self.data.streams(chosen),
+            validation,
+            [self.rngs[place] for place in places],
+            [self.generators[place] for place in places if self.generators],
+            [self.seeds[place] for place in places if self.seeds],
+            self.totals[chosen],
+            whole=[],  # is of so many models a stream
+        )
+
+
+class Field(NamedTuple):
+    """What is still training: S streams of M models each, K = S · M in their order.
+
+    ``models`` (S, M) are their numbers and ``alive`` (S, M) those that have not ended. One
+    that has leaves the computation as soon as a whole column or stream has: what remains is
+    a rectangle, in which a model that is not alive is computed and not looked at. Beside
+    them are their hyper-parameters, on the host and where the parameters are, their state,
+    and the parameters to return to.
+    """
+
+    models: Tensor
+    alive: Tensor
+    streams: Streams
+    hyper: Hyper
+    local: Hyper
+    state: State
+    best: Params
+
+    def orders(self) -> list[Any]:
+        """The states of the generators of row orders, of each stream."""
+        return [rng.get_state() for rng in self.streams.rngs]
+
+    def without(self, ended: Tensor) -> "Field":
+        """The smallest rectangle that holds all models that go on."""
+        alive = self.alive & ~ended
+        streams, columns = (torch.nonzero(alive.any(axis)).flatten() for axis in (1, 0))
+        rectangle = streams[:, None], columns
+        width = alive.shape[1]
+        chosen = (streams[:, None] * width + columns).flatten()
+        best = tuple(p[chosen.to(p.device)] for p in self.best)
+        hyper, state = self.hyper.take(chosen), self.state.take(chosen)
+        return Field(
+            self.models[rectangle],
+            alive[rectangle],
+            self.streams.take(streams),
+            hyper,
+            hyper.to(best[0]),
+            state,
+            best,
+        )
+
+
+def all_models(
+    data: Data,
+    validation: Data | None,
+    table: Tensor,
+    plan: Plan,
+    hyper: Hyper,
+    state: State,
+    rngs: Sequence[np.random.RandomState],
+) -> Field:
+    """All K models of a state, as many in each stream of the data."""
+    like = state.params[0]
+    models = torch.arange(len(like), device="cpu").view(len(rngs), -1)
+    alive = torch.ones_like(models, dtype=torch.bool)
+    seeds = plan.dropout_seeds if hyper.dropout.any() else ()
+    generators = [Generator(like.device) for _ in seeds]
+    one, whole = data.n_rows <= plan.batch_size, []
+    if one:
+        whole = list(batches(data, table, plan.batch_size, per_stream=models.shape[1]))
+    streams = Streams(
+        data, validation, list(rngs), generators, list(seeds), total_weights(data), whole
+    )
+    return Field(models, alive, streams, hyper, hyper.to(like), state, state.params)
+
+
+def total_weights(data: Data) -> Tensor:
+    """The weight (S,) of all rows of each stream, in float64 on the host."""
+    if data.weight is None:
+        return torch.full((data.n_streams,), data.n_rows, dtype=torch.float64, device="cpu")
+    weight = data.weight[None] if data.rows is None else data.weight[data.rows]
+    return weight.sum(1).cpu()
