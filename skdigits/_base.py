@@ -110,8 +110,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         return X, self._finite(self._logits(to_tensor(X, prediction_device(self.device, X))))
 
     def _finite(self, logits: Tensor) -> Tensor:
-        # -inf is a class that cannot be; anything else that is not finite has overflowed.
-        if not ((logits < torch.inf).all() and logits.amax(1).isfinite().all()):
+        # -inf is a class that cannot be; anything else that is not finite has overflowed,
+        # and shows in the largest.
+        if not all(map(math.isfinite, logits.amax(1).aminmax())):
             raise ValueError(
                 f"The logits of {type(self).__name__} overflow {logits.dtype} for these rows. "
                 "Bring X to the scale of the rows it was fitted on, or to [0, 1]."

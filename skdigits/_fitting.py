@@ -152,7 +152,7 @@ def dense_logits(estimator: Any, X: Tensor) -> Tensor:
     if X.is_floating_point():
         dtype = torch.promote_types(dtype, X.dtype)
     network = estimator._network(X.shape[1], len(estimator.classes_))
-    return predict_scores(network, tuple(p.to(dtype)[None] for p in params), X)[0]
+    return predict_scores(network, tuple(p.to(dtype).unsqueeze(0) for p in params), X)[0]
 
 
 def is_stochastic(estimator: Any) -> bool:

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from skdigits._arrays import input_dtypes, take_rows, to_numpy
+from skdigits._arrays import input_dtypes, surely_finite, take_rows, to_numpy
 from skdigits.engine.losses import LOSSES
 from skdigits.engine.networks import ACTIVATIONS, WEIGHT_INITS
 from skdigits.engine.optimizers import N_MOMENTS
@@ -107,7 +107,9 @@ def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     ValueError
         If one is not a positive integer.
     """
-    sizes = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object))
+    sizes: Any = [hidden_layer_sizes]
+    if not isinstance(hidden_layer_sizes, Integral):
+        sizes = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object))
     if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ValueError(
             f"hidden_layer_sizes must be > 0, got {hidden_layer_sizes!r}: give a whole "
@@ -170,7 +172,10 @@ def check_rows(
     ValueError
         If anything is amiss with X, y or the weights.
     """
-    X, y = validate_data(estimator, X, y, dtype=input_dtypes(X), reset=reset)
+    doubtful = not surely_finite(X)
+    X, y = validate_data(
+        estimator, X, y, dtype=input_dtypes(X), reset=reset, ensure_all_finite=doubtful
+    )
     check_classification_targets(y)
     y, weight, kept = to_numpy(y), None, None
     if sample_weight is not None:
@@ -241,11 +246,23 @@ def unharmed(estimator: Any) -> Iterator[None]:
 def check_more(estimator: Any, X: Any) -> Any:
     """Check rows against the number and names of the features that it has learnt.
 
+    What can be seen to be good at a glance is not checked at length, which would take longer
+    than to predict for a row.
+
     Raises
     ------
     ValueError
         If X has other features, is empty or holds NaN or infinity.
     """
+    if (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and len(X)
+        and X.shape[1] == estimator.n_features_in_
+        and not hasattr(estimator, "feature_names_in_")
+        and surely_finite(X)
+    ):
+        return X
     return validate_data(estimator, X, dtype=input_dtypes(X), reset=False)
 
 
@@ -259,6 +276,7 @@ def check_query(estimator: Any, X: Any, method: str) -> Any:
     ValueError
         If X has other features, is empty or holds NaN or infinity.
     """
-    check_is_fitted(estimator)
+    if not estimator.__sklearn_is_fitted__():
+        check_is_fitted(estimator)  # which takes longer, and has the words for it
     check_same_namespace(X, estimator, attribute="_fitted_array", method=method)
     return check_more(estimator, X)

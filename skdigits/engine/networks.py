@@ -140,7 +140,7 @@ class DenseNetwork:
 
     def evaluate(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss (K,) and accuracy (K,) on a batch, without penalty or dropout."""
-        logits = self._logits(params, batch.columns)
+        logits = self._logits(params, batch.X)
         found = LOSSES[self.loss].scores(logits).argmax(CLASSES)
         hit = found == batch.targets.argmax(CLASSES)
         losses = self.losses(logits, batch.targets)
@@ -148,11 +148,21 @@ class DenseNetwork:
 
     def scores(self, params: Params, X: Tensor) -> Tensor:
         """For rows X (S, B, D), scores (K, C, B) whose softmax are the probabilities."""
-        return LOSSES[self.loss].scores(self._logits(params, X.mT))
+        return LOSSES[self.loss].scores(self._logits(params, X))
 
-    def _logits(self, params: Params, columns: Tensor) -> Tensor:
+    def _logits(self, params: Params, X: Tensor) -> Tensor:
+        """Logits (K, C, B) for rows X (S, B, D), thousands of them.
+
+        Where each model has rows of its own, its hidden units' outputs lie row by row: the
+        products of so many rows are up to a third faster then.
+        """
+        value, columns = ACTIVATIONS[self.activation].value, X.mT
         for weight, bias in _layers(params[:-2]):
-            columns = ACTIVATIONS[self.activation].value(_affine(weight, bias, columns))
+            if len(columns) == len(weight):
+                rows = torch.baddbmm(bias.mT, columns.mT, weight.mT)
+                columns = value(rows).mT
+            else:
+                columns = value(_affine(weight, bias, columns))
         return _affine(params[-2], params[-1], columns)
 
     def _forward(

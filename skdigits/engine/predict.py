@@ -19,4 +19,4 @@ def predict_scores(network: Network, params: Params, X: Tensor) -> Tensor:
     chunks = [
         network.scores(params, as_floats(chunk, dtype)[None]) for chunk in X.split(CHUNK_ROWS)
     ]
-    return torch.cat(chunks, dim=2).mT
+    return (chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=2)).mT
