@@ -73,12 +73,16 @@ def block_rows(data: Data, batch_size: int) -> int:
 
 def summed_loss(network: Network, logits: list[Tensor], compared: list[Batch]) -> Tensor:
     """Loss (K,) in float64 of logits (K, C, B) of some batches, summed over rows by weight."""
-    targets = torch.cat([batch.targets for batch in compared], -1)
-    losses = network.losses(torch.cat(logits, -1), targets)
+    losses = network.losses(_joined(logits), _joined([batch.targets for batch in compared]))
     weights = [batch.weight for batch in compared if batch.weight is not None]
     if not weights:
         return losses.sum(-1, dtype=torch.float64)
-    return (losses * torch.cat(weights, -1).squeeze(1)).sum(-1)
+    return (losses * _joined(weights).squeeze(1)).sum(-1)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Parts (…, B) in one piece, along the rows."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 
 def as_floats(X: Tensor, dtype: torch.dtype) -> Tensor:

@@ -14,8 +14,7 @@ from skdigits.engine.types import Batch, Data, Hyper, Params, Plan, State
 class Streams(NamedTuple):
     """The rows of each stream, and what draws their orders and what is dropped out.
 
-    ``totals`` (S,) float64 on the host are the weights of all rows of each. ``whole`` is the
-    batch of all rows, where they are one, and else empty.
+    ``whole`` is the batch of all rows, where they are one, and else empty.
     """
 
     data: Data
@@ -23,7 +22,6 @@ class Streams(NamedTuple):
     rngs: list[np.random.RandomState]
     generators: list[Generator]
     seeds: list[int]
-    totals: Tensor
     whole: list[Batch]
 
     def take(self, chosen: Tensor) -> "Streams":
@@ -38,7 +36,6 @@ class Streams(NamedTuple):
             [self.rngs[place] for place in places],
             [self.generators[place] for place in places if self.generators],
             [self.seeds[place] for place in places if self.seeds],
-            self.totals[chosen],
             whole=[],  # is of so many models a stream
         )
 
@@ -49,12 +46,14 @@ class Field(NamedTuple):
     ``models`` (S, M) are their numbers and ``alive`` (S, M) those that have not ended. One
     that has leaves the computation as soon as a whole column or stream has: what remains is
     a rectangle, in which a model that is not alive is computed and not looked at. Beside
-    them are their hyper-parameters, on the host and where the parameters are, their state,
-    and the parameters to return to.
+    them are the weights ``totals`` (K,) of all their rows, in float64 on the host, their
+    hyper-parameters, on the host and where the parameters are, their state, and the
+    parameters to return to.
     """
 
     models: Tensor
     alive: Tensor
+    totals: Tensor
     streams: Streams
     hyper: Hyper
     local: Hyper
@@ -77,6 +76,7 @@ class Field(NamedTuple):
         return Field(
             self.models[rectangle],
             alive[rectangle],
+            self.totals[chosen],
             self.streams.take(streams),
             hyper,
             hyper.to(best[0]),
@@ -103,10 +103,9 @@ def all_models(
     one, whole = data.n_rows <= plan.batch_size, []
     if one:
         whole = list(batches(data, table, plan.batch_size, per_stream=models.shape[1]))
-    streams = Streams(
-        data, validation, list(rngs), generators, list(seeds), total_weights(data), whole
-    )
-    return Field(models, alive, streams, hyper, hyper.to(like), state, state.params)
+    streams = Streams(data, validation, list(rngs), generators, list(seeds), whole)
+    totals = total_weights(data).repeat_interleave(models.shape[1])
+    return Field(models, alive, totals, streams, hyper, hyper.to(like), state, state.params)
 
 
 def total_weights(data: Data) -> Tensor:

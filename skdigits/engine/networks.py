@@ -133,10 +133,10 @@ class DenseNetwork:
 
     def penalty(self, params: Params, hyper: Hyper, total: Tensor | float) -> Tensor:
         """L2 penalty (K,), summed over rows of this total weight."""
-        norms = [torch.linalg.vector_norm(w, dim=(1, 2), keepdim=True) for w in params[::2]]
-        squares = torch.stack(norms).double().square().sum(0)
-        times = hyper.alpha / 2 if self.penalty_per_row else hyper.alpha / 2 * total
-        return (squares * times).flatten()
+        norms = [torch.linalg.vector_norm(weight, dim=(1, 2)) for weight in params[::2]]
+        squares = torch.stack(norms).double().square_().sum(0)
+        penalty = squares.mul_(hyper.alpha.flatten()).mul_(0.5)
+        return penalty if self.penalty_per_row else (penalty.view(-1, 1, 1) * total).flatten()
 
     def evaluate(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss (K,) and accuracy (K,) on a batch, without penalty or dropout."""

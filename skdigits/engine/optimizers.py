@@ -1,9 +1,9 @@
 """First-order optimizers, for K models with K sets of settings.
 
-``step(params, moments, gradients, hyper, rate, correction)`` updates parameters and moments
-in place: they belong to the run, and written anew they would cost twice the time. Every
-hyper-parameter, the current learning ``rate`` and Adam's bias ``correction`` have shape
-(K, 1, 1), to go with parameters (K, ·, ·). Nothing else is kept.
+``step(params, moments, gradients, hyper, rate, size)`` updates parameters and moments in
+place: they belong to the run, and written anew they would cost twice the time. Every
+hyper-parameter, the current learning ``rate`` and, for Adam, its ``size`` after the bias
+correction have shape (K, 1, 1), to go with parameters (K, ·, ·). Nothing else is kept.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def _descend(
     gradients: Gradients,
     hyper: Hyper,
     rate: Tensor,
-    correction: Tensor,
+    size: Tensor,
 ) -> None:
     """Gradient descent: ``p ← p − rate · g``."""
     for p, g in zip(params, gradients, strict=True):
@@ -68,7 +68,7 @@ def _momentum(
     gradients: Gradients,
     hyper: Hyper,
     rate: Tensor,
-    correction: Tensor,
+    size: Tensor,
 ) -> None:
     """Momentum as in scikit-learn: ``v ← m v − rate · g``, ``p ← p + v``.
 
@@ -85,7 +85,7 @@ def _nesterov(
     gradients: Gradients,
     hyper: Hyper,
     rate: Tensor,
-    correction: Tensor,
+    size: Tensor,
 ) -> None:
     """Nesterov's momentum: the same velocity, taken once more from its end."""
     for p, gradient, v in zip(params, gradients, *moments, strict=True):
@@ -100,10 +100,10 @@ def _adam(
     gradients: Gradients,
     hyper: Hyper,
     rate: Tensor,
-    correction: Tensor,
+    size: Tensor,
 ) -> None:
     """Adam (Kingma & Ba 2015), with epsilon where scikit-learn's has it."""
-    size, new_1, new_2 = rate * correction, 1 - hyper.beta_1, 1 - hyper.beta_2
+    new_1, new_2 = 1 - hyper.beta_1, 1 - hyper.beta_2
     for p, gradient, m, s in zip(params, gradients, *moments, strict=True):
         g = dense(gradient)
         m.lerp_(g, new_1)
@@ -117,10 +117,10 @@ def _adamw(
     gradients: Gradients,
     hyper: Hyper,
     rate: Tensor,
-    correction: Tensor,
+    size: Tensor,
 ) -> None:
     """Adam after decoupled weight decay (Loshchilov & Hutter 2019), biases spared."""
     gradients = tuple(map(dense, gradients))  # whose penalty is on the weights as they are
     for weight in params[::2]:
         weight.mul_(1 - rate * hyper.weight_decay)
-    _adam(params, moments, gradients, hyper, rate, correction)
+    _adam(params, moments, gradients, hyper, rate, size)

@@ -25,12 +25,14 @@ def update_stopping(
     then it stops, unless the adaptive schedule can still divide its ``rate`` (K,).
     """
     # In NumPy, whose operations on a few numbers take a third of the time.
-    best, stale, divisions = (values.numpy() for values in state)
-    merits, rates = merit.numpy(), rate.numpy()
+    merits, best, stale = merit.numpy(), state.best.numpy(), state.stale.numpy()
     stale = np.where(merits < best + plan.tol, stale + 1, 0.0)
-    stalled = stale > plan.n_iter_no_change
-    divided = stalled & (rates > SMALLEST_RATE) & (plan.schedule == "adaptive")
-    kept = np.fmax(best, merits), np.where(stalled, 0.0, stale), divisions + divided
-    improved, stops = merits > best, stalled & ~divided
-    new = Stopping(*map(torch.from_numpy, kept))
-    return new, torch.from_numpy(improved), torch.from_numpy(stops)
+    stalled, divisions = stale > plan.n_iter_no_change, state.divisions
+    improved, stops = merits > best, stalled
+    if stalled.any():
+        divided = stalled & (rate.numpy() > SMALLEST_RATE) & (plan.schedule == "adaptive")
+        divisions, stops = divisions + torch.from_numpy(divided), stalled & ~divided
+        stale = np.where(stalled, 0.0, stale)
+    tensor = torch.from_numpy
+    new = Stopping(tensor(np.fmax(best, merits)), tensor(stale), divisions)
+    return new, tensor(improved), tensor(stops)

@@ -1,5 +1,6 @@
 """Training K networks by mini-batches, each until it stops by its own rule."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -114,7 +115,7 @@ def train(
         field, loss, rate = _epoch(network, table, plan, field)
         measured = _measure(network, field.state.params, field.streams.validation, table)
         seconds = time.perf_counter() - start
-        diverged = ~(torch.isfinite(loss) & _finite(field.state.params))
+        diverged = ~((loss.abs() < torch.inf) & _finite(field.state.params))
         epochs = _record(records, field, rate, loss, *measured, seconds=seconds)
         if on_epoch is not None:
             _report(on_epoch, epochs, before, field, diverged)
@@ -137,31 +138,30 @@ def _epoch(
 ) -> tuple[Field, Tensor, Tensor]:
     """One pass over all rows; the mean objective and the last rate (K,) on the host."""
     progress = field.state.progress
-    data, _, rngs, generators, seeds, totals, whole = field.streams
+    data, _, rngs, generators, seeds, whole = field.streams
     params, moments = _copy(field.state.params), tuple(map(_copy, field.state.moments))
     for generator, seed in zip(generators, seeds, strict=True):
         generator.manual_seed(seed + progress.epochs)
     order = row_orders(rngs, data, plan.batch_size, plan.shuffle)
     steps = n_batches(data.n_rows, plan.batch_size)
     rates = _learning_rates(plan, field, steps)
-    corrections = bias_corrections(plan, field.hyper, progress.steps + 1, steps)
+    sizes = rates * bias_corrections(plan, field.hyper, progress.steps + 1, steps)
     per_stream = field.alive.shape[1]
     run = zip(
         whole or batches(data, table, plan.batch_size, order, per_stream),
         _each_step(rates, steps, table),
-        _each_step(corrections, steps, table),
+        _each_step(sizes, steps, table),
         strict=True,
     )
     step = partial(step_of(plan, field.hyper), params, moments)
     every = block_rows(data, plan.batch_size) // plan.batch_size
     objective = _take_steps(network, params, field.local, generators, step, run, every)
-    seen = totals.repeat_interleave(per_stream)
     progress = Progress(
-        progress.seen + seen, progress.epochs + 1, progress.steps + steps,
+        progress.seen + field.totals, progress.epochs + 1, progress.steps + steps,
         progress.cycle + steps,
     )  # fmt: skip
     state = State(params, moments, field.state.stopping, progress)
-    return field._replace(state=state), objective / seen, rates[-1]
+    return field._replace(state=state), objective / field.totals, rates[-1]
 
 
 def _take_steps(
@@ -179,11 +179,11 @@ def _take_steps(
     so many batches in one go: in the steps themselves only their gradients are needed.
     """
     sums, logits, compared = [], [], []
-    for batch, rate, correction in run:
+    for batch, rate, size in run:
         found, gradients = network.gradients(params, batch, hyper, generators)
         if len(hyper.alpha):
             sums.append(network.penalty(params, hyper, batch.total))
-        step(gradients, hyper, rate, correction)
+        step(gradients, hyper, rate, size)
         logits.append(found)
         compared.append(batch)
         if len(logits) == every:
@@ -307,6 +307,6 @@ def _report(
 
 
 def _finite(params: Params) -> Tensor:
-    """Which models (K,) have parameters of finite norm: none that is of any use has not."""
+    """Which models (K,) have parameters whose squares have a finite sum."""
     norms = torch.stack([torch.linalg.vector_norm(p, dim=(1, 2)) for p in params])
-    return norms.square().isfinite().all(0).cpu()
+    return (norms < math.sqrt(torch.finfo(norms.dtype).max)).all(0).cpu()

@@ -26,7 +26,8 @@ def ours(plan, hyper, gradients, start):
     local = hyper.to(start[0])
     for gradient, correction in zip(gradients, corrections, strict=True):
         before = [g.clone() for g in gradient]
-        step(params, moments, gradient, local, local.learning_rate, correction.view(-1, 1, 1))
+        size = local.learning_rate * correction.view(-1, 1, 1)
+        step(params, moments, gradient, local, local.learning_rate, size)
         assert all(map(torch.equal, before, gradient))
     return params
 
