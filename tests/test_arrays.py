@@ -12,7 +12,7 @@ import torch
 from sklearn import config_context
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
-from skdigits._arrays import prediction_device, to_tensor, training_device
+from skdigits._arrays import prediction_device, surely_finite, to_tensor, training_device
 
 CPU = torch.device("cpu")
 
@@ -126,6 +126,40 @@ def test_rows_of_weight_zero_are_left_out_in_any_namespace(model, digits, rng):
         strict = [array_api_strict.asarray(array) for array in (X, y, weight)]
         found = model.fit(*strict).predict_proba(strict[0])
     np.testing.assert_allclose(np.from_dlpack(found), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("values", "sure"),
+    [
+        ([0.0, 1.0], True),
+        ([0.0, np.nan], False),
+        ([0.0, np.inf], False),
+        ([-np.inf, np.inf], False),
+    ],
+)
+def test_what_is_surely_finite(dtype, values, sure):
+    X = np.array([values], dtype=dtype)
+    assert surely_finite(X) is sure
+    assert surely_finite(read_only(X[:, ::-1])) is sure
+    assert sure is np.isfinite(X).all().item()
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.full((1, 2), np.finfo(np.float32).max),  # finite, but its sum is not
+        np.ones((1, 2), dtype=int),
+        np.ones((1, 2), dtype=">f8"),
+        np.ones((1, 2), dtype=np.float16),
+        [[1.0, 2.0]],
+    ],
+    ids=["huge", "int", "big-endian", "float16", "list"],
+)
+def test_what_is_not_surely_finite_is_checked_and_taken(X, iris):
+    assert not surely_finite(X)
+    model = SoftmaxRegression(max_iter=1, tol=None).fit(iris[0][:, :2] * 1e-30, iris[1])
+    assert model.predict(X).shape == (1,)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

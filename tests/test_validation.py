@@ -1,6 +1,7 @@
 """Bad input: each kind is an error that names what is wrong and how to mend it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -93,6 +94,8 @@ MODELS = pytest.mark.parametrize(
     [
         ([[1.0], [np.nan]], [0, 1], None, "Input X contains NaN"),
         ([[1.0], [np.inf]], [0, 1], None, "Input X contains infinity"),
+        (np.array([[1.0], [np.nan]]), [0, 1], None, "Input X contains NaN"),
+        (np.float32([[-np.inf], [np.inf]]), [0, 1], None, "Input X contains infinity"),
         ([[1.0], [2.0]], [0, np.nan], None, "Input y contains NaN"),
         ([[1.0], [2.0]], [0, 1, 1], None, "inconsistent numbers of samples"),
         ([1.0, 2.0], [0, 1], None, "Expected 2D array, got 1D array"),
@@ -136,6 +139,21 @@ def test_queries_are_checked(model, iris):
         model.predict(X[:, :2])
     with pytest.raises(ValueError, match="Input X contains NaN"):
         model.predict_proba(np.full((1, 4), np.nan))
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        model.predict(X[:0])
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+        model.predict(X[0])
+
+
+@MODELS
+def test_names_that_are_missing_are_warned_of(model, iris):
+    X, y = iris
+    model = clone(model)
+    if hasattr(model, "tol"):
+        model.set_params(tol=None, max_iter=2)
+    model.fit(pd.DataFrame(X, columns=["a", "b", "c", "d"]), y)
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        model.predict(X)
 
 
 @MODELS

@@ -21,8 +21,11 @@ class Outer(NamedTuple):
 
     def dense(self) -> Tensor:
         """The gradient itself."""
-        product = torch.bmm(self._grouped(self.delta), self.rows)
-        product = product.view(*self.delta.shape[:2], -1)
+        if self.rows.size(0) == self.delta.size(0):
+            product = torch.bmm(self.delta, self.rows)
+        else:
+            product = torch.bmm(self._grouped(self.delta), self.rows)
+            product = product.view(*self.delta.shape[:2], -1)
         return product if self.penalty is None else product.addcmul_(*self.penalty)
 
     def subtract_from(self, target: Tensor, rate: Tensor) -> None:
@@ -30,15 +33,14 @@ class Outer(NamedTuple):
         if self.penalty is not None:
             strength, weight = self.penalty
             target.addcmul_(weight, rate * strength, value=-1)
-        steps = self._grouped(self.delta * rate)
-        self._grouped(target).baddbmm_(steps, self.rows, alpha=-1)
+        steps = self.delta * rate
+        if self.rows.size(0) != target.size(0):
+            steps, target = self._grouped(steps), self._grouped(target)
+        target.baddbmm_(steps, self.rows, alpha=-1)
 
     def _grouped(self, tensor: Tensor) -> Tensor:
         """A tensor (K, H, ·) as (G, M · H, ·)."""
-        groups = self.rows.size(0)
-        if groups == tensor.size(0):
-            return tensor
-        return tensor.view(groups, -1, tensor.size(2))
+        return tensor.view(self.rows.size(0), -1, tensor.size(2))
 
 
 Gradients: TypeAlias = tuple[Tensor | Outer, ...]

@@ -122,7 +122,7 @@ class DenseNetwork:
         logits = _affine(params[-2], params[-1], layers[-1].columns)
         delta = LOSSES[self.loss].gradient(logits, batch.targets).mul_(batch.share)
         strength = None
-        if len(hyper.alpha):
+        if hyper.alpha.numel():
             strength = hyper.alpha / batch.total if self.penalty_per_row else hyper.alpha
             strength = strength.to(logits.dtype)
         return logits, self._backward(params, layers, delta, strength)

@@ -181,7 +181,7 @@ def _take_steps(
     sums, logits, compared = [], [], []
     for batch, rate, size in run:
         found, gradients = network.gradients(params, batch, hyper, generators)
-        if len(hyper.alpha):
+        if hyper.alpha.numel():
             sums.append(network.penalty(params, hyper, batch.total))
         step(gradients, hyper, rate, size)
         logits.append(found)
