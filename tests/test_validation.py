@@ -95,7 +95,7 @@ MODELS = pytest.mark.parametrize(
         ([[1.0], [np.nan]], [0, 1], None, "Input X contains NaN"),
         ([[1.0], [np.inf]], [0, 1], None, "Input X contains infinity"),
         (np.array([[1.0], [np.nan]]), [0, 1], None, "Input X contains NaN"),
-        (np.float32([[-np.inf], [np.inf]]), [0, 1], None, "Input X contains infinity"),
+        (np.float32([[1.0], [np.inf]]), [0, 1], None, "Input X contains infinity"),
         ([[1.0], [2.0]], [0, np.nan], None, "Input y contains NaN"),
         ([[1.0], [2.0]], [0, 1, 1], None, "inconsistent numbers of samples"),
         ([1.0, 2.0], [0, 1], None, "Expected 2D array, got 1D array"),
