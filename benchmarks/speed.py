@@ -125,8 +125,8 @@ def lbfgs(digits: Digits) -> dict[str, Contender]:
         )
 
     # Tolerances at which both come to the same objective.
-    ours = SoftmaxRegression(solver="lbfgs", alpha=alpha, tol=1e-4, max_iter=1000)
-    theirs = LogisticRegression(C=1 / (alpha * len(y)), tol=1e-4, max_iter=1000)
+    ours = SoftmaxRegression(solver="lbfgs", alpha=alpha, tol=5e-5, max_iter=1000)
+    theirs = LogisticRegression(C=1 / (alpha * len(y)), tol=5e-5, max_iter=1000)
     return {
         "skdigits": Contender(lambda: ours.fit(X, y), objective),
         "LogisticRegression": Contender(lambda: theirs.fit(X, y), objective, 4),

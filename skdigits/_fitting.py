@@ -3,12 +3,15 @@
 import copy
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from skdigits._arrays import (
@@ -139,7 +142,17 @@ def train_models(
     plan = _plan(lead, data.n_rows, epochs, start.dropout_seeds)
     solve = SOLVERS.get(lead.solver, train.train)
     hyper = _hyper(estimators)
-    return solve(network, data, plan, hyper, start.state, start.rngs, validation, on_epoch)
+    with _scipys_blas().limit(limits=1) if lead.solver in SOLVERS else nullcontext():
+        return solve(network, data, plan, hyper, start.state, start.rngs, validation, on_epoch)
+
+
+@cache
+def _scipys_blas() -> ThreadpoolController:
+    """The BLAS of SciPy and NumPy; torch has its own.
+
+    Its threads wait for work by spinning, on cores that torch needs.
+    """
+    return ThreadpoolController().select(user_api="blas")
 
 
 def dense_logits(estimator: Any, X: Tensor) -> Tensor:

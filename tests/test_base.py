@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
 
@@ -204,6 +205,7 @@ def world():
         torch.is_grad_enabled(),
         torch.are_deterministic_algorithms_enabled(),
         np.geterr(),
+        [library["num_threads"] for library in threadpool_info()],
     )
 
 

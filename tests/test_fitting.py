@@ -1,14 +1,18 @@
 """fit_many, going on training, histories."""
 
+from contextlib import nullcontext
+
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression
 from skdigits._fitting import BATCHABLE, fit_many
+from skdigits.engine import lbfgs
 from skdigits.engine.types import Hyper
 
 SETTINGS = [
@@ -365,3 +369,22 @@ def test_models_of_other_classes_or_solvers_do_not_go_on_together(digits):
     for second in (other, adam):
         with pytest.raises(ValueError, match="left after the same epoch of one run"):
             fit_many([lead, second], X, y)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_scipys_threads_rest_while_lbfgs_runs(fails, iris, monkeypatch):
+    seen, objective = [], lbfgs.objective_and_gradients
+
+    def blas_threads():
+        return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+    def spy(*arguments):
+        seen.append(blas_threads())
+        return {}["lost"] if fails else objective(*arguments)
+
+    monkeypatch.setattr(lbfgs, "objective_and_gradients", spy)
+    with threadpool_limits(limits=2, user_api="blas"):
+        with pytest.raises(KeyError, match="lost") if fails else nullcontext():
+            SoftmaxRegression(solver="lbfgs", max_iter=5, tol=None).fit(*iris)
+        assert seen == [{1}] * (1 if fails else 6)
+        assert blas_threads() == {2}
