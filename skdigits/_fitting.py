@@ -2,8 +2,9 @@
 
 import copy
 import math
+import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -142,17 +143,26 @@ def train_models(
     plan = _plan(lead, data.n_rows, epochs, start.dropout_seeds)
     solve = SOLVERS.get(lead.solver, train.train)
     hyper = _hyper(estimators)
-    with _scipys_blas().limit(limits=1) if lead.solver in SOLVERS else nullcontext():
+    with _scipys_threads_at_rest() if lead.solver in SOLVERS else nullcontext():
         return solve(network, data, plan, hyper, start.state, start.rngs, validation, on_epoch)
+
+
+def _scipys_threads_at_rest() -> AbstractContextManager[Any]:
+    """Let the OpenBLAS that comes with SciPy and NumPy compute in one thread.
+
+    Its threads wait for work by spinning, on cores that torch needs, which has a BLAS of its
+    own. The number of threads is one for the whole process: only the main thread changes it,
+    as of several that do, the last one brings back what the first has set.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return nullcontext()
+    limit: AbstractContextManager[Any] = _scipys_blas().limit(limits=1)
+    return limit
 
 
 @cache
 def _scipys_blas() -> ThreadpoolController:
-    """The BLAS of SciPy and NumPy; torch has its own.
-
-    Its threads wait for work by spinning, on cores that torch needs.
-    """
-    return ThreadpoolController().select(user_api="blas")
+    return ThreadpoolController().select(prefix="libscipy_openblas")
 
 
 def dense_logits(estimator: Any, X: Tensor) -> Tensor:

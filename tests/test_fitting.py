@@ -376,7 +376,11 @@ def test_scipys_threads_rest_while_lbfgs_runs(fails, iris, monkeypatch):
     seen, objective = [], lbfgs.objective_and_gradients
 
     def blas_threads():
-        return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+        return {
+            library["num_threads"]
+            for library in threadpool_info()
+            if library["prefix"] == "libscipy_openblas"
+        }
 
     def spy(*arguments):
         seen.append(blas_threads())
@@ -388,3 +392,13 @@ def test_scipys_threads_rest_while_lbfgs_runs(fails, iris, monkeypatch):
             SoftmaxRegression(solver="lbfgs", max_iter=5, tol=None).fit(*iris)
         assert seen == [{1}] * (1 if fails else 6)
         assert blas_threads() == {2}
+
+
+def test_fits_in_threads_leave_the_threads_of_scipy_alone(iris):
+    def fit(max_iter):
+        SoftmaxRegression(solver="lbfgs", max_iter=max_iter, tol=None).fit(*iris)
+
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threadpool_info()
+        joblib.Parallel(2, backend="threading")(joblib.delayed(fit)(n) for n in (5, 60, 10))
+        assert threadpool_info() == before

@@ -41,7 +41,7 @@ def batches(
     """All rows of all streams, ``batch_size`` of each at a time.
 
     ``table`` (C, C) holds each class's targets; ``order`` (S, n), positions in X, is that of
-    ``data.rows`` unless given; ``per_stream`` is the number of models, K / S.
+    ``data.rows`` unless given; ``per_stream`` is the number of models in each, K / S.
     """
     order = data.rows if order is None else order
     sizes = {min(batch_size, data.n_rows), data.n_rows % batch_size or batch_size}

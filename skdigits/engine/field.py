@@ -68,6 +68,8 @@ class Field(NamedTuple):
         """The smallest rectangle that holds all models that go on."""
         alive = self.alive & ~ended
         streams, columns = (torch.nonzero(alive.any(axis)).flatten() for axis in (1, 0))
+        if len(streams) * len(columns) == alive.numel():
+            return self._replace(alive=alive)
         rectangle = streams[:, None], columns
         width = alive.shape[1]
         chosen = (streams[:, None] * width + columns).flatten()

@@ -225,7 +225,7 @@ def _affine(weight: Tensor, bias: Tensor, columns: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Weighted mean (K,) of values (K, B): of as many the same to the last bit, all 1."""
+    """Weighted mean (K,) of values (K, B); of hits, if all are, exactly 1."""
     if weight is None:
         return values.double().mean(-1)
     weight = weight.squeeze(1)

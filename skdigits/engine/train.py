@@ -232,8 +232,8 @@ def _measure(
 def _mean(values: list[Tensor], totals: list[Any]) -> Tensor:
     """Mean (K,) on the host of values (K,) of batches, by the weight of their rows."""
     columns = torch.stack(values).cpu()
-    weights = torch.stack([torch.as_tensor(total, dtype=torch.float64) for total in totals])
-    weights = weights.view(len(totals), -1).cpu()
+    host = partial(torch.as_tensor, dtype=torch.float64, device="cpu")
+    weights = torch.stack([host(total).flatten() for total in totals])
     return (columns * weights).sum(0) / weights.sum(0)
 
 

@@ -53,9 +53,10 @@ class Batch(NamedTuple):
 
     ``X`` (S, B, D) floating, and the same as ``columns`` (S, D, B). What follows is of one
     stream, G = 1, or has been repeated for each model, G = K: ``targets`` (G, C, B);
-    ``share`` (G, 1, B) or a scalar tensor, what each row counts in the mean (the shares of
-    a stream sum to 1); ``weight`` (G, 1, B) float64 of the rows, None if they are equal;
-    ``total`` (G, 1, 1) float64 or a float, the sum of the weights.
+    ``share`` (G, 1, B) or a scalar tensor, what each row counts in the mean that is sought;
+    ``weight`` (G, 1, B) float64 of the rows, None if they are equal; ``total`` (G, 1, 1)
+    float64 or a float, the weight of all rows of that mean. It is that of the batch, whose
+    shares then sum to 1, or, where a batch is a chunk of more, that of all.
     """
 
     X: Tensor

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from skdigits._arrays import training_device
 from skdigits._fitting import AUTO_BATCH, SOLVERS
+from skdigits.engine.batches import BLOCK_ROWS
 from skdigits.engine.optimizers import N_MOMENTS
 from skdigits.engine.predict import CHUNK_ROWS
 from skdigits.model_selection._folds import (
@@ -103,7 +104,8 @@ def _costs(model: Any, sizes: tuple[int, ...], material: Material) -> tuple[int,
 
     Of a stream, the rows of a batch twice, and their order; of a model, parameters as they
     are, as they were and as gradients, the optimizer's moments, what the layers hold of a
-    batch or of the rows that are predicted at once, and the logits to score.
+    batch or of the rows that are predicted at once, logits and targets whose loss is computed
+    at once, and the logits to score.
     """
     fold = material.folds[0]
     n_rows, n_tested = len(fold.rows), len(fold.split.test)
@@ -111,5 +113,6 @@ def _costs(model: Any, sizes: tuple[int, ...], material: Material) -> tuple[int,
     batch = CHUNK_ROWS if model.solver in SOLVERS else batch
     layers = 3 * min(batch, n_rows) + min(CHUNK_ROWS, n_tested)
     numbers = _n_params(sizes) * (3 + 2 * N_MOMENTS[model.solver])
-    numbers += layers * sum(sizes[1:]) + 2 * n_tested * sizes[-1]
+    compared = 5 * min(n_rows, max(batch, BLOCK_ROWS))
+    numbers += layers * sum(sizes[1:]) + (compared + 2 * n_tested) * sizes[-1]
     return 16 * min(batch, n_rows) * sizes[0] + 16 * n_rows, 8 * numbers

@@ -279,13 +279,18 @@ def _train_scores(
 ) -> Iterator[tuple[int, Any]]:
     """Each model's number and its score on the train rows of its fold."""
     job, lead = together.job, together.material.lead
-    for chosen in together.asked_together(range(len(runs))):
+    numbers = range(len(runs))
+    for _, members in groupby(numbers, lambda n: together.entries[n].fold.split.number):
+        chosen = list(members)
         entry = together.entries[chosen[0]]
         train, prefix = entry.fold.split.train, entry.fold.prefix
         seen = None if prefix is None else prefix.transform(_safe_indexing(job.X, train))
         asked = questions(job.scoring, job.X, job.y, train, seen)
         rows = to_tensor(check_more(lead, asked.rows), entry.tested.device)
-        logits = predict_scores(together.network, tuple(p[chosen] for p in params), rows)
-        for number, own in zip(chosen, logits, strict=True):
-            fitted = partial(together.finished, together.entries[number], runs[number], start)
-            yield number, together.score(asked, own, fitted)
+        for places in together.asked_together(chosen):
+            some = [chosen[place] for place in places]
+            logits = predict_scores(together.network, tuple(p[some] for p in params), rows)
+            for number, own in zip(some, logits, strict=True):
+                entry = together.entries[number]
+                fitted = partial(together.finished, entry, runs[number], start)
+                yield number, together.score(asked, own, fitted)
