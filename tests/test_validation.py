@@ -128,13 +128,16 @@ def test_sparse_rows_are_an_error(model, iris):
         model.fit(csr_array(iris[0]), iris[1])
 
 
+def quickly(model):
+    """A copy that is fitted in a moment, if it is trained at all."""
+    model = clone(model)
+    return model.set_params(tol=None, max_iter=2) if hasattr(model, "tol") else model
+
+
 @MODELS
 def test_queries_are_checked(model, iris):
     X, y = iris
-    model = clone(model)
-    if hasattr(model, "tol"):
-        model.set_params(tol=None, max_iter=2)
-    model.fit(X, y)
+    model = quickly(model).fit(X, y)
     with pytest.raises(ValueError, match=r"has 2 features, but .* is expecting 4"):
         model.predict(X[:, :2])
     with pytest.raises(ValueError, match="Input X contains NaN"):
@@ -148,10 +151,7 @@ def test_queries_are_checked(model, iris):
 @MODELS
 def test_names_that_are_missing_are_warned_of(model, iris):
     X, y = iris
-    model = clone(model)
-    if hasattr(model, "tol"):
-        model.set_params(tol=None, max_iter=2)
-    model.fit(pd.DataFrame(X, columns=["a", "b", "c", "d"]), y)
+    model = quickly(model).fit(pd.DataFrame(X, columns=["a", "b", "c", "d"]), y)
     with pytest.warns(UserWarning, match="X does not have valid feature names"):
         model.predict(X)
 

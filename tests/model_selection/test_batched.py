@@ -18,21 +18,12 @@ from sklearn.model_selection import (
     cross_val_score,
 )
 from sklearn.utils._param_validation import InvalidParameterError
+from small_models import mlp, softmax
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits import SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
 
 RATES = {"learning_rate_init": [0.01, 0.1, 0.001]}
-
-
-def softmax(**settings):
-    defaults = {"batch_size": 50, "max_iter": 3, "tol": None, "random_state": 0}
-    return SoftmaxRegression(**defaults | settings)
-
-
-def mlp(**settings):
-    defaults = {"batch_size": 50, "max_iter": 3, "tol": None, "random_state": 0}
-    return MLPClassifierTorch(**{"hidden_layer_sizes": 8} | defaults | settings)
 
 
 both_models = pytest.mark.parametrize("make", [softmax, mlp])

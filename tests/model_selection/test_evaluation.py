@@ -9,16 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler, TargetEncoder
+from small_models import softmax
 
-from skdigits import SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV
 
 RATES = [0.01, 0.1]
-
-
-def softmax(**settings):
-    defaults = {"batch_size": 50, "max_iter": 3, "tol": None, "random_state": 0}
-    return SoftmaxRegression(**defaults | settings)
 
 
 class Contrary(Pipeline):

@@ -17,8 +17,8 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from small_models import mlp, softmax
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV
 
 RATES = {"learning_rate_init": [0.1, 0.01]}
@@ -39,16 +39,6 @@ class Counting(TransformerMixin, BaseEstimator):
 
     def transform(self, X):
         return X * self.factor
-
-
-def softmax(**settings):
-    defaults = {"batch_size": 50, "max_iter": 3, "tol": None, "random_state": 0}
-    return SoftmaxRegression(**defaults | settings)
-
-
-def mlp(**settings):
-    defaults = {"batch_size": 50, "max_iter": 3, "tol": None, "random_state": 0}
-    return MLPClassifierTorch(**{"hidden_layer_sizes": 8} | defaults | settings)
 
 
 def piped(model, *, scale=None):

@@ -1,10 +1,12 @@
 """refit_epochs="best": the number of epochs is chosen together with the candidate."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+import small_models
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -12,21 +14,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
 from skdigits.model_selection._refit import best_number_of_epochs
 
 RATES = {"learning_rate_init": [0.3, 0.1, 0.001]}
 
-
-def softmax(**settings):
-    defaults = {"batch_size": 50, "max_iter": 12, "tol": None, "random_state": 0}
-    return SoftmaxRegression(**defaults | settings)
-
-
-def mlp(**settings):
-    defaults = {"batch_size": 50, "max_iter": 12, "tol": None, "random_state": 0}
-    return MLPClassifierTorch(**{"hidden_layer_sizes": 8} | defaults | settings)
+mlp = partial(small_models.mlp, max_iter=12)
+softmax = partial(small_models.softmax, max_iter=12)
 
 
 def best(model, grid, X, y, fit_params=None, **options):

@@ -1,32 +1,26 @@
 """Scores by epoch, and lines for the user."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+import small_models
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV
 from skdigits.model_selection._jobs import Outcome
 from skdigits.model_selection._results import add_scores_by_epoch, print_outcome
 
 RATES = {"learning_rate_init": [0.1, 0.01]}
 
-
-def softmax(**settings):
-    defaults = {"batch_size": 50, "max_iter": 4, "tol": None, "random_state": 0}
-    return SoftmaxRegression(**defaults | settings)
-
-
-def mlp(**settings):
-    defaults = {"batch_size": 50, "max_iter": 4, "tol": None, "random_state": 0}
-    return MLPClassifierTorch(**{"hidden_layer_sizes": 8} | defaults | settings)
+mlp = partial(small_models.mlp, max_iter=4)
+softmax = partial(small_models.softmax, max_iter=4)
 
 
 def outcome(by_epoch, final, split=0):

@@ -7,8 +7,8 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from small_models import softmax
 
-from skdigits import SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV
 from skdigits.model_selection._routing import NOT_BATCHED, model_weight
 
@@ -21,10 +21,6 @@ MODEL_RATES = {"model__learning_rate_init": [0.1, 0.01]}
 def routing():
     with sklearn.config_context(enable_metadata_routing=True):
         yield
-
-
-def softmax():
-    return SoftmaxRegression(batch_size=50, max_iter=3, tol=None, random_state=0)
 
 
 def piped(model, scale=None):

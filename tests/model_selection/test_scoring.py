@@ -9,8 +9,9 @@ import torch
 from sklearn.metrics import accuracy_score, fbeta_score, make_scorer, top_k_accuracy_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from small_models import softmax
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits import MLPClassifierTorch
 from skdigits.model_selection import BatchedGridSearchCV
 from skdigits.model_selection._scoring import (
     KnownResponses,
@@ -22,11 +23,6 @@ from skdigits.model_selection._scoring import (
 
 RATES = {"learning_rate_init": [0.1, 0.01, 0.001]}
 GREAT = ["accuracy", "neg_log_loss"]
-
-
-def softmax(**settings):
-    defaults = {"batch_size": 50, "max_iter": 3, "tol": None, "random_state": 0}
-    return SoftmaxRegression(**defaults | settings)
 
 
 def piped(model):

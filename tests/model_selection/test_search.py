@@ -11,8 +11,9 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
+from small_models import mlp, softmax
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits import SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV
 
 RATES = {"learning_rate_init": [0.1, 0.01]}
@@ -47,16 +48,6 @@ class Recording:
     def on_fit_task_end(self, estimator, context, **told):
         self.heard.append(("end", context.task_name))
         self.open.remove(get_context_path(context))
-
-
-def softmax(**settings):
-    defaults = {"batch_size": 50, "max_iter": 3, "tol": None, "random_state": 0}
-    return SoftmaxRegression(**defaults | settings)
-
-
-def mlp(**settings):
-    defaults = {"batch_size": 50, "max_iter": 3, "tol": None, "random_state": 0}
-    return MLPClassifierTorch(**{"hidden_layer_sizes": 8} | defaults | settings)
 
 
 def test_estimators_of_others(few, assert_same_search):
