@@ -167,7 +167,7 @@ def _fetch(data_home):
             f"MNIST's four files are in none of {searched}, and OpenML cannot be reached "
             f"({error}). Put them in one of these, or set SKDIGITS_DATA to the folder that "
             "holds mnist/."
-        ) from error
+        ) from None
     data, target = bunch.data.astype(np.uint8), bunch.target.astype(np.uint8)
     _check("mnist_784 of OpenML, pixels", data, PIXELS_SHA256)
     _check("mnist_784 of OpenML, labels", target, LABELS_SHA256)
