@@ -4,9 +4,11 @@ import math
 from abc import abstractmethod
 from typing import Any
 
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from skdigits._arrays import from_numpy, from_tensor, prediction_device, to_numpy, to_tensor
 from skdigits._validation import check_query
@@ -21,11 +23,19 @@ def _log_proba(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits, 1).clamp_min(smallest)
 
 
+def _log_sigmoid(logits: Tensor) -> Tensor:
+    """The same for labels, each of which is there or not."""
+    smallest = math.log(torch.finfo(logits.dtype).tiny)
+    return logsigmoid(logits).clamp_min(smallest)
+
+
 class TorchClassifier(ClassifierMixin, BaseEstimator):
-    """A classifier whose probabilities are the softmax of logits.
+    """A classifier whose probabilities are the softmax of logits, of labels the sigmoid.
 
     Subclasses add ``__init__``, ``fit`` and the two members marked abstract.
     """
+
+    _multilabel = False
 
     @abstractmethod
     def _logits(self, X: Tensor) -> Tensor:
@@ -46,10 +56,13 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            The likeliest class; of equally likely ones the first in ``classes_``.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            The likeliest class; of equally likely ones the first in ``classes_``. After a
+            multilabel fit, 1 for every label more likely there than not, else 0.
         """
         X, logits = self._checked_logits(X, "predict")
+        if self._multilabel:
+            return from_tensor((logits > 0).long(), X)
         return from_numpy(self.classes_[to_numpy(logits.argmax(1))], X)
 
     def predict_proba(self, X):
@@ -63,10 +76,11 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Positive and summing to 1, in the order of ``classes_``.
+            Positive, in the order of ``classes_``; summing to 1, but for labels, each of
+            which has a probability of its own.
         """
         X, logits = self._checked_logits(X, "predict_proba")
-        return from_tensor(_log_proba(logits).exp(), X)
+        return from_tensor(self._log_proba(logits).exp(), X)
 
     def predict_log_proba(self, X):
         """Predict the logarithm of every class's probability.
@@ -83,7 +97,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             -87.3 in float32 and -708.4 in float64.
         """
         X, logits = self._checked_logits(X, "predict_log_proba")
-        return from_tensor(_log_proba(logits), X)
+        return from_tensor(self._log_proba(logits), X)
 
     def decision_function(self, X):
         """Score every class.
@@ -99,11 +113,14 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             Values whose softmax are the probabilities: logits, their log-sigmoids with
             ``loss="sigmoid_mse"``, or −distance / temperature, which is -inf for a class
             that has no template yet. Of two classes, the second's minus the first's: it
-            is positive where the second is predicted.
+            is positive where the second is predicted, as is a label's own logit.
         """
         X, logits = self._checked_logits(X, "decision_function")
-        two = logits.shape[1] == 2
+        two = logits.shape[1] == 2 and not self._multilabel
         return from_tensor(logits[:, 1] - logits[:, 0] if two else logits, X)
+
+    def _log_proba(self, logits: Tensor) -> Tensor:
+        return _log_sigmoid(logits) if self._multilabel else _log_proba(logits)
 
     def _checked_logits(self, X: Any, method: str) -> tuple[Any, Tensor]:
         X = check_query(self, X, method)
@@ -118,6 +135,19 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 "Bring X to the scale of the rows it was fitted on, or to [0, 1]."
             )
         return logits
+
+    def __getstate__(self):
+        # The history as arrays: a DataFrame is nothing that skops can store.
+        state = dict(super().__getstate__())
+        if "history_" in state:
+            history = state["history_"]
+            state["history_"] = {name: history[name].to_numpy() for name in history}
+        return state
+
+    def __setstate__(self, state):
+        if "history_" in state:
+            state = {**state, "history_": pd.DataFrame(state["history_"])}
+        super().__setstate__(state)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "classes_")

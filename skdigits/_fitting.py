@@ -3,15 +3,16 @@
 import copy
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import train_test_split
+from sklearn.base import clone
+from sklearn.callback import with_callbacks
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
@@ -19,15 +20,15 @@ from skdigits._arrays import (
     compute_dtype,
     from_tensor,
     to_data,
-    to_numpy,
-    to_tensor,
     training_device,
 )
+from skdigits._callbacks import after_each_epoch, fit_begins, fit_ends, is_part_of_more
+from skdigits._held_out import Given, check_given, score_by, set_aside, split
 from skdigits._memory import Start, begin, check_resumable, fitted_params, remember, resume
 from skdigits._reporting import epoch_printer, warn_beforehand, warn_of_outcomes
 from skdigits._validation import (
     Rows,
-    check_classes,
+    check_increment,
     check_parameters,
     check_rows,
     same_setting,
@@ -36,10 +37,11 @@ from skdigits._validation import (
 from skdigits.engine import lbfgs, train
 from skdigits.engine.networks import DenseNetwork
 from skdigits.engine.predict import predict_scores
-from skdigits.engine.types import Data, Epoch, Hyper, OnEpoch, Params, Plan, Run
+from skdigits.engine.types import Data, Epoch, Hyper, OnEpoch, Params, Plan, Run, Score
 
 SOLVERS = {"lbfgs": lbfgs.minimise}  # all others train by mini-batches
 AUTO_BATCH = 200
+NO_ROWS = Given()
 
 BATCHABLE = (
     "learning_rate_init",
@@ -61,6 +63,7 @@ def fit_many(
     y: Any,
     sample_weight: Any = None,
     *,
+    given: Given = NO_ROWS,
     incremental: bool = False,
     classes: Any = None,
     epochs: int | None = None,
@@ -73,9 +76,12 @@ def fit_many(
     Parameters
     ----------
     estimators : sequence of estimators of one class
-        Alike in all parameters but those named in `BATCHABLE`.
+        Alike in all parameters but those named in `BATCHABLE`. Callbacks of the first are
+        told of the fit.
     X, y, sample_weight : array-like
         As in ``fit``.
+    given : Given
+        A validation set.
     incremental : bool
         Go on for one epoch from where the estimators are, as ``partial_fit`` does.
     classes : array-like, optional
@@ -83,26 +89,46 @@ def fit_many(
     epochs : int, optional
         Train for just the first so many of the ``max_iter`` epochs that are planned.
     """
-    with unharmed(estimators[0]):
-        runs = _run(estimators, X, y, sample_weight, incremental, classes, epochs)
-    warn_of_outcomes(estimators, runs, quiet=incremental or epochs is not None)
+    check_alike(estimators)
+    known = check_increment(estimators[0], classes) if incremental else None
+    _fit_told(estimators[0], estimators, (X, y, sample_weight), given, epochs, known)
+
+
+@with_callbacks  # type: ignore[untyped-decorator]
+def _fit_told(
+    lead: Any,
+    estimators: Sequence[Any],
+    passed: tuple[Any, Any, Any],
+    given: Given,
+    epochs: int | None,
+    classes: np.ndarray | None,
+) -> None:
+    """Fit, and tell callbacks of it; ``classes`` are for one epoch more, which is no fit."""
+    context = None if classes is not None else fit_begins(lead, *passed)
+    with unharmed(lead):
+        runs = _run(estimators, passed, given, epochs, classes, context)
+    warn_of_outcomes(estimators, runs, quiet=classes is not None or epochs is not None)
+    if context is not None:
+        if is_part_of_more(context) and any(run.status == "interrupted" for run in runs):
+            raise KeyboardInterrupt(f"A fit of {type(lead).__name__} was interrupted.")
+        fit_ends(context, lead, *passed)
 
 
 def _run(
     estimators: Sequence[Any],
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    incremental: bool,
-    classes: Any,
+    passed: tuple[Any, Any, Any],
+    given: Given,
     epochs: int | None,
+    classes: np.ndarray | None,
+    context: Any,
 ) -> list[Run]:
     """Check, train, and make the estimators the fitted models."""
-    lead = estimators[0]
-    check_alike(estimators)
+    lead, incremental = estimators[0], classes is not None
     resuming = lead.__sklearn_is_fitted__() and (incremental or lead.warm_start)
-    known = check_classes(lead, classes) if incremental else None
-    rows = check_rows(lead, X, y, sample_weight, reset=not resuming, classes=known)
+    rows = check_rows(
+        lead, *passed, reset=not resuming, classes=classes, class_weight=lead.class_weight
+    )
+    held_out = check_given(lead, given, rows)
     network, data, like = crossing(lead, rows)
     if resuming:
         check_resumable(estimators, rows, network.layer_sizes)
@@ -110,15 +136,42 @@ def _run(
     else:
         start = begin(estimators, network, like, n_streams=1)
     kept = start._replace(split_rngs=copy.deepcopy(start.split_rngs))
-    if incremental and lead.early_stopping:
-        raise ValueError("partial_fit does not support early_stopping=True")
-    data, validation = split(lead, data, start.split_rngs)
+    if held_out is None:
+        data, validation = split(lead, data, start.split_rngs)
+        held_out = set_aside(rows, validation)
+    else:
+        validation = to_data(held_out.X, held_out.codes, held_out.weight, like.device)
     warn_beforehand(lead, data, incremental)
-    on_epoch, epochs = epoch_printer(estimators), 1 if incremental else epochs
-    runs = train_models(estimators, network, data, start, validation, on_epoch, epochs)
+    as_fitted = partial(snapshot, lead, rows=rows, network=network)
+    watch = Watch(
+        validation,
+        score_by(lead, held_out, as_fitted),
+        _after_each_epoch(estimators, context, passed, as_fitted),
+    )
+    runs = train_models(estimators, network, data, start, watch, 1 if incremental else epochs)
     for estimator, run in zip(estimators, runs, strict=True):
-        install(estimator, lead, run, rows, kept)
+        install(estimator, lead, run, rows, network, kept)
     return runs
+
+
+def _after_each_epoch(
+    estimators: Sequence[Any],
+    context: Any,
+    passed: tuple[Any, Any, Any],
+    as_fitted: Callable[[Params], Any],
+) -> OnEpoch | None:
+    """What prints epochs and tells callbacks of them; None where nobody wants to know."""
+    told = None
+    if context is not None:
+        told = after_each_epoch(estimators[0], context, *passed, as_fitted)
+    listeners = [each for each in (epoch_printer(estimators), told) if each is not None]
+    if not listeners:
+        return None
+
+    def tell(models: list[int], epochs: list[Epoch], params: Params) -> set[int]:
+        return {model for each in listeners for model in each(models, epochs, params)}
+
+    return tell
 
 
 def crossing(estimator: Any, rows: Rows) -> tuple[DenseNetwork, Data, Tensor]:
@@ -126,7 +179,16 @@ def crossing(estimator: Any, rows: Rows) -> tuple[DenseNetwork, Data, Tensor]:
     device = training_device(estimator.device, rows.X)
     data = to_data(rows.X, rows.codes, rows.weight, device)
     like = torch.empty(0, dtype=compute_dtype(data.X), device=device)
-    return estimator._network(rows.X.shape[1], len(rows.classes)), data, like
+    network = estimator._network(rows.X.shape[1], len(rows.classes), rows.multilabel)
+    return network, data, like
+
+
+class Watch(NamedTuple):
+    """How a run is followed: by which rows, by which score of them, and by whom."""
+
+    validation: Data | None
+    score: Score | None
+    on_epoch: OnEpoch | None
 
 
 def train_models(
@@ -134,17 +196,16 @@ def train_models(
     network: DenseNetwork,
     data: Data,
     start: Start,
-    validation: Data | None,
-    on_epoch: OnEpoch | None,
+    watch: Watch,
     epochs: int | None = None,
 ) -> list[Run]:
     """One run of the engine for estimators that are alike, as many in each stream of data."""
     lead = estimators[0]
     plan = _plan(lead, data.n_rows, epochs, start.dropout_seeds)
     solve = SOLVERS.get(lead.solver, train.train)
-    hyper = _hyper(estimators)
+    told = watch.validation, watch.on_epoch, watch.score
     with _scipys_threads_at_rest() if lead.solver in SOLVERS else nullcontext():
-        return solve(network, data, plan, hyper, start.state, start.rngs, validation, on_epoch)
+        return solve(network, data, plan, _hyper(estimators), start.state, start.rngs, *told)
 
 
 def _scipys_threads_at_rest() -> AbstractContextManager[Any]:
@@ -174,7 +235,7 @@ def dense_logits(estimator: Any, X: Tensor) -> Tensor:
     dtype = params[0].dtype
     if X.is_floating_point():
         dtype = torch.promote_types(dtype, X.dtype)
-    network = estimator._network(X.shape[1], len(estimator.classes_))
+    network = estimator._network(X.shape[1], len(estimator.classes_), estimator._multilabel)
     return predict_scores(network, tuple(p.to(dtype).unsqueeze(0) for p in params), X)[0]
 
 
@@ -211,38 +272,6 @@ def check_alike(estimators: Sequence[Any]) -> None:
                 )
 
 
-def split(
-    estimator: Any, data: Data, rngs: Sequence[np.random.RandomState]
-) -> tuple[Data, Data | None]:
-    """Rows to train on and, with early stopping, rows of each stream to validate on."""
-    if not estimator.early_stopping or estimator.solver in SOLVERS:
-        return data, None
-    codes, everything = to_numpy(data.codes), np.arange(len(data.X))[None]
-    streams = everything if data.rows is None else to_numpy(data.rows)
-    parts = [
-        _stratified_split(estimator, rows, codes[rows], rng)
-        for rows, rng in zip(streams, rngs, strict=True)
-    ]
-    chosen = [to_tensor(np.stack(part), data.X.device) for part in zip(*parts, strict=True)]
-    return data._replace(rows=chosen[0]), data._replace(rows=chosen[1])
-
-
-def _stratified_split(
-    estimator: Any, rows: np.ndarray, codes: np.ndarray, rng: np.random.RandomState
-) -> list[np.ndarray]:
-    fraction = estimator.validation_fraction
-    try:
-        return list(
-            train_test_split(rows, test_size=fraction, stratify=codes, random_state=rng)
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"early_stopping=True sets validation_fraction={fraction} of "
-            f"the rows aside, some of every class, which cannot be done: {error} Give more "
-            "rows of each class, or set early_stopping=False."
-        ) from error
-
-
 def _plan(
     estimator: Any, n_rows: int, epochs: int | None, dropout_seeds: Sequence[int]
 ) -> Plan:
@@ -259,6 +288,7 @@ def _plan(
         tol=-math.inf if estimator.tol is None else estimator.tol,
         n_iter_no_change=estimator.n_iter_no_change,
         early_stopping=estimator.early_stopping,
+        stop_by_loss=estimator.scoring == "loss",
         label_smoothing=estimator.label_smoothing,
         max_fun=estimator.max_fun,
         dropout_seeds=tuple(dropout_seeds),
@@ -271,40 +301,53 @@ def _hyper(estimators: Sequence[Any]) -> Hyper:
     return Hyper(*(_host([float(s.get(name, 0.0)) for s in settings]) for name in BATCHABLE))
 
 
-def install(estimator: Any, lead: Any, run: Run, rows: Rows, start: Start) -> None:
+def install(
+    estimator: Any, lead: Any, run: Run, rows: Rows, network: DenseNetwork, start: Start
+) -> None:
     """Make an estimator the fitted model: plain arrays and numbers, no tensors."""
     history = pd.DataFrame(run.epochs, columns=Epoch._fields)
     if (first := run.epochs[0].epoch) > 1:  # it was fitted before, or its last epoch failed
         past = estimator.history_
         history = pd.concat([past[past["epoch"] < first], history], ignore_index=True)
-    install_params(estimator, lead, run.state.params, rows)
+    install_params(estimator, lead, run.state.params, rows, network)
     install_records(estimator, history)
     estimator.n_iter_ = len(run.epochs)  # those of a warm start count anew
     estimator.t_ = int(run.state.progress.seen)
     estimator._memory = remember(estimator, run, start)
-    estimator.device_ = str(run.state.params[0].device)
 
 
-def install_params(estimator: Any, lead: Any, params: Params, rows: Rows) -> None:
+def install_params(
+    estimator: Any, lead: Any, params: Params, rows: Rows, network: DenseNetwork
+) -> None:
     """Let an estimator predict by the parameters of one model; ``lead`` has seen the rows."""
     for name in {"n_features_in_", "feature_names_in_"} & set(vars(lead)):
         setattr(estimator, name, getattr(lead, name))
     estimator._install(
         [from_tensor(weight[0], rows.X) for weight in params[::2]],
         [from_tensor(bias[0, :, 0], rows.X) for bias in params[1::2]],
+        network,
     )
     estimator.classes_ = rows.classes
+    estimator.device_ = str(params[0].device)
+
+
+def snapshot(lead: Any, params: Params, rows: Rows, network: DenseNetwork) -> Any:
+    """An estimator that predicts by the parameters of a model that is still training."""
+    model = clone(lead)
+    install_params(model, lead, params, rows, network)
+    return model
 
 
 def install_records(estimator: Any, history: pd.DataFrame) -> None:
     """The history, and what scikit-learn makes of it."""
     losses, scores = history["train_loss"].tolist(), history["validation_score"].tolist()
-    validated = estimator.early_stopping and estimator.solver not in SOLVERS
+    stops_early = estimator.early_stopping and estimator.solver not in SOLVERS
+    validated = stops_early or history["validation_score"].notna().any()
     estimator.history_ = history
     estimator.n_iter_ = len(history)
     estimator.loss_ = losses[-1]
     estimator.loss_curve_ = losses
-    estimator.best_loss_ = None if validated else float(np.nanmin([np.inf, *losses]))
+    estimator.best_loss_ = None if stops_early else float(np.nanmin([np.inf, *losses]))
     estimator.validation_scores_ = scores if validated else None
     estimator.best_validation_score_ = float(np.nanmax(scores)) if validated else None
 

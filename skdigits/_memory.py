@@ -112,6 +112,12 @@ def check_resumable(
         If classes or layers are others, or models of a run were not left together.
     """
     lead = estimators[0]
+    if lead._multilabel != rows.multilabel:
+        kinds = {True: "labels, of which a row may have several", False: "one class per row"}
+        raise ValueError(
+            f"The model was fitted to {kinds[lead._multilabel]}, but y now has "
+            f"{kinds[rows.multilabel]}: clone it to begin anew."
+        )
     if not np.array_equal(lead.classes_, rows.classes):
         raise ValueError(
             f"warm_start=True goes on with the classes {lead.classes_.tolist()}, but y "
@@ -142,7 +148,7 @@ def fitted_params(estimator: Any, device: torch.device) -> Params:
 
 def _merit(estimator: Any) -> tuple[object, ...]:
     """All that an epoch's loss or score depends on, beside the rows."""
-    names = ("solver", "early_stopping", "loss", "label_smoothing", "alpha")
+    names = ("solver", "early_stopping", "scoring", "loss", "label_smoothing", "alpha")
     return tuple(getattr(estimator, name) for name in names)
 
 

@@ -1,14 +1,17 @@
 """The multi-layer perceptron."""
 
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.metaestimators import available_if
 
 from skdigits._base import TorchClassifier
 from skdigits._fitting import dense_logits, fit_many, is_stochastic
+from skdigits._held_out import Given
 from skdigits._validation import HIDDEN, TRAINING, hidden_sizes
+from skdigits.engine.losses import LOGISTIC
 from skdigits.engine.networks import DenseNetwork
 
 
-class MLPClassifierTorch(TorchClassifier):
+class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
     r"""Multi-layer perceptron: hidden layers and softmax output, trained by gradients.
 
     scikit-learn's ``MLPClassifier``, with its parameters and defaults, in torch.
@@ -64,11 +67,15 @@ class MLPClassifierTorch(TorchClassifier):
     nesterovs_momentum : bool, default=True
         Whether it is Nesterov's.
     early_stopping : bool, default=False
-        Whether to set part of the rows aside, the same whenever a warm start goes on, stop
-        by the accuracy on them, and return to the epoch where it was best. Not for
-        ``solver="lbfgs"``.
+        Whether to stop by ``scoring`` on rows that are not learnt from, and return to the
+        epoch where it was best. They are those passed to ``fit`` as ``X_val``, else part of
+        X, the same whenever a warm start goes on. Not for ``solver="lbfgs"``.
     validation_fraction : float, default=0.1
         The part to set aside, of each class the same.
+    scoring : "loss", str, callable or None, default=None
+        What to measure on the rows that are not learnt from: None is the accuracy, else a
+        scorer's name or a callable ``scorer(estimator, X, y)``, larger being better. With
+        ``"loss"``, ``early_stopping`` goes by their loss, and the score is the accuracy.
     beta_1 : float, default=0.9
         Decay of the first moment of ``"adam"`` and ``"adamw"``, in [0, 1).
     beta_2 : float, default=0.999
@@ -80,7 +87,7 @@ class MLPClassifierTorch(TorchClassifier):
         spared.
     n_iter_no_change : int, default=10
         Training stalls after more than this many epochs in a row in which the loss (with
-        ``early_stopping``, the validation accuracy) was not better than its best by ``tol``.
+        ``early_stopping``, the validation score) was not better than its best by ``tol``.
         It then stops, or divides the learning rate if that is ``"adaptive"``.
     max_fun : int, default=15000
         Most evaluations of the objective by ``"lbfgs"``.
@@ -89,6 +96,9 @@ class MLPClassifierTorch(TorchClassifier):
         of z; the mean over classes of :math:`(p_c - t_c)^2`; or of
         :math:`(\sigma(z_c) - t_c)^2`, whose probabilities are
         :math:`\sigma(z_c) / \sum_k \sigma(z_k)`.
+    class_weight : dict, "balanced" or None, default=None
+        What rows of each class count, times their ``sample_weight``: ``"balanced"`` is
+        ``n_samples / (n_classes * np.bincount(y))``, each class as much as any other.
     label_smoothing : float, default=0.0
         ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
     dropout : float, default=0.0
@@ -110,13 +120,17 @@ class MLPClassifierTorch(TorchClassifier):
         Biases of each layer.
     n_layers_ : int
         Layers, input and output among them.
+    n_outputs_ : int
+        Units of the last layer: classes or labels, and one for two classes.
+    out_activation_ : str
+        ``"softmax"``, or ``"logistic"`` for two classes or for labels.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
+        The labels, sorted; of multilabel targets the numbers of their columns.
     history_ : DataFrame
         A row per epoch: ``epoch``, ``learning_rate`` (of its last step), ``train_loss`` (the
         objective, mean over the epoch), ``validation_loss`` (without penalty) and
-        ``validation_score`` (accuracy; both NaN without ``early_stopping``), ``seconds`` since
-        the fit began. That of an epoch that diverged gives way to the next one's.
+        ``validation_score`` (both NaN where no rows were held out), ``seconds`` since the
+        fit began. That of an epoch that diverged gives way to the next one's.
     n_iter_ : int
         Epochs of the last fit.
     loss_, best_loss_ : float
@@ -124,7 +138,7 @@ class MLPClassifierTorch(TorchClassifier):
     loss_curve_ : list of float
         Training loss after each epoch.
     validation_scores_ : list of float or None
-        Validation accuracy after each epoch, with ``early_stopping``.
+        Validation score after each epoch, where rows were held out.
     best_validation_score_ : float or None
         The best of them.
     t_ : int
@@ -149,9 +163,13 @@ class MLPClassifierTorch(TorchClassifier):
 
         \frac{\sum_i w_i \, \ell(z_i, t_i) + \frac{\alpha}{2} \sum_l \|W_l\|^2}{\sum_i w_i}.
 
-    Initial weights are MLPClassifier's for the same ``random_state``, given equal layers: for
-    two classes this network has two outputs, MLPClassifier's one. Multilabel targets, which
-    MLPClassifier takes, are an error here.
+    Layers and initial weights are MLPClassifier's for the same ``random_state``. Two classes
+    have one logistic output, with ``loss="cross_entropy"``; so has each label of multilabel
+    targets, an indicator matrix of shape (n_samples, n_labels), where :math:`\ell` is the sum
+    over the labels.
+
+    Ctrl-C ends training with a warning and leaves the model of the last whole epoch. Inside a
+    search or another meta-estimator but a Pipeline, it goes on to stop that, too.
 
     All is computed in the dtype of X: float32, float64, or float32 for pixels (uint8), which
     are read batch by batch. Integer weights equal repeated rows exactly where one batch holds
@@ -203,6 +221,7 @@ class MLPClassifierTorch(TorchClassifier):
         nesterovs_momentum=True,
         early_stopping=False,
         validation_fraction=0.1,
+        scoring=None,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
@@ -210,6 +229,7 @@ class MLPClassifierTorch(TorchClassifier):
         n_iter_no_change=10,
         max_fun=15000,
         loss="cross_entropy",
+        class_weight=None,
         label_smoothing=0.0,
         dropout=0.0,
         weight_init="glorot",
@@ -233,6 +253,7 @@ class MLPClassifierTorch(TorchClassifier):
         self.nesterovs_momentum = nesterovs_momentum
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.scoring = scoring
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -240,22 +261,28 @@ class MLPClassifierTorch(TorchClassifier):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.loss = loss
+        self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.dropout = dropout
         self.weight_init = weight_init
         self.device = device
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the model.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows, float32 or float64; uint8 are pixels and read as ``X / 255``.
-        y : array-like of shape (n_samples,)
-            Labels: numbers, strings or booleans.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels: numbers, strings or booleans; or zeros and ones, a column for each label.
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts; default: once. Rows of weight 0 are left out.
+        X_val, y_val : array-like, default=None
+            Rows to measure the model by after every epoch, with their labels; with
+            ``early_stopping``, in the place of a part of X.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            How often each of these counts; default: once.
 
         Returns
         -------
@@ -265,9 +292,10 @@ class MLPClassifierTorch(TorchClassifier):
         Raises
         ------
         ValueError
-            If a parameter, X, y or the weights are not as described.
+            If a parameter, X, y, the weights or the validation set are not as described.
         """
-        fit_many([self], X, y, sample_weight)
+        given = Given(X_val, y_val, sample_weight_val)
+        fit_many([self], X, y, sample_weight, given=given)
         return self
 
     @available_if(is_stochastic)
@@ -296,18 +324,36 @@ class MLPClassifierTorch(TorchClassifier):
         fit_many([self], X, y, sample_weight, incremental=True, classes=classes)
         return self
 
-    def _network(self, n_features, n_classes):
+    def _network(self, n_features, n_classes, multilabel=False):
+        if multilabel and self.loss != "cross_entropy":
+            raise ValueError(
+                f"loss={self.loss!r} compares the classes of a row, but y has labels, of "
+                "which a row may have several: set loss='cross_entropy'."
+            )
+        logistic = self.loss == "cross_entropy" and (multilabel or n_classes == 2)
+        n_outputs = 1 if logistic and not multilabel else n_classes
         return DenseNetwork(
-            (n_features, *hidden_sizes(self.hidden_layer_sizes), n_classes),
-            loss=self.loss,
+            (n_features, *hidden_sizes(self.hidden_layer_sizes), n_outputs),
+            loss=LOGISTIC if logistic else self.loss,
             activation=self.activation,
             weight_init=self.weight_init,
         )
 
-    def _install(self, weights, biases):
+    def _install(self, weights, biases, network):
         self.coefs_ = [weight.T for weight in weights]
         self.intercepts_ = biases
         self.n_layers_ = len(weights) + 1
+        self.n_outputs_ = network.layer_sizes[-1]
+        self.out_activation_ = "logistic" if network.loss == LOGISTIC else "softmax"
+
+    @property
+    def _multilabel(self):
+        return self.out_activation_ == "logistic" and self.n_outputs_ > 1
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def _weights(self):
         return [coef.T for coef in self.coefs_]

@@ -2,35 +2,75 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skdigits.engine.schedules import DIVISOR
 from skdigits.engine.types import Data, Epoch, OnEpoch, Params, Run
 
 UNSCALED = 20.0  # features of this size on the average make training crawl or diverge
 HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
 SAMPLE = 2000  # rows are enough to judge the size of features by
 DARK = 32  # pixels that do not even reach this are likely to be none
-USER = 6  # frames from warnings.warn to the line that called fit, by way of fit_many
+USER = 8  # frames from warnings.warn to the line that called fit, by way of fit_many
 
 
 def epoch_printer(estimators: Sequence[Any]) -> OnEpoch | None:
     """What prints each epoch in scikit-learn's words; None where nothing is to be said."""
-    if not estimators[0].verbose:
+    lead = estimators[0]
+    if not lead.verbose:
         return None
+    rates: dict[int, float] = {}
 
-    def print_epochs(models: list[int], epochs: list[Epoch], params: Params) -> None:
+    def print_epochs(
+        models: list[int], epochs: list[Epoch], params: Params
+    ) -> Collection[int]:
         for model, epoch in zip(models, epochs, strict=True):
             who = f"Model {model}, " if len(estimators) > 1 else ""
+            if lead.learning_rate == "adaptive" and model in rates:
+                _print_if_divided(lead, who, rates[model], epoch.learning_rate)
+            rates[model] = epoch.learning_rate
             print(f"{who}Iteration {epoch.epoch}, loss = {epoch.train_loss:.8f}")
             if not math.isnan(epoch.validation_score):
                 print(f"{who}Validation score: {epoch.validation_score:.6f}")
+        return ()
 
     return print_epochs
+
+
+def _print_if_divided(estimator: Any, who: str, before: float, rate: float) -> None:
+    if rate < before:
+        print(f"{who}{_stalled(estimator)} Setting learning rate to {rate:f}")
+
+
+def _print_endings(estimators: Sequence[Any], runs: Sequence[Run]) -> None:
+    """Why each of them came to an end, where it was for lack of progress."""
+    for model, (estimator, run) in enumerate(zip(estimators, runs, strict=True)):
+        if not estimator.verbose or estimator.tol is None or estimator.solver == "lbfgs":
+            continue
+        who = f"Model {model}, " if len(estimators) > 1 else ""
+        adaptive = estimator.learning_rate == "adaptive"
+        if run.status == "converged":
+            why = " Learning rate too small." if adaptive else ""
+            print(f"{who}{_stalled(estimator)}{why} Stopping.")
+        elif adaptive:  # the last epoch may have been one too many, and no other tells so
+            divisions = run.state.stopping.divisions.item()
+            rate = estimator.learning_rate_init / DIVISOR**divisions
+            _print_if_divided(estimator, who, run.epochs[-1].learning_rate, rate)
+
+
+def _stalled(estimator: Any) -> str:
+    what = "Training loss"
+    if estimator.early_stopping:
+        what = "Validation loss" if estimator.scoring == "loss" else "Validation score"
+    return (
+        f"{what} did not improve more than tol={estimator.tol:f} for "
+        f"{estimator.n_iter_no_change:d} consecutive epochs."
+    )
 
 
 def warn_beforehand(estimator: Any, data: Data, incremental: bool) -> None:
@@ -80,10 +120,16 @@ def _warn_of_large_features(estimator: Any, X: Tensor) -> None:
 
 
 def warn_of_outcomes(estimators: Sequence[Any], runs: Sequence[Run], quiet: bool) -> None:
-    """Warn of training that did not end well; ``quiet`` where no more epochs were wanted."""
+    """Warn of training that did not end well; ``quiet`` where no more epochs were wanted.
+
+    Those that are verbose print why they stopped.
+    """
+    _print_endings(estimators, runs)
     for estimator, run in zip(estimators, runs, strict=True):
         text = ""
-        if run.status == "diverged":
+        if run.status == "interrupted":
+            _warn(_interrupted(run), UserWarning, deeper=-1)
+        elif run.status == "diverged":
             text = _diverged(estimator, run)
         elif run.status == "converged" and _is_hopeless(estimator, run):
             text = _hopeless(estimator, run)
@@ -95,15 +141,25 @@ def warn_of_outcomes(estimators: Sequence[Any], runs: Sequence[Run], quiet: bool
             _warn(text, ConvergenceWarning, deeper=-1)
 
 
+def _interrupted(run: Run) -> str:
+    return (
+        "Training interrupted by user: the model is that of its last whole epoch, "
+        f"{run.epochs[-1].epoch}. To go on, set warm_start=True and fit again."
+    )
+
+
 def _unfinished(estimator: Any, run: Run) -> str:
     lbfgs = estimator.solver == "lbfgs"
     if estimator.tol is None or (estimator.learning_rate == "one_cycle" and not lbfgs):
         return ""
     if lbfgs and len(run.epochs) < estimator.max_iter:
         return (
-            f"lbfgs: Maximum evaluations ({estimator.max_fun}) reached. Raise max_fun or tol."
+            f"lbfgs failed to converge: Maximum evaluations ({estimator.max_fun}) reached. "
+            "Raise max_fun or tol."
         )
-    who, other = ("lbfgs", "tol") if lbfgs else ("Stochastic Optimizer", "learning_rate_init")
+    who, other = "Stochastic Optimizer", "learning_rate_init"
+    if lbfgs:
+        who, other = "lbfgs failed to converge", "tol"
     return (
         f"{who}: Maximum iterations ({estimator.max_iter}) reached and the optimization "
         f"hasn't converged yet. Raise max_iter or {other}; tol=None trains for just max_iter "

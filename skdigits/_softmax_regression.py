@@ -1,14 +1,16 @@
 """Softmax (multinomial logistic) regression."""
 
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.metaestimators import available_if
 
 from skdigits._base import TorchClassifier
 from skdigits._fitting import dense_logits, fit_many, is_stochastic
+from skdigits._held_out import Given
 from skdigits._validation import TRAINING
 from skdigits.engine.networks import DenseNetwork
 
 
-class SoftmaxRegression(TorchClassifier):
+class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
     r"""Linear classifier with softmax output, trained by gradients.
 
     Multinomial logistic regression, with ``loss="cross_entropy"``.
@@ -70,11 +72,15 @@ class SoftmaxRegression(TorchClassifier):
     nesterovs_momentum : bool, default=True
         Whether it is Nesterov's.
     early_stopping : bool, default=False
-        Whether to set part of the rows aside, the same whenever a warm start goes on, stop
-        by the accuracy on them, and return to the epoch where it was best. Not for
-        ``solver="lbfgs"``.
+        Whether to stop by ``scoring`` on rows that are not learnt from, and return to the
+        epoch where it was best. They are those passed to ``fit`` as ``X_val``, else part of
+        X, the same whenever a warm start goes on. Not for ``solver="lbfgs"``.
     validation_fraction : float, default=0.1
         The part to set aside, of each class the same.
+    scoring : "loss", str, callable or None, default=None
+        What to measure on the rows that are not learnt from: None is the accuracy, else a
+        scorer's name or a callable ``scorer(estimator, X, y)``, larger being better. With
+        ``"loss"``, ``early_stopping`` goes by their loss, and the score is the accuracy.
     beta_1 : float, default=0.9
         Decay of the first moment of ``"adam"`` and ``"adamw"``, in [0, 1).
     beta_2 : float, default=0.999
@@ -86,10 +92,13 @@ class SoftmaxRegression(TorchClassifier):
         spared.
     n_iter_no_change : int, default=10
         Training stalls after more than this many epochs in a row in which the loss (with
-        ``early_stopping``, the validation accuracy) was not better than its best by ``tol``.
+        ``early_stopping``, the validation score) was not better than its best by ``tol``.
         It then stops, or divides the learning rate if that is ``"adaptive"``.
     max_fun : int, default=15000
         Most evaluations of the objective by ``"lbfgs"``.
+    class_weight : dict, "balanced" or None, default=None
+        What rows of each class count, times their ``sample_weight``: ``"balanced"`` is
+        ``n_samples / (n_classes * np.bincount(y))``, each class as much as any other.
     label_smoothing : float, default=0.0
         ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
     device : str, default="auto"
@@ -107,8 +116,8 @@ class SoftmaxRegression(TorchClassifier):
     history_ : DataFrame
         A row per epoch: ``epoch``, ``learning_rate`` (of its last step), ``train_loss`` (the
         objective, mean over the epoch), ``validation_loss`` (without penalty) and
-        ``validation_score`` (accuracy; both NaN without ``early_stopping``), ``seconds`` since
-        the fit began. That of an epoch that diverged gives way to the next one's.
+        ``validation_score`` (both NaN where no rows were held out), ``seconds`` since the
+        fit began. That of an epoch that diverged gives way to the next one's.
     n_iter_ : int
         Epochs of the last fit.
     loss_, best_loss_ : float
@@ -116,7 +125,7 @@ class SoftmaxRegression(TorchClassifier):
     loss_curve_ : list of float
         Training loss after each epoch.
     validation_scores_ : list of float or None
-        Validation accuracy after each epoch, with ``early_stopping``.
+        Validation score after each epoch, where rows were held out.
     best_validation_score_ : float or None
         The best of them.
     t_ : int
@@ -142,6 +151,9 @@ class SoftmaxRegression(TorchClassifier):
     that of LogisticRegression at :math:`\alpha = 1 / (C \sum_i w_i)`. Two classes have two
     rows of ``coef_`` as well. From the default start, the rows sum to zero by ``"sgd"`` and
     ``"lbfgs"``.
+
+    Ctrl-C ends training with a warning and leaves the model of the last whole epoch. Inside a
+    search or another meta-estimator but a Pipeline, it goes on to stop that, too.
 
     All is computed in the dtype of X: float32, float64, or float32 for pixels (uint8), which
     are read batch by batch. Integer weights equal repeated rows exactly where one batch holds
@@ -191,12 +203,14 @@ class SoftmaxRegression(TorchClassifier):
         nesterovs_momentum=True,
         early_stopping=False,
         validation_fraction=0.1,
+        scoring=None,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
         weight_decay=0.01,
         n_iter_no_change=10,
         max_fun=15000,
+        class_weight=None,
         label_smoothing=0.0,
         device="auto",
     ):
@@ -218,16 +232,18 @@ class SoftmaxRegression(TorchClassifier):
         self.nesterovs_momentum = nesterovs_momentum
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.scoring = scoring
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.weight_decay = weight_decay
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.device = device
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the model.
 
         Parameters
@@ -238,6 +254,11 @@ class SoftmaxRegression(TorchClassifier):
             Labels: numbers, strings or booleans.
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts; default: once. Rows of weight 0 are left out.
+        X_val, y_val : array-like, default=None
+            Rows to measure the model by after every epoch, with their labels; with
+            ``early_stopping``, in the place of a part of X.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            How often each of these counts; default: once.
 
         Returns
         -------
@@ -247,9 +268,10 @@ class SoftmaxRegression(TorchClassifier):
         Raises
         ------
         ValueError
-            If a parameter, X, y or the weights are not as described.
+            If a parameter, X, y, the weights or the validation set are not as described.
         """
-        fit_many([self], X, y, sample_weight)
+        given = Given(X_val, y_val, sample_weight_val)
+        fit_many([self], X, y, sample_weight, given=given)
         return self
 
     @available_if(is_stochastic)
@@ -278,7 +300,7 @@ class SoftmaxRegression(TorchClassifier):
         fit_many([self], X, y, sample_weight, incremental=True, classes=classes)
         return self
 
-    def _network(self, n_features, n_classes):
+    def _network(self, n_features, n_classes, multilabel=False):
         return DenseNetwork(
             (n_features, n_classes),
             loss=self.loss,
@@ -286,7 +308,7 @@ class SoftmaxRegression(TorchClassifier):
             penalty_per_row=False,
         )
 
-    def _install(self, weights, biases):
+    def _install(self, weights, biases, network):
         (self.coef_,), (self.intercept_,) = weights, biases
 
     def _weights(self):

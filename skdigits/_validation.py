@@ -6,12 +6,19 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._array_api import check_same_namespace
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from skdigits._arrays import input_dtypes, surely_finite, take_rows, to_numpy
 from skdigits.engine.losses import LOSSES
@@ -43,6 +50,7 @@ TRAINING = {
     "momentum": [Interval(Real, 0, 1, closed="both")],
     "nesterovs_momentum": ["boolean"],
     "early_stopping": ["boolean"],
+    "scoring": [str, callable, None],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "beta_1": [FRACTION],
     "beta_2": [FRACTION],
@@ -51,6 +59,7 @@ TRAINING = {
     "n_iter_no_change": [COUNT],
     "max_fun": [COUNT],
     "label_smoothing": [FRACTION],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
     "weight_init": [StrOptions(set(WEIGHT_INITS))],
 }
 """Constraints on the parameters that all estimators trained by gradients share."""
@@ -77,8 +86,9 @@ class Rows(NamedTuple):
     """Checked rows to learn from.
 
     ``X`` (N, D) in a dtype that is computed in, or uint8; ``codes`` (N,), positions in
-    ``classes`` (C,), sorted; ``weight`` (N,), all positive, or None. ``kept`` are the
-    positions of these rows among those that were given, where some had no weight, or None.
+    ``classes`` (C,), sorted, or (N, C) of labels, 1 for each that is there; ``weight`` (N,),
+    all positive, or None. ``kept`` are the positions of these rows among those that were
+    given, where some had no weight, or None.
     """
 
     X: Any
@@ -86,6 +96,25 @@ class Rows(NamedTuple):
     weight: np.ndarray | None
     classes: np.ndarray
     kept: np.ndarray | None = None
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a row may have any number of labels, and not just one class."""
+        return self.codes.ndim == 2
+
+    @property
+    def y(self) -> np.ndarray:
+        """What was to be learnt, in the user's own labels."""
+        return self.codes if self.multilabel else self.classes[self.codes]
+
+    def weighted(self, weight: np.ndarray) -> "Rows":
+        """The same rows with these weights, those of weight 0 left out."""
+        if weight.all():
+            return self._replace(weight=weight)
+        kept = np.flatnonzero(weight)
+        places = kept if self.kept is None else self.kept[kept]
+        rows = take_rows(self.X, kept), self.codes[kept], weight[kept]
+        return Rows(*rows, self.classes, places)
 
 
 def check_parameters(estimator: Any) -> None:
@@ -152,6 +181,7 @@ def check_rows(
     *,
     reset: bool,
     classes: np.ndarray | None = None,
+    class_weight: Any = None,
 ) -> Rows:
     """Check what a fit was given; rows of weight zero are left out from here on.
 
@@ -166,39 +196,97 @@ def check_rows(
         Whether the fit begins anew.
     classes : ndarray, optional
         All classes there are, sorted; default: those of ``y``.
+    class_weight : dict, "balanced" or None
+        Multiplies the weights of the rows of each class.
 
     Raises
     ------
     ValueError
         If anything is amiss with X, y or the weights.
     """
-    doubtful = not surely_finite(X)
+    doubtful, labels = not surely_finite(X), estimator.__sklearn_tags__().classifier_tags
     X, y = validate_data(
-        estimator, X, y, dtype=input_dtypes(X), reset=reset, ensure_all_finite=doubtful
-    )
-    check_classification_targets(y)
-    y, weight, kept = to_numpy(y), None, None
+        estimator, X, _dense(y), dtype=input_dtypes(X), reset=reset,
+        ensure_all_finite=doubtful, multi_output=labels.multi_label,
+    )  # fmt: skip
+    y = _targets(to_numpy(y))
+    weight = None
     if sample_weight is not None:
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         weight = to_numpy(weight)
-        if not 1e-300 < weight.sum(dtype=np.float64) < 1e300:
-            raise ValueError(
-                f"sample_weight sums to {weight.sum(dtype=np.float64):g}, out of float64's "
-                "reach: scale it so that its sum is near the number of rows."
-            )
-        if not weight.all():
-            kept = np.flatnonzero(weight)
-            X, y, weight = take_rows(X, kept), y[kept], weight[kept]
-    found, codes = np.unique(y, return_inverse=True)
-    if classes is None:
-        return Rows(X, codes, weight, found, kept)
+        _check_sum("sample_weight", weight)
+    places = slice(None) if weight is None else weight > 0
+    found = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y[places])
+    known = found if classes is None else _known(found, classes, y.ndim == 2)
+    codes = y.astype(np.int64) if y.ndim == 2 else np.searchsorted(known, y)
+    rows = Rows(X, codes, None, known)
+    rows = rows if weight is None else rows.weighted(weight)
+    return rows if class_weight is None else _class_weighted(rows, class_weight)
+
+
+def _dense(y: Any) -> Any:
+    """A sparse indicator matrix written out."""
+    return y.toarray() if issparse(y) else y
+
+
+def _targets(y: np.ndarray) -> np.ndarray:
+    """One class per row (N,), or which labels each has (N, L)."""
+    check_classification_targets(y)
+    if y.ndim == 1:
+        return y
+    kind = type_of_target(y)
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            f"y has shape {y.shape}, several classes per row: give one column with the class "
+            "of each row, or an indicator matrix of zeros and ones, a column for each label."
+        )
+    return y if kind == "multilabel-indicator" else column_or_1d(y, warn=True)
+
+
+def _check_sum(name: str, weight: np.ndarray) -> None:
+    total = weight.sum(dtype=np.float64)
+    if not 1e-300 < total < 1e300:
+        raise ValueError(
+            f"{name} sums to {total:g}, out of float64's reach: scale it so that its sum "
+            "is near the number of rows."
+        )
+
+
+def _known(found: np.ndarray, classes: np.ndarray, multilabel: bool) -> np.ndarray:
+    """The classes there are, among which all that were found must be."""
     unknown = np.setdiff1d(found, classes)
+    if multilabel and len(found) != len(classes):
+        raise ValueError(
+            f"y has {len(found)} columns, one for each label, but there are {len(classes)} "
+            "labels: those of the first call."
+        )
     if len(unknown):
         raise ValueError(
             f"y has labels that are not among the classes: {unknown.tolist()}. The classes "
             f"are {classes.tolist()}, those of the first call; pass all of them there."
         )
-    return Rows(X, np.searchsorted(classes, found)[codes], weight, classes, kept)
+    return classes
+
+
+def _class_weighted(rows: Rows, class_weight: Any) -> Rows:
+    """Rows with the weights of their classes, as scikit-learn computes them."""
+    if rows.multilabel:
+        raise ValueError(
+            f"class_weight={class_weight!r} weighs rows by their class, but rows of "
+            "multilabel targets have none: pass sample_weight to fit."
+        )
+    weight = np.ones(len(rows.codes)) if rows.weight is None else rows.weight
+    each = compute_class_weight(
+        class_weight, classes=rows.classes, y=rows.y, sample_weight=weight
+    )
+    if each.min() < 0:
+        raise ValueError(
+            f"class_weight={class_weight!r} has negative weights: what a class counts must "
+            "be 0 or more."
+        )
+    weight = weight * each[rows.codes]
+    _check_sum("sample_weight times class_weight", weight)
+    return rows.weighted(weight)
 
 
 def check_classes(estimator: Any, classes: Any) -> np.ndarray:
@@ -221,6 +309,25 @@ def check_classes(estimator: Any, classes: Any) -> np.ndarray:
             f"{known.tolist()}. Leave classes out, or fit a new model."
         )
     return given
+
+
+def check_increment(estimator: Any, classes: Any) -> np.ndarray:
+    """The classes of a model that is trained by gradients, as `check_classes` has them.
+
+    Raises
+    ------
+    ValueError
+        If a parameter makes sense for all rows at once only, or ``classes`` is amiss.
+    """
+    if estimator.early_stopping:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    if estimator.class_weight == "balanced":
+        raise ValueError(
+            "class_weight='balanced' needs all rows at once, which partial_fit does not see: "
+            "pass the result of sklearn.utils.class_weight.compute_class_weight('balanced', "
+            "classes=classes, y=y) as a dict."
+        )
+    return check_classes(estimator, classes)
 
 
 def private_random_state(random_state: Any) -> np.random.RandomState:

@@ -122,6 +122,7 @@ def make_plan():
             tol=-math.inf,
             n_iter_no_change=10,
             early_stopping=False,
+            stop_by_loss=False,
             label_smoothing=0.0,
             max_fun=15000,
             dropout_seeds=(0,),

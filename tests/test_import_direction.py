@@ -14,10 +14,10 @@ LAYERS = [
     ["skdigits.engine"],
     ["skdigits._arrays"],
     ["skdigits._validation", "skdigits._reporting", "skdigits.datasets"],
-    ["skdigits._base", "skdigits._memory"],
+    ["skdigits._base", "skdigits._memory", "skdigits._callbacks", "skdigits._held_out"],
     ["skdigits._fitting"],
     ["skdigits._template_matching", "skdigits._softmax_regression", "skdigits._mlp"],
-    ["skdigits.model_selection"],
+    ["skdigits.model_selection", "skdigits.onnx", "skdigits._show_versions"],
     ["skdigits"],
 ]
 ENGINE_MAY_IMPORT = {"torch", "numpy", "scipy", "skdigits"} | set(sys.stdlib_module_names)

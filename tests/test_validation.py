@@ -104,7 +104,7 @@ MODELS = pytest.mark.parametrize(
         (np.zeros((2, 2, 2)), [0, 1], None, "dim 3"),
         ([["a"], ["b"]], [0, 1], None, "could not convert string to float"),
         ([[1.0], [2.0]], [0.5, 1.7], None, "Unknown label type: continuous"),
-        ([[1.0], [2.0]], [[0, 1], [1, 0]], None, "y should be a 1d array|multilabel"),
+        ([[1.0], [2.0]], [[0, 1], [2, 0]], None, "y should be a 1d array|several classes"),
         ([[1.0], [2.0]], None, None, "requires y to be passed, but the target y is None"),
         ([[1.0], [2.0]], [0, 1], [1, -1], "Negative values in data passed to `sample_weight`"),
         ([[1.0], [2.0]], [0, 1], [0, 0], "Sample weights must contain at least one non-zero"),

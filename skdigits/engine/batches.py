@@ -40,7 +40,7 @@ def batches(
 ) -> Iterator[Batch]:
     """All rows of all streams, ``batch_size`` of each at a time.
 
-    ``table`` (C, C) holds each class's targets; ``order`` (S, n), positions in X, is that of
+    ``table`` (C, O) holds each class's targets; ``order`` (S, n), positions in X, is that of
     ``data.rows`` unless given; ``per_stream`` is the number of models in each, K / S.
     """
     order = data.rows if order is None else order
@@ -93,14 +93,15 @@ def as_floats(X: Tensor, dtype: torch.dtype) -> Tensor:
 def _gather(
     data: Data, order: Tensor | None, places: slice, per_stream: int
 ) -> tuple[Data, Tensor | None]:
-    """Rows X (S, r, D), codes (G, r) and weights (G, 1, r) at some places of an order."""
+    """Rows X (S, r, D), codes (G, r, …) and weights (G, 1, r) at some places of an order."""
     if order is None:
         X, codes = data.X[places], data.codes[places]
         weight = None if data.weight is None else data.weight[places]
     else:
         X, codes, weight, _ = data.take(order[:, places].flatten())
     n_streams = data.n_streams
-    X, codes = X.view(n_streams, -1, X.shape[1]), codes.view(n_streams, -1)
+    X = X.view(n_streams, -1, X.shape[1])
+    codes = codes.view(n_streams, -1, *codes.shape[1:])
     weight = None if weight is None else weight.view(n_streams, 1, -1)
     if n_streams > 1 and per_stream > 1:
         codes = codes.repeat_interleave(per_stream, 0)
@@ -109,6 +110,9 @@ def _gather(
 
 
 def _targets(table: Tensor, codes: Tensor) -> Tensor:
-    """Targets (G, C, r) of codes (G, r), each class's in consecutive places."""
-    found = table.T.index_select(1, codes.flatten())
-    return found.view(len(table), *codes.shape).transpose(0, 1)
+    """Targets (G, O, r) of codes (G, r), each output's in consecutive places.
+
+    Codes (G, r, L) are of L labels, which are outputs themselves.
+    """
+    found = table.T.index_select(1, codes.flatten()).view(-1, *codes.shape)
+    return found.transpose(0, 1) if codes.dim() == 2 else found[0].mT.contiguous()

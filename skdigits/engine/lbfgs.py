@@ -3,7 +3,8 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,6 @@ from torch import Tensor
 
 from skdigits.engine.batches import batches, n_batches, summed_loss
 from skdigits.engine.gradients import subtract
-from skdigits.engine.losses import target_table
 from skdigits.engine.types import (
     Data,
     Epoch,
@@ -24,8 +24,10 @@ from skdigits.engine.types import (
     Params,
     Plan,
     Run,
+    Score,
     State,
 )
+from skdigits.engine.validation import measure
 
 CHUNK_ROWS = 2048  # a chunk and its products stay in the processor's cache
 STATUS = {0: "converged", 1: "max_iter", 2: "abnormal"}  # SciPy's codes
@@ -41,20 +43,24 @@ def minimise(
     rngs: Sequence[np.random.RandomState],
     validation: Data | None = None,
     on_epoch: OnEpoch | None = None,
+    score: Score | None = None,
 ) -> list[Run]:
     """Bring every model of ``state`` to a minimum of its objective.
 
     Arguments and result are those of `skdigits.engine.train.train`. Learning rates,
-    batches, ``rngs``, ``validation`` and dropout have no part in it: the objective is that
-    of all rows, and a model stops by its gradient, at ``max |g| ≤ tol``.
+    batches, ``rngs`` and dropout have no part in it: the objective is that of all rows, and
+    a model stops by its gradient, at ``max |g| ≤ tol``. Validation rows, the same for all,
+    are measured by and no more.
     """
     runs: list[Run] = []
+    table = network.target_table(plan.label_smoothing, state.params[0])
+    watch = partial(measure, network, validation=validation, table=table, score=score)
     for rows, rng in zip(_each_stream(data), rngs, strict=True):
         for _ in range(len(state.params[0]) // len(rngs)):
             model, one = len(runs), torch.tensor([len(runs)], device="cpu")
             report = None if on_epoch is None else partial(on_epoch, [model])
             chosen = hyper.take(one), state.take(one)
-            outcome = _minimise_one(network, rows, plan, *chosen, report)
+            outcome = _minimise_one(network, rows, table, plan, *chosen, watch, report)
             runs.append(Run(*outcome, copy.deepcopy(rng)))
     return runs
 
@@ -70,39 +76,55 @@ def _each_stream(data: Data) -> Iterator[Data]:
 def _minimise_one(
     network: Network,
     data: Data,
+    table: Tensor,
     plan: Plan,
     hyper: Hyper,
     state: State,
-    report: Callable[[list[Epoch], Params], None] | None,
+    watch: Callable[[Params], tuple[Tensor, Tensor]],
+    report: Callable[[list[Epoch], Params], Collection[int]] | None,
 ) -> tuple[State, list[Epoch], str]:
-    table = target_table(network.n_classes, plan.label_smoothing, state.params[0])
     small = hyper.to(table)
     records: list[Epoch] = []
+    latest, asked = None, False
     start, first = time.perf_counter(), state.progress.epochs + 1
 
-    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+    def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
         loss, gradients = objective_and_gradients(
             network, _unflatten(flat, state.params), data, table, small
         )
         return loss.item(), _flatten(gradients)
 
     def after_iteration(intermediate_result: OptimizeResult) -> None:
-        seconds, loss = time.perf_counter() - start, float(intermediate_result.fun)
-        number = first + len(records)
-        records.append(Epoch(number, math.nan, loss, math.nan, math.nan, seconds))
-        if report is not None:
-            # A copy, as SciPy goes on writing to its own.
-            report(records[-1:], _unflatten(intermediate_result.x.copy(), state.params))
+        nonlocal latest, asked
+        # A copy, as SciPy goes on writing to its own.
+        result = OptimizeResult(intermediate_result, x=intermediate_result.x.copy())
+        params = _unflatten(result.x, state.params)
+        loss, found = (column.item() for column in watch(params))
+        seconds = time.perf_counter() - start
+        number, objective = first + len(records), float(result.fun)
+        epoch = Epoch(number, math.nan, objective, loss, found, seconds)
+        records.append(epoch)
+        latest = result
+        asked = report is not None and bool(report([epoch], params))
+        if asked:
+            raise StopIteration
 
     x, options = _flatten(state.params), _options(plan)
-    result = minimize(objective, x, jac=True, callback=after_iteration, **options)
+    try:
+        result = minimize(evaluate, x, jac=True, callback=after_iteration, **options)
+        status = "stopped" if asked else STATUS[result.status]
+    except KeyboardInterrupt:
+        if latest is None:
+            raise
+        result, status = latest, "interrupted"
     if not records:  # it started at the minimum
-        after_iteration(result)
+        with suppress(StopIteration):
+            after_iteration(result)
     if not math.isfinite(result.fun):
         return state, records, "diverged"
     progress = state.progress._replace(epochs=state.progress.epochs + len(records))
     state = state._replace(params=_unflatten(result.x, state.params), progress=progress)
-    return state, records, STATUS[result.status]
+    return state, records, status
 
 
 def objective_and_gradients(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 CLASSES = -2  # the axis of C in (…, C, B)
 
@@ -64,6 +64,16 @@ def sigmoid_mse_gradient(logits: Tensor, targets: Tensor) -> Tensor:
     return slope.mul_(proba).mul_(1 - proba)
 
 
+def logistic(logits: Tensor, targets: Tensor) -> Tensor:
+    r"""``Σ log(1 + exp(z)) − t z`` over the outputs, in a form that does not overflow."""
+    return binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(CLASSES)
+
+
+def logistic_gradient(logits: Tensor, targets: Tensor) -> Tensor:
+    """``σ(z) − t``."""
+    return torch.sigmoid(logits).sub_(targets)
+
+
 def _identity(logits: Tensor) -> Tensor:
     return logits
 
@@ -75,8 +85,18 @@ LOSSES = {
     "sigmoid_mse": Loss(sigmoid_mse, sigmoid_mse_gradient, logsigmoid),
 }
 
+LOGISTIC = "logistic"
+OUTPUTS = {**LOSSES, LOGISTIC: Loss(logistic, logistic_gradient, _identity)}
+"""Those of networks. ``"logistic"`` is the cross-entropy of outputs that stand each for
+itself: the only one of two classes, or one for each of several labels."""
+
 
 def target_table(n_classes: int, label_smoothing: float, like: Tensor) -> Tensor:
     """Targets of each class (C, C): row c is ``(1 − ε) · onehot(c) + ε / C``."""
     eye = torch.eye(n_classes, dtype=like.dtype, device=like.device)
     return eye * (1 - label_smoothing) + label_smoothing / n_classes
+
+
+def logistic_table(label_smoothing: float, like: Tensor) -> Tensor:
+    """Targets (2, 1) of an output that is to say no or yes: ε / 2 and 1 − ε / 2."""
+    return target_table(2, label_smoothing, like)[:, 1:]

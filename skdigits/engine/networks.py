@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from skdigits.engine.gradients import Gradients, Outer
-from skdigits.engine.losses import CLASSES, LOSSES
+from skdigits.engine.losses import CLASSES, LOGISTIC, OUTPUTS, logistic_table, target_table
 from skdigits.engine.types import Batch, Hyper, Params
 
 
@@ -70,9 +70,10 @@ class DenseNetwork:
     Parameters
     ----------
     layer_sizes : tuple of int
-        ``(D, H1, …, C)``.
+        ``(D, H1, …, O)``; of the O outputs there is one for each class or label, or one
+        for two classes.
     loss : str
-        A key of `LOSSES`.
+        A key of `OUTPUTS`.
     activation : str
         Of the hidden layers, a key of `ACTIVATIONS`.
     weight_init : str
@@ -92,10 +93,11 @@ class DenseNetwork:
     weight_init: str = "glorot"
     penalty_per_row: bool = True
 
-    @property
-    def n_classes(self) -> int:
-        """C, the number of logits."""
-        return self.layer_sizes[-1]
+    def target_table(self, label_smoothing: float, like: Tensor) -> Tensor:
+        """Targets (C, O) of each class, in the dtype and place of ``like``."""
+        if self.loss == LOGISTIC:
+            return logistic_table(label_smoothing, like)
+        return target_table(self.layer_sizes[-1], label_smoothing, like)
 
     def initial(self, rng: np.random.RandomState, n_models: int, like: Tensor) -> Params:
         """Parameters of ``n_models`` equal networks, in the dtype and place of ``like``.
@@ -120,7 +122,7 @@ class DenseNetwork:
         """
         layers = self._forward(params, batch, hyper.dropout, generators)
         logits = _affine(params[-2], params[-1], layers[-1].columns)
-        delta = LOSSES[self.loss].gradient(logits, batch.targets).mul_(batch.share)
+        delta = OUTPUTS[self.loss].gradient(logits, batch.targets).mul_(batch.share)
         strength = None
         if hyper.alpha.numel():
             strength = hyper.alpha / batch.total if self.penalty_per_row else hyper.alpha
@@ -128,8 +130,8 @@ class DenseNetwork:
         return logits, self._backward(params, layers, delta, strength)
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Loss (K, B) of every row, for logits (K, C, B)."""
-        return LOSSES[self.loss].value(logits, targets)
+        """Loss (K, B) of every row, for logits (K, O, B)."""
+        return OUTPUTS[self.loss].value(logits, targets)
 
     def penalty(self, params: Params, hyper: Hyper, total: Tensor | float) -> Tensor:
         """L2 penalty (K,), summed over rows of this total weight."""
@@ -141,14 +143,24 @@ class DenseNetwork:
     def evaluate(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss (K,) and accuracy (K,) on a batch, without penalty or dropout."""
         logits = self._logits(params, batch.X)
-        found = LOSSES[self.loss].scores(logits).argmax(CLASSES)
-        hit = found == batch.targets.argmax(CLASSES)
+        if self.loss == LOGISTIC:
+            hit = ((logits > 0) == (batch.targets > 0.5)).all(CLASSES)
+        else:
+            found = OUTPUTS[self.loss].scores(logits).argmax(CLASSES)
+            hit = found == batch.targets.argmax(CLASSES)
         losses = self.losses(logits, batch.targets)
         return _mean(losses, batch.weight), _mean(hit, batch.weight)
 
     def scores(self, params: Params, X: Tensor) -> Tensor:
-        """For rows X (S, B, D), scores (K, C, B) whose softmax are the probabilities."""
-        return LOSSES[self.loss].scores(self._logits(params, X))
+        """For rows X (S, B, D), scores (K, C, B) whose softmax are the probabilities.
+
+        The one logit of two classes is that of the second, against 0; those of labels are
+        (K, L, B), whose sigmoid are the probabilities.
+        """
+        logits = self._logits(params, X)
+        if self.loss == LOGISTIC and logits.shape[CLASSES] == 1:
+            return torch.cat([torch.zeros_like(logits), logits], CLASSES)
+        return OUTPUTS[self.loss].scores(logits)
 
     def _logits(self, params: Params, X: Tensor) -> Tensor:
         """Logits (K, C, B) for rows X (S, B, D), thousands of them.

@@ -19,7 +19,6 @@ from skdigits.engine.batches import (
 )
 from skdigits.engine.field import Field, all_models
 from skdigits.engine.gradients import Gradients
-from skdigits.engine.losses import target_table
 from skdigits.engine.optimizers import bias_corrections, initial_moments, step_of
 from skdigits.engine.schedules import SCHEDULES
 from skdigits.engine.stopping import initial_stopping, update_stopping
@@ -34,10 +33,10 @@ from skdigits.engine.types import (
     Plan,
     Progress,
     Run,
+    Score,
     State,
 )
-
-EVALUATION_ROWS = 2048
+from skdigits.engine.validation import measure, validation_merit
 
 
 def initial_state(
@@ -69,6 +68,7 @@ def train(
     rngs: Sequence[np.random.RandomState],
     validation: Data | None = None,
     on_epoch: OnEpoch | None = None,
+    score: Score | None = None,
 ) -> list[Run]:
     """Train the K models of ``state``, those of a stream on the same rows in the same order.
 
@@ -83,7 +83,8 @@ def train(
         Rows to learn from, in S streams; the first K / S models are those of the first.
     plan : Plan
         What all models have in common. With ``early_stopping`` a model stops by its
-        validation score and returns to its best epoch, otherwise it stops by its loss.
+        validation score or loss and returns to its best epoch, otherwise it stops by its
+        loss.
     hyper : Hyper
         What each has by itself.
     state : State
@@ -91,46 +92,73 @@ def train(
     rngs : sequence of RandomState
         One a stream; shuffles the rows.
     validation : Data, optional
-        Rows to measure by after every epoch, in as many streams.
+        Rows to measure by after every epoch, in as many streams or in one for all.
     on_epoch : callable, optional
-        Receives the records and parameters of all models after every epoch.
+        Receives the records and parameters of all models after every epoch, and may ask
+        some of them to stop.
+    score : callable, optional
+        Takes the place of the accuracy on the validation rows.
 
     Returns
     -------
     list of Run
-        One per model, in their order.
+        One per model, in their order. If the user interrupts, they are those of the last
+        whole epoch; before the first there is none, and the interrupt goes on its way.
     """
-    table = target_table(network.n_classes, plan.label_smoothing, state.params[0])
+    table = network.target_table(plan.label_smoothing, state.params[0])
     if plan.early_stopping and state.progress.epochs:
         # What was best is best by these rows, which may be others than before.
-        _, score = _measure(network, state.params, validation, table)
-        state = state._replace(stopping=state.stopping._replace(best=score))
+        measured = measure(network, state.params, validation, table, score)
+        best = validation_merit(plan, *measured)
+        state = state._replace(stopping=state.stopping._replace(best=best))
     field = all_models(data, validation, table, plan, hyper, state, rngs)
     records: list[list[Epoch]] = [[] for _ in range(field.models.numel())]
     runs: dict[int, Run] = {}
     draws = plan.shuffle and data.n_rows > plan.batch_size
-    start = time.perf_counter()
+    status, start = "max_iter", time.perf_counter()
     for _ in range(plan.epochs):
         before, orders = field, field.orders() if draws else []
-        field, loss, rate = _epoch(network, table, plan, field)
-        measured = _measure(network, field.state.params, field.streams.validation, table)
-        seconds = time.perf_counter() - start
-        diverged = ~((loss.abs() < torch.inf) & _finite(field.state.params))
-        epochs = _record(records, field, rate, loss, *measured, seconds=seconds)
-        if on_epoch is not None:
-            _report(on_epoch, epochs, before, field, diverged)
-        merit = measured[1] if plan.early_stopping else -loss
-        field, stopped = _judge(field, merit, rate, plan)
-        ended = (diverged | stopped).view_as(field.alive)
+        try:
+            field, columns, diverged, stopped = _whole_epoch(
+                network, table, plan, before, score
+            )
+        except KeyboardInterrupt:
+            if not any(records):
+                raise
+            status = "interrupted"
+            break
+        epochs = _record(records, field, columns, time.perf_counter() - start)
+        asked, why = _report(on_epoch, epochs, before, field, diverged)
+        asked, stopped = asked & ~diverged, stopped & ~diverged
+        ended = (diverged | stopped | asked).view_as(field.alive)
         if ended.any():
             runs |= _leave(before, diverged, "diverged", records, orders or field.orders())
-            runs |= _leave(field, stopped & ~diverged, "converged", records, field.orders())
+            runs |= _leave(field, stopped & ~asked, "converged", records, field.orders())
+            runs |= _leave(field, asked, why, records, field.orders())
             field = field.without(ended)
             if not field.alive.any():
                 break
+    orders = orders if status == "interrupted" and draws else field.orders()
     everyone = torch.ones(field.models.numel(), dtype=torch.bool, device="cpu")
-    runs |= _leave(field, everyone, "max_iter", records, field.orders())
+    runs |= _leave(field, everyone, status, records, orders)
     return [runs[model] for model in sorted(runs)]
+
+
+def _whole_epoch(
+    network: Network, table: Tensor, plan: Plan, field: Field, score: Score | None
+) -> tuple[Field, tuple[Tensor, ...], Tensor, Tensor]:
+    """One epoch with all that belongs to it, of which nothing is done if it is interrupted.
+
+    The models after it, what is to be recorded of it (K,) each, and which models (K,) have
+    diverged and which are to stop.
+    """
+    field, loss, rate = _epoch(network, table, plan, field)
+    params = field.state.params
+    measured = measure(network, params, field.streams.validation, table, score)
+    diverged = ~((loss.abs() < torch.inf) & _finite(params))
+    merit = validation_merit(plan, *measured) if plan.early_stopping else -loss
+    field, stopped = _judge(field, merit, rate, plan)
+    return field, (rate, loss, *measured), diverged, stopped
 
 
 def _epoch(
@@ -214,31 +242,6 @@ def _each_step(values: Tensor, steps: int, like: Tensor) -> Sequence[Tensor]:
     return local * (steps // len(values))
 
 
-def _measure(
-    network: Network, params: Params, validation: Data | None, table: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Mean loss and accuracy (K,) on the validation rows, NaN where there are none."""
-    if validation is None:
-        nothing = torch.full((len(params[0]),), torch.nan, dtype=torch.float64, device="cpu")
-        return nothing, nothing
-    losses, scores, totals = [], [], []
-    per_stream = len(params[0]) // validation.n_streams
-    for batch in batches(validation, table, EVALUATION_ROWS, per_stream=per_stream):
-        loss, score = network.evaluate(params, batch)
-        losses.append(loss)
-        scores.append(score)
-        totals.append(batch.total)
-    return _mean(losses, totals), _mean(scores, totals)
-
-
-def _mean(values: list[Tensor], totals: list[Any]) -> Tensor:
-    """Mean (K,) on the host of values (K,) of batches, by the weight of their rows."""
-    columns = torch.stack(values).cpu()
-    host = partial(torch.as_tensor, dtype=torch.float64, device="cpu")
-    weights = torch.stack([host(total).flatten() for total in totals])
-    return (columns * weights).sum(0) / weights.sum(0)
-
-
 def _judge(field: Field, merit: Tensor, rate: Tensor, plan: Plan) -> tuple[Field, Tensor]:
     """Update the bookkeeping and the best parameters; which models (K,) are to stop."""
     state = field.state
@@ -270,20 +273,12 @@ def _leave(
 
 
 def _record(
-    records: list[list[Epoch]],
-    field: Field,
-    rate: Tensor,
-    loss: Tensor,
-    validation_loss: Tensor,
-    validation_score: Tensor,
-    seconds: float,
+    records: list[list[Epoch]], field: Field, columns: tuple[Tensor, ...], seconds: float
 ) -> dict[int, Epoch]:
     """Add an epoch to the record of every model that is alive; those epochs by model."""
     number, by_model = field.state.progress.epochs, {}
-    columns = (field.models.flatten(), rate, loss, validation_loss, validation_score)
-    for alive, model, *values in zip(
-        field.alive.flatten().tolist(), *(column.tolist() for column in columns), strict=True
-    ):
+    rows = (column.tolist() for column in (field.models.flatten(), *columns))
+    for alive, model, *values in zip(field.alive.flatten().tolist(), *rows, strict=True):
         if alive:
             by_model[model] = Epoch._make([number, *values, seconds])
             records[model].append(by_model[model])
@@ -291,21 +286,30 @@ def _record(
 
 
 def _report(
-    on_epoch: OnEpoch,
+    on_epoch: OnEpoch | None,
     epochs: dict[int, Epoch],
     before: Field,
     after: Field,
     diverged: Tensor,
-) -> None:
-    """Tell of an epoch; a model that diverged is what it was before."""
+) -> tuple[Tensor, str]:
+    """Tell of an epoch; which models (K,) are asked to stop, and how they end.
+
+    A model that diverged is what it was before.
+    """
     alive, params = after.alive.flatten(), after.state.params
+    if on_epoch is None:
+        return torch.zeros_like(alive), "stopped"
     if diverged.any():
         back = diverged.to(params[0].device).view(-1, 1, 1)
         pairs = zip(before.state.params, params, strict=True)
         params = tuple(torch.where(back, old, new) for old, new in pairs)
     if not alive.all():
         params = tuple(p[alive.to(p.device)] for p in params)
-    on_epoch(list(epochs), list(epochs.values()), params)
+    try:
+        asked = on_epoch(list(epochs), list(epochs.values()), params)
+    except KeyboardInterrupt:
+        return torch.ones_like(alive), "interrupted"
+    return torch.isin(after.models.flatten(), torch.tensor(list(asked))), "stopped"
 
 
 def _finite(params: Params) -> Tensor:

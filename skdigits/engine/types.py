@@ -1,6 +1,6 @@
 """What flows through the engine: rows, batches, hyper-parameters, states, results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -16,7 +16,8 @@ class Data(NamedTuple):
     """Rows to learn from, on the device where they are used.
 
     ``X`` (N, D) floating, or uint8 pixels that are read as ``X / 255``; ``codes`` (N,)
-    int64, the class of each row; ``weight`` (N,) positive, or None for equal weights.
+    int64, the class of each row, or (N, L), which of L labels it has (1) and has not (0);
+    ``weight`` (N,) positive, or None for equal weights.
 
     Models that learn from rows of their own, or see them in an order of their own, ride in
     different *streams* of one run: ``rows`` (S, n) are the positions in X that belong to each
@@ -101,8 +102,9 @@ class Plan(NamedTuple):
     """How to train: what all K models have in common.
 
     ``max_iter`` epochs are planned, of which at most ``epochs`` are run now. ``tol`` is
-    -inf where no lack of progress is to end training early. ``dropout_seeds``, one a stream,
-    drive dropout, which is off where no model has any.
+    -inf where no lack of progress is to end training early. ``early_stopping`` goes by the
+    validation score, or by the validation loss where ``stop_by_loss``. ``dropout_seeds``, one
+    a stream, drive dropout, which is off where no model has any.
     """
 
     solver: str
@@ -115,6 +117,7 @@ class Plan(NamedTuple):
     tol: float
     n_iter_no_change: int
     early_stopping: bool
+    stop_by_loss: bool
     label_smoothing: float
     max_fun: int
     dropout_seeds: tuple[int, ...]
@@ -195,8 +198,9 @@ class Run(NamedTuple):
     ``rng`` is a generator of row orders of its own, as this model left that of the run.
 
     ``status`` is ``"converged"``, ``"max_iter"``, ``"diverged"`` (all is then as it was
-    before the epoch that broke it, but for the parameters, where the best are kept) or
-    ``"abnormal"`` (L-BFGS found no way down).
+    before the epoch that broke it, but for the parameters, where the best are kept),
+    ``"stopped"`` (as it was asked to), ``"interrupted"`` (by the user, after its last whole
+    epoch) or ``"abnormal"`` (L-BFGS found no way down).
     """
 
     state: State
@@ -205,18 +209,20 @@ class Run(NamedTuple):
     rng: np.random.RandomState
 
 
-OnEpoch: TypeAlias = Callable[[list[int], list[Epoch], Params], None]
+OnEpoch: TypeAlias = Callable[[list[int], list[Epoch], Params], Collection[int]]
 """Called after every epoch with the numbers of the models that are training, their records,
 and their parameters as they are now, or were before the epoch where that diverged. They are
-not written to later."""
+not written to later. Returns the numbers of the models that are to stop."""
+
+Score: TypeAlias = Callable[[Params], Tensor]
+"""Validation score (K,) in float64 on the host of models by their parameters."""
 
 
 class Network(Protocol):
     """The seam: what can be initialised, and asked for its loss and gradients."""
 
-    @property
-    def n_classes(self) -> int:
-        """C."""
+    def target_table(self, label_smoothing: float, like: Tensor) -> Tensor:
+        """Targets (C, O) of each class, in the dtype and place of ``like``."""
         ...
 
     def initial(self, rng: np.random.RandomState, n_models: int, like: Tensor) -> Params:

@@ -13,8 +13,8 @@ from skdigits.engine.predict import CHUNK_ROWS
 from skdigits.model_selection._folds import (
     Material,
     joined,
+    separate_material,
     shared_material,
-    transformed_material,
 )
 from skdigits.model_selection._grouping import Group
 from skdigits.model_selection._jobs import CallbackError, Job, Outcome
@@ -57,10 +57,11 @@ def _until_error(items: Iterator[T]) -> Iterator[T]:
 def _materials(job: Job) -> Iterator[Material]:
     first = job.groups[0].rows[0][0]
     rows = job.X, job.y, job.weight, job.splits, job.scoring
-    if first.prefix is None:
+    # What balances the classes is of each fold by itself, as a prefix is.
+    if first.prefix is None and first.model.class_weight != "balanced":
         yield from shared_material(first.model, *rows)
     else:
-        alone = transformed_material(first.prefix, first.model, *rows)
+        alone = separate_material(first.prefix, first.model, *rows)
         yield from joined(alone, job.memory / 2)
 
 

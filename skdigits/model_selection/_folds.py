@@ -55,9 +55,9 @@ def shared_material(
 ) -> Iterator[Material]:
     """Folds over one X, which is checked once; folds that lack a class are left out."""
     lead = clone(model)
-    rows = check_rows(lead, X, y, weight, reset=True)
+    rows = check_rows(lead, X, y, weight, reset=True, class_weight=model.class_weight)
     folds = []
-    for split in splits:
+    for split in [] if rows.multilabel else splits:
         places = _places(rows, split.train)
         if len(np.unique(rows.codes[places])) == len(rows.classes):
             test = questions(scoring, X, y, split.test)
@@ -66,8 +66,8 @@ def shared_material(
         yield Material(lead, [rows], [fold for fold in folds if len(fold.rows) == size])
 
 
-def transformed_material(
-    prefix: Pipeline,
+def separate_material(
+    prefix: Pipeline | None,
     model: Any,
     X: Any,
     y: Any,
@@ -77,15 +77,20 @@ def transformed_material(
 ) -> Iterator[Material]:
     """Each fold by itself, with the steps before the model fitted to its train rows."""
     for split in splits:
-        lead, fitted = clone(model), clone(prefix)
+        lead, fitted = clone(model), None if prefix is None else clone(prefix)
         y_train = _safe_indexing(y, split.train)
         part = None if weight is None else _safe_indexing(weight, split.train)
-        seen = fitted.fit_transform(_safe_indexing(X, split.train), y_train)
-        rows = check_rows(lead, seen, y_train, part, reset=True)
-        transformed = fitted.transform(_safe_indexing(X, split.test))
-        test = questions(scoring, X, y, split.test, transformed)
+        seen, tested = (_safe_indexing(X, places) for places in (split.train, split.test))
+        if fitted is not None:
+            seen, tested = fitted.fit_transform(seen, y_train), fitted.transform(tested)
+        rows = check_rows(
+            lead, seen, y_train, part, reset=True, class_weight=model.class_weight
+        )
+        if rows.multilabel:
+            return
+        test = questions(scoring, X, y, split.test, tested)
         places = np.arange(len(rows.codes))
-        fold = Fold(split, places, test, check_more(lead, transformed), fitted)
+        fold = Fold(split, places, test, check_more(lead, tested), fitted)
         yield Material(lead, [rows], [fold])
 
 

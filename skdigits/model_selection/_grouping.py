@@ -57,12 +57,12 @@ def group_candidates(
     Returns
     -------
     list of list of Group
-        Groups by the steps before the model, which those of a list share. Settings that are
-        to be fitted one by one are in none.
+        Groups by the steps before the model and the weights of the classes, which those of a
+        list share. Settings that are to be fitted one by one are in none.
     """
     found = [_as_candidate(estimator, number, s) for number, s in enumerate(settings)]
     candidates = [candidate for candidate in found if candidate is not None]
-    prefixes = _alike(candidates, lambda a, b: same_settings(a.moved, b.moved))
+    prefixes = _alike(candidates, _same_rows)
     return [
         [group for alike in _alike(members, _may_ride) for group in _by_seed(alike)]
         for members in prefixes
@@ -88,7 +88,7 @@ def _as_candidate(estimator: Any, number: int, setting: Mapping[str, Any]) -> Ca
         if isinstance(whole, Pipeline) and not _is_plain(whole):
             return None
         prefix, model = split_pipeline(whole)
-        if type(model) not in BATCHED:
+        if type(model) not in BATCHED or not _can_ride(model):
             return None
         check_parameters(model)
     except Exception:
@@ -96,6 +96,12 @@ def _as_candidate(estimator: Any, number: int, setting: Mapping[str, Any]) -> Ca
     last = whole.steps[-1][0] if isinstance(whole, Pipeline) else None
     moved = {k: v for k, v in setting.items() if last and k.split("__")[0] != last}
     return Candidate(number, prefix, last, moved, model)
+
+
+def _can_ride(model: Any) -> bool:
+    """Whether nobody wants to look at the model alone while it trains."""
+    scored = model.early_stopping and model.scoring not in (None, "loss")
+    return not scored and not getattr(model, "_skl_callbacks", ())
 
 
 def _is_plain(pipeline: Pipeline) -> bool:
@@ -114,6 +120,12 @@ def _alike(candidates: Sequence[Candidate], same: Any) -> list[list[Candidate]]:
         else:
             lists.append([candidate])
     return lists
+
+
+def _same_rows(one: Candidate, other: Candidate) -> bool:
+    """Whether both learn from rows of the same features and weights."""
+    same_weights = same_setting(one.model.class_weight, other.model.class_weight)
+    return same_weights and same_settings(one.moved, other.moved)
 
 
 def _may_ride(one: Candidate, other: Candidate) -> bool:

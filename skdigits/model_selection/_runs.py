@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
@@ -19,13 +19,14 @@ from torch import Tensor
 from skdigits._arrays import to_tensor
 from skdigits._fitting import (
     SOLVERS,
+    Watch,
     crossing,
     install,
-    install_params,
     install_records,
-    split,
+    snapshot,
     train_models,
 )
+from skdigits._held_out import split
 from skdigits._memory import Start, begin
 from skdigits._reporting import epoch_printer, warn_beforehand, warn_of_outcomes
 from skdigits._validation import check_more
@@ -98,16 +99,15 @@ class _Together(NamedTuple):
 
     def snapshot(self, entry: _Entry, params: Params) -> Any:
         """The estimator as it is while it trains, for a scorer that wants to see it."""
-        model, rows = clone(entry.model), self.material.rows[0]
-        install_params(model, self.material.lead, params, rows)
+        model = snapshot(self.material.lead, params, self.material.rows[0], self.network)
+        model.set_params(**entry.model.get_params())
         install_records(model, pd.DataFrame(entry.epochs, columns=Epoch._fields))
-        model.device_ = str(params[0].device)
         return _whole(entry, model)
 
     def finished(self, entry: _Entry, run: Run, start: Start) -> Any:
         """The fitted estimator."""
         rows, lead = self.material.rows[0], self.material.lead
-        install(entry.model, lead, run, rows, start.of(entry.stream))
+        install(entry.model, lead, run, rows, self.network, start.of(entry.stream))
         return _whole(entry, entry.model)
 
 
@@ -133,7 +133,10 @@ def train_and_score(job: Job, group: Group, material: Material) -> list[Outcome]
     data, validation = split(lead, data, start.split_rngs)
     warn_beforehand(lead, data, incremental=False)
     with _Watcher(together).told() as watcher:
-        runs = train_models(models, network, data, start, validation, watcher.after_epoch)
+        watch = Watch(validation, None, watcher.after_epoch)
+        runs = train_models(models, network, data, start, watch)
+    if any(run.status == "interrupted" for run in runs):
+        raise KeyboardInterrupt(f"A fit of {type(lead).__name__} was interrupted.")
     warn_of_outcomes(models, runs, quiet=False)
     fitted = time.perf_counter() - began - watcher.seconds
     with watcher.scoring():
@@ -188,7 +191,9 @@ class _Watcher:
         yield
         self.seconds += time.perf_counter() - began
 
-    def after_epoch(self, numbers: list[int], epochs: list[Epoch], params: Params) -> None:
+    def after_epoch(
+        self, numbers: list[int], epochs: list[Epoch], params: Params
+    ) -> Collection[int]:
         """Score, print and call back."""
         for number, epoch in zip(numbers, epochs, strict=True):
             self.together.entries[number].epochs.append(epoch)
@@ -203,6 +208,7 @@ class _Watcher:
             epoch = self.context.subcontext(task_name="epoch")
             epoch.call_on_fit_task_begin(estimator=self.together.job.search)
             epoch.call_on_fit_task_end(estimator=self.together.job.search)
+        return ()
 
 
 def _crossing(lead: Any, material: Material) -> tuple[DenseNetwork, Data, Tensor]:

@@ -124,7 +124,9 @@ def test_on_epoch_hears_of_every_epoch_of_every_model(data, make_hyper, make_pla
         data,
         make_plan(epochs=3),
         make_hyper(2),
-        on_epoch=lambda models, epochs, params: heard.append((models, epochs, params[0])),
+        on_epoch=lambda models, epochs, params: (
+            heard.append((models, epochs, params[0])) or ()
+        ),
     )
     assert [models for models, _, _ in heard] == [[0, 1]] * 3
     assert [epochs for _, epochs, _ in heard] == [

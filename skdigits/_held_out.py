@@ -1,0 +1,123 @@
+"""Rows to measure by: those that the user gives, or some of the others set aside."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from skdigits._arrays import take_rows, to_numpy, to_tensor
+from skdigits._validation import Rows, check_rows
+from skdigits.engine.types import Data, Params, Score
+
+
+class Given(NamedTuple):
+    """A validation set as passed to fit."""
+
+    X: Any = None
+    y: Any = None
+    sample_weight: Any = None
+
+
+def check_given(estimator: Any, given: Given, rows: Rows) -> Rows | None:
+    """Check a validation set against the rows to learn from; None where there is none.
+
+    Raises
+    ------
+    ValueError
+        If part of it is missing, or anything is amiss with it.
+    """
+    if given.X is None and given.y is None:
+        if given.sample_weight is not None:
+            raise ValueError("sample_weight_val was passed without X_val and y_val.")
+        return None
+    if given.X is None or given.y is None:
+        missing, there = ("X_val", "y_val") if given.X is None else ("y_val", "X_val")
+        raise ValueError(
+            f"{there} was passed without {missing}: a validation set is made of both."
+        )
+    try:
+        found = check_rows(estimator, *given, reset=False, classes=rows.classes)
+    except ValueError as error:
+        raise ValueError(f"The validation set (X_val, y_val): {error}") from error
+    if found.multilabel != rows.multilabel:
+        raise ValueError(
+            "The validation set (X_val, y_val): y_val must be of the form of y, one class "
+            "per row or a column for each label."
+        )
+    return found
+
+
+def split(
+    estimator: Any, data: Data, rngs: Sequence[np.random.RandomState]
+) -> tuple[Data, Data | None]:
+    """Rows to train on and, with early stopping, rows of each stream to validate on."""
+    if not estimator.early_stopping or estimator.solver == "lbfgs":
+        return data, None
+    codes, everything = to_numpy(data.codes), np.arange(len(data.X))[None]
+    streams = everything if data.rows is None else to_numpy(data.rows)
+    parts = [
+        _split(estimator, rows, codes[rows], rng)
+        for rows, rng in zip(streams, rngs, strict=True)
+    ]
+    chosen = [to_tensor(np.stack(part), data.X.device) for part in zip(*parts, strict=True)]
+    return data._replace(rows=chosen[0]), data._replace(rows=chosen[1])
+
+
+def _split(
+    estimator: Any, rows: np.ndarray, codes: np.ndarray, rng: np.random.RandomState
+) -> list[np.ndarray]:
+    """The same part of each class; of rows with labels, as of MLPClassifier's, just any."""
+    fraction = estimator.validation_fraction
+    strata = codes if codes.ndim == 1 else None
+    try:
+        return list(
+            train_test_split(rows, test_size=fraction, stratify=strata, random_state=rng)
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"early_stopping=True sets validation_fraction={fraction} of "
+            f"the rows aside, some of every class, which cannot be done: {error} Give more "
+            "rows of each class, or set early_stopping=False."
+        ) from error
+
+
+def set_aside(rows: Rows, validation: Data | None) -> Rows | None:
+    """The rows that `split` has set aside of these, as arrays."""
+    if validation is None:
+        return None
+    places = to_numpy(validation.rows)[0]
+    weight = None if rows.weight is None else rows.weight[places]
+    return Rows(take_rows(rows.X, places), rows.codes[places], weight, rows.classes)
+
+
+def score_by(
+    estimator: Any, held_out: Rows | None, as_fitted: Callable[[Params], Any]
+) -> Score | None:
+    """What ``scoring`` gives on these rows; None where that is the accuracy."""
+    if estimator.scoring is None or estimator.scoring == "loss":
+        return None
+    scorer = get_scorer(estimator.scoring)
+    if held_out is None:
+        return None
+    weight = {} if held_out.weight is None else {"sample_weight": held_out.weight}
+
+    def score(params: Params) -> Tensor:
+        # Scorers are users' code, which may want gradients of its own.
+        with torch.inference_mode(False):
+            scores = [
+                scorer(as_fitted(one), held_out.X, held_out.y, **weight)
+                if all(p.isfinite().all() for p in one)
+                else np.nan
+                for one in _each(params)
+            ]
+        return torch.tensor(scores, dtype=torch.float64, device="cpu")
+
+    return score
+
+
+def _each(params: Params) -> list[Params]:
+    return [tuple(p[k : k + 1] for p in params) for k in range(len(params[0]))]

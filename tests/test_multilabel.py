@@ -1,0 +1,158 @@
+"""Two classes by one output, and several labels per row, as in MLPClassifier."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.datasets import make_multilabel_classification
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neural_network import MLPClassifier
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits.model_selection import BatchedGridSearchCV
+
+ONE_BATCH = {"hidden_layer_sizes": (9,), "batch_size": 150, "max_iter": 20, "random_state": 0}
+SETTINGS = [
+    {"solver": "lbfgs"},
+    {"solver": "adam", "learning_rate_init": 0.01, "shuffle": False},
+    {"solver": "sgd", "learning_rate_init": 0.1, "activation": "logistic", "shuffle": False},
+]
+everyone = pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: s["solver"])
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """150 rows with up to four labels, some with none."""
+    X, Y = make_multilabel_classification(150, n_classes=4, random_state=0)
+    return (X - X.mean(0)) / X.std(0), Y
+
+
+def assert_same(ours, theirs, X):
+    for name in ("coefs_", "intercepts_"):
+        for found, expected in zip(getattr(ours, name), getattr(theirs, name), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    for name in ("out_activation_", "n_outputs_", "n_layers_", "n_iter_", "t_"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
+    np.testing.assert_array_equal(ours.classes_, theirs.classes_)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-6)
+
+
+@everyone
+def test_labels_are_learnt_as_by_mlpclassifier(settings, labelled):
+    X, Y = labelled
+    settings = ONE_BATCH | settings
+    settings = settings if settings["solver"] != "lbfgs" else settings | {"batch_size": "auto"}
+    theirs = MLPClassifier(**settings).fit(X, Y)
+    ours = MLPClassifierTorch(**settings).fit(X, Y)
+    assert_same(ours, theirs, X)
+    assert ours.score(X, Y) == theirs.score(X, Y) == accuracy_score(Y, ours.predict(X))
+    assert ours.predict(X).dtype == theirs.predict(X).dtype
+    np.testing.assert_allclose(
+        np.exp(ours.predict_log_proba(X)), ours.predict_proba(X), rtol=1e-12
+    )
+    assert ((ours.decision_function(X) > 0) == ours.predict(X)).all()
+
+
+@everyone
+def test_two_classes_have_one_output_as_in_mlpclassifier(settings, labelled):
+    X, Y = labelled
+    y = np.array(["no", "yes"])[Y[:, 0]]
+    settings = ONE_BATCH | settings
+    settings = settings if settings["solver"] != "lbfgs" else settings | {"batch_size": "auto"}
+    theirs = MLPClassifier(**settings).fit(X, y)
+    ours = MLPClassifierTorch(**settings).fit(X, y)
+    assert_same(ours, theirs, X)
+    assert ours.coefs_[-1].shape == (9, 1)
+    log_odds = np.log(ours.predict_proba(X)[:, 1] / ours.predict_proba(X)[:, 0])
+    np.testing.assert_allclose(ours.decision_function(X), log_odds, rtol=1e-6, atol=1e-9)
+
+
+def test_other_losses_compare_two_classes_by_two_outputs(labelled):
+    X, Y = labelled
+    model = MLPClassifierTorch(**ONE_BATCH, loss="softmax_mse").fit(X, Y[:, 0])
+    assert (model.n_outputs_, model.out_activation_) == (2, "softmax")
+    with pytest.raises(ValueError, match="loss='softmax_mse' compares the classes of a row"):
+        model.fit(X, Y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_mini_batches_weights_and_early_stopping(dtype, labelled):
+    X, Y = labelled
+    X = ((X - X.min()) / (X.max() - X.min()) * 255).astype(dtype)
+    X = X if dtype == np.uint8 else X / 255
+    model = MLPClassifierTorch(
+        20, solver="adam", learning_rate_init=0.03, batch_size=16, max_iter=60, tol=None,
+        random_state=0, early_stopping=True, label_smoothing=0.01, dropout=0.1,
+    )  # fmt: skip
+    model.fit(X, Y, np.arange(150) % 3)
+    majority = (Y.mean(0) > 0.5) == Y
+    assert (model.predict(X) == Y).mean() > majority.mean() + 0.1
+    assert model.predict_proba(X).dtype == (np.float32 if dtype == np.uint8 else dtype)
+    assert len(model.validation_scores_) == 60
+
+
+def test_integer_weights_are_repetitions(labelled):
+    X, Y = labelled
+    times = np.arange(150) % 3
+    model = MLPClassifierTorch(5, solver="lbfgs", max_iter=30, random_state=0)
+    weighted = clone(model).fit(X, Y, times).predict_proba(X)
+    repeated = clone(model).fit(X.repeat(times, 0), Y.repeat(times, 0)).predict_proba(X)
+    np.testing.assert_allclose(weighted, repeated, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", [csr_array, lambda Y: Y.astype(float), lambda Y: Y > 0, list])
+def test_indicators_come_in_many_forms(form, labelled):
+    X, Y = labelled
+    model = MLPClassifierTorch(**ONE_BATCH)
+    expected = clone(model).fit(X, Y).predict(X)
+    found = clone(model).fit(X, form(Y)).predict(X)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype.kind == "i"
+
+
+def test_partial_fits_are_the_epochs_of_a_fit(labelled):
+    X, Y = labelled
+    model = MLPClassifierTorch(8, max_iter=3, tol=None, batch_size=50, random_state=0)
+    bit_by_bit = clone(model)
+    for _ in range(3):
+        bit_by_bit.partial_fit(X, Y, classes=np.arange(4))
+    np.testing.assert_array_equal(
+        bit_by_bit.predict_proba(X), model.fit(X, Y).predict_proba(X)
+    )
+    with pytest.raises(
+        ValueError, match="y has 3 columns, one for each label, but there are 4"
+    ):
+        bit_by_bit.partial_fit(X, Y[:, :3])
+
+
+def test_a_model_goes_on_with_targets_of_its_kind(labelled):
+    X, Y = labelled
+    model = MLPClassifierTorch(8, max_iter=2, tol=None, warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match="fitted to labels, of which a row may have several"):
+        model.fit(X, Y.sum(1) % 4)
+
+
+def test_searches_take_labels(labelled):
+    X, Y = labelled
+    model = MLPClassifierTorch(**ONE_BATCH | {"batch_size": "auto"})
+    grid = {"alpha": [0, 1]}
+    ours = BatchedGridSearchCV(model, grid, cv=3).fit(X, Y)
+    theirs = GridSearchCV(model, grid, cv=3).fit(X, Y)
+    np.testing.assert_array_equal(
+        ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"]
+    )
+    assert np.isfinite(cross_val_score(model, X, Y, cv=3)).all()
+
+
+def test_what_is_no_indicator_is_refused(labelled):
+    X, Y = labelled
+    with pytest.raises(ValueError, match="several classes per row"):
+        MLPClassifierTorch().fit(X, Y + np.arange(150)[:, None] % 3)
+    with pytest.raises(ValueError, match="y should be a 1d array"):
+        SoftmaxRegression().fit(X, Y)
+    with pytest.raises(ValueError, match="rows of multilabel targets have none"):
+        MLPClassifierTorch(class_weight="balanced").fit(X, Y)
