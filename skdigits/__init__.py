@@ -1,6 +1,7 @@
 """Classifiers for handwritten digits and other small images, computed by PyTorch."""
 
 from skdigits._mlp import MLPClassifierTorch
+from skdigits._show_versions import show_versions
 from skdigits._softmax_regression import SoftmaxRegression
 from skdigits._template_matching import TemplateMatchingClassifier
 
@@ -10,4 +11,5 @@ __all__ = [
     "SoftmaxRegression",
     "TemplateMatchingClassifier",
     "__version__",
+    "show_versions",
 ]

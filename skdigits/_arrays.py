@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.utils._array_api import (
     _is_numpy_namespace,
@@ -30,9 +31,41 @@ def input_dtypes(X: Any) -> list[Any]:
     """The dtypes in which X may stay, in the namespace of X; others become the first."""
     if isinstance(X, np.ndarray):  # told at once, as one row's prediction is soon made
         return [np.float64, np.float32, np.uint8]
+    if isinstance(X, Tensor):
+        _check_tensor(X)
     xp, _, device = get_namespace_and_device(X)
     floats = supported_float_dtypes(xp, device)
-    return [dtype for dtype in (xp.float64, xp.float32) if dtype in floats] + [xp.uint8]
+    dtypes = [dtype for dtype in (xp.float64, xp.float32) if dtype in floats] + [xp.uint8]
+    if hasattr(X, "columns"):
+        own = _dtype_of_frame(X)
+        dtypes.sort(key=lambda dtype: dtype != own)
+    return dtypes
+
+
+def _check_tensor(X: Tensor) -> None:
+    """What scikit-learn sees to for arrays only."""
+    if X.layout != torch.strided:
+        raise TypeError(
+            "Sparse data was passed for X, but dense data is required. Use '.to_dense()' to "
+            "convert to a dense tensor."
+        )
+    if X.is_complex():
+        raise ValueError(
+            f"Complex data not supported: X is of dtype {X.dtype}. Pass X.real, say."
+        )
+
+
+def _dtype_of_frame(frame: Any) -> Any:
+    """That of all columns, where scikit-learn does not see it, or None.
+
+    It knows NumPy's dtypes only: not those of polars, nor those of pandas with room for NA.
+    """
+    names = {str(dtype).lower() for dtype in frame.dtypes}
+    if names == {"float32"}:
+        return np.float32
+    if names == {"uint8"} and not pd.isna(np.asarray(frame)).any():
+        return np.uint8  # which has no room for what is missing
+    return None
 
 
 def surely_finite(X: Any) -> bool:
@@ -107,8 +140,8 @@ def to_tensor(array: Any, device: torch.device) -> Tensor:
     if isinstance(array, Tensor):
         return array.detach().to(device)
     array = to_numpy(array)
-    if min(array.strides, default=0) < 0:
-        array = np.ascontiguousarray(array)
+    if min(array.strides, default=0) < 0 or not array.flags.aligned:
+        array = array.copy()  # as torch has neither steps back nor between two numbers
     if not array.flags.writeable:
         array = np.asarray(_WriteableView(array))
     tensor = torch.from_numpy(array)

@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from skdigits._arrays import from_numpy, from_tensor, prediction_device, to_numpy, to_tensor
 from skdigits._validation import check_query
@@ -25,8 +24,7 @@ def _log_proba(logits: Tensor) -> Tensor:
 
 def _log_sigmoid(logits: Tensor) -> Tensor:
     """The same for labels, each of which is there or not."""
-    smallest = math.log(torch.finfo(logits.dtype).tiny)
-    return logsigmoid(logits).clamp_min(smallest)
+    return torch.sigmoid(logits).clamp_min_(torch.finfo(logits.dtype).tiny).log_()
 
 
 class TorchClassifier(ClassifierMixin, BaseEstimator):

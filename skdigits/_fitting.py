@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import clone
 from sklearn.callback import with_callbacks
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
@@ -25,15 +24,9 @@ from skdigits._arrays import (
 from skdigits._callbacks import after_each_epoch, fit_begins, fit_ends, is_part_of_more
 from skdigits._held_out import Given, check_given, score_by, set_aside, split
 from skdigits._memory import Start, begin, check_resumable, fitted_params, remember, resume
+from skdigits._parameters import check_parameters, same_setting
 from skdigits._reporting import epoch_printer, warn_beforehand, warn_of_outcomes
-from skdigits._validation import (
-    Rows,
-    check_increment,
-    check_parameters,
-    check_rows,
-    same_setting,
-    unharmed,
-)
+from skdigits._validation import Rows, check_increment, check_rows, unharmed
 from skdigits.engine import lbfgs, train
 from skdigits.engine.networks import DenseNetwork
 from skdigits.engine.predict import predict_scores
@@ -138,7 +131,7 @@ def _run(
     kept = start._replace(split_rngs=copy.deepcopy(start.split_rngs))
     if held_out is None:
         data, validation = split(lead, data, start.split_rngs)
-        held_out = set_aside(rows, validation)
+        held_out = set_aside(lead, rows, validation)
     else:
         validation = to_data(held_out.X, held_out.codes, held_out.weight, like.device)
     warn_beforehand(lead, data, incremental)
@@ -247,7 +240,7 @@ def is_stochastic(estimator: Any) -> bool:
     AttributeError
         If it does not.
     """
-    if estimator.solver in SOLVERS:
+    if estimator.solver in list(SOLVERS):  # also where it is bad, and has no hash
         raise AttributeError(
             "partial_fit is only available for stochastic optimizers; "
             f"solver={estimator.solver!r} is not stochastic. Use 'sgd', 'adam' or 'adamw'."
@@ -333,7 +326,7 @@ def install_params(
 
 def snapshot(lead: Any, params: Params, rows: Rows, network: DenseNetwork) -> Any:
     """An estimator that predicts by the parameters of a model that is still training."""
-    model = clone(lead)
+    model = type(lead)(**lead.get_params(deep=False))  # no copies: a scorer may be large
     install_params(model, lead, params, rows, network)
     return model
 
@@ -349,7 +342,8 @@ def install_records(estimator: Any, history: pd.DataFrame) -> None:
     estimator.loss_curve_ = losses
     estimator.best_loss_ = None if stops_early else float(np.nanmin([np.inf, *losses]))
     estimator.validation_scores_ = scores if validated else None
-    estimator.best_validation_score_ = float(np.nanmax(scores)) if validated else None
+    top = max((score for score in scores if not math.isnan(score)), default=math.nan)
+    estimator.best_validation_score_ = top if validated else None
 
 
 def _host(values: list[float]) -> Tensor:

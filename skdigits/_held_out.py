@@ -1,6 +1,9 @@
 """Rows to measure by: those that the user gives, or some of the others set aside."""
 
+import math
 from collections.abc import Callable, Sequence
+from inspect import signature
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +12,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from skdigits._arrays import take_rows, to_numpy, to_tensor
+from skdigits._arrays import from_numpy, take_rows, to_numpy, to_tensor
 from skdigits._validation import Rows, check_rows
 from skdigits.engine.types import Data, Params, Score
 
@@ -41,8 +44,8 @@ def check_given(estimator: Any, given: Given, rows: Rows) -> Rows | None:
         )
     try:
         found = check_rows(estimator, *given, reset=False, classes=rows.classes)
-    except ValueError as error:
-        raise ValueError(f"The validation set (X_val, y_val): {error}") from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"The validation set (X_val, y_val): {error}") from error
     if found.multilabel != rows.multilabel:
         raise ValueError(
             "The validation set (X_val, y_val): y_val must be of the form of y, one class "
@@ -85,9 +88,9 @@ def _split(
         ) from error
 
 
-def set_aside(rows: Rows, validation: Data | None) -> Rows | None:
-    """The rows that `split` has set aside of these, as arrays."""
-    if validation is None:
+def set_aside(estimator: Any, rows: Rows, validation: Data | None) -> Rows | None:
+    """The rows that `split` has set aside of these, as arrays, if a scorer is to see them."""
+    if validation is None or estimator.scoring in (None, "loss"):
         return None
     places = to_numpy(validation.rows)[0]
     weight = None if rows.weight is None else rows.weight[places]
@@ -98,25 +101,63 @@ def score_by(
     estimator: Any, held_out: Rows | None, as_fitted: Callable[[Params], Any]
 ) -> Score | None:
     """What ``scoring`` gives on these rows; None where that is the accuracy."""
-    if estimator.scoring is None or estimator.scoring == "loss":
+    scoring = estimator.scoring
+    if scoring is None or scoring == "loss":
         return None
-    scorer = get_scorer(estimator.scoring)
+    scorer = get_scorer(scoring)
     if held_out is None:
         return None
-    weight = {} if held_out.weight is None else {"sample_weight": held_out.weight}
+    X, y = held_out.X, from_numpy(held_out.y, held_out.X)
+    weight = {}
+    if held_out.weight is not None and _takes_weights(scorer):
+        weight = {"sample_weight": from_numpy(held_out.weight, X)}
 
-    def score(params: Params) -> Tensor:
+    def score(params: Params, finite: Tensor) -> Tensor:
+        models = zip(_each(params), finite.tolist(), strict=True)
         # Scorers are users' code, which may want gradients of its own.
         with torch.inference_mode(False):
             scores = [
-                scorer(as_fitted(one), held_out.X, held_out.y, **weight)
-                if all(p.isfinite().all() for p in one)
-                else np.nan
-                for one in _each(params)
+                _checked(scorer(_nameless(as_fitted(one)), X, y, **weight), scoring)
+                if sound
+                else math.nan
+                for one, sound in models
             ]
         return torch.tensor(scores, dtype=torch.float64, device="cpu")
 
     return score
+
+
+def _takes_weights(scorer: Any) -> bool:
+    function = getattr(scorer, "_score_func", scorer)  # of scorers that have one
+    return "sample_weight" in signature(function).parameters
+
+
+def _checked(score: Any, scoring: Any) -> float:
+    score = _number(score)
+    if not math.isfinite(score):
+        raise ValueError(
+            f"scoring={scoring!r} gave {score} on the validation rows, by which no epoch can "
+            "be told to be the best: pass rows of every class as X_val, or choose another."
+        )
+    return float(score)
+
+
+def _nameless(model: Any) -> Any:
+    """A model that does not miss the names of features in rows that have been checked."""
+    vars(model).pop("feature_names_in_", None)
+    return model
+
+
+def _number(score: Any) -> float:
+    """What a scorer returned, as scikit-learn's searches take it."""
+    if getattr(score, "size", 1) == 1 and hasattr(score, "item"):
+        score = score.item()
+    if not isinstance(score, Real):
+        raise ValueError(
+            f"scoring must return a number, got {score!r} of {type(score)}: have the callable "
+            "return a float, the higher, the better."
+        )
+    return float(score)
 
 
 def _each(params: Params) -> list[Params]:

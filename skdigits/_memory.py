@@ -120,8 +120,9 @@ def check_resumable(
         )
     if not np.array_equal(lead.classes_, rows.classes):
         raise ValueError(
-            f"warm_start=True goes on with the classes {lead.classes_.tolist()}, but y "
-            f"has {rows.classes.tolist()}: set warm_start=False to begin anew."
+            "warm_start can only be used where `y` has the same classes as in the previous "
+            f"call to fit. Previously got {lead.classes_}, `y` has {rows.classes}: set "
+            "warm_start=False to begin anew."
         )
     fitted = (*(weight.shape[1] for weight in lead._weights()), layer_sizes[-1])
     if fitted != layer_sizes:
@@ -176,7 +177,8 @@ def _stopping(estimators: Sequence[Any], fresh: Stopping) -> Stopping:
     """What each has kept, or what it begins with where that was about something else."""
     memories = [estimator._memory for estimator in estimators]
     pairs = zip(memories, estimators, strict=True)
-    holds = torch.tensor([memory.merit == _merit(model) for memory, model in pairs])
+    same = [memory.merit == _merit(model) for memory, model in pairs]
+    holds = torch.tensor(same, device="cpu")
     kept = _host([memory.stopping for memory in memories]).T
     return Stopping(*map(torch.where, [holds] * 3, kept, fresh))
 

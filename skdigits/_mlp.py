@@ -6,7 +6,7 @@ from sklearn.utils.metaestimators import available_if
 from skdigits._base import TorchClassifier
 from skdigits._fitting import dense_logits, fit_many, is_stochastic
 from skdigits._held_out import Given
-from skdigits._validation import HIDDEN, TRAINING, hidden_sizes
+from skdigits._parameters import HIDDEN, TRAINING, hidden_sizes
 from skdigits.engine.losses import LOGISTIC
 from skdigits.engine.networks import DenseNetwork
 
@@ -74,7 +74,8 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         The part to set aside, of each class the same.
     scoring : "loss", str, callable or None, default=None
         What to measure on the rows that are not learnt from: None is the accuracy, else a
-        scorer's name or a callable ``scorer(estimator, X, y)``, larger being better. With
+        scorer's name or a callable ``scorer(estimator, X, y)``, larger being better, which
+        is given ``sample_weight`` if it takes that and there are weights. With
         ``"loss"``, ``early_stopping`` goes by their loss, and the score is the accuracy.
     beta_1 : float, default=0.9
         Decay of the first moment of ``"adam"`` and ``"adamw"``, in [0, 1).
@@ -98,7 +99,8 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         :math:`\sigma(z_c) / \sum_k \sigma(z_k)`.
     class_weight : dict, "balanced" or None, default=None
         What rows of each class count, times their ``sample_weight``: ``"balanced"`` is
-        ``n_samples / (n_classes * np.bincount(y))``, each class as much as any other.
+        ``n_samples / (n_classes * np.bincount(y))``, each class as much as any other. It
+        counts for rows that are set aside as well, but not for those passed as ``X_val``.
     label_smoothing : float, default=0.0
         ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
     dropout : float, default=0.0
@@ -168,14 +170,14 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
     targets, an indicator matrix of shape (n_samples, n_labels), where :math:`\ell` is the sum
     over the labels.
 
-    Ctrl-C ends training with a warning and leaves the model of the last whole epoch. Inside a
-    search or another meta-estimator but a Pipeline, it goes on to stop that, too.
+    Ctrl-C ends training with a warning and leaves the model of the last whole epoch (with
+    ``early_stopping``, of the best). Inside a search it goes on to stop that, too.
 
     All is computed in the dtype of X: float32, float64, or float32 for pixels (uint8), which
     are read batch by batch. Integer weights equal repeated rows exactly where one batch holds
-    all rows and there is no dropout, and on the average otherwise. A model whose loss is no
-    longer finite is left as it was an epoch before (with ``early_stopping``, it is that of
-    its best epoch), with a warning.
+    all rows and there is no dropout; otherwise nearly so, on the average. A model whose loss
+    is no longer finite is left as it was an epoch before (with ``early_stopping``, it is that
+    of its best epoch), with a warning.
 
     References
     ----------

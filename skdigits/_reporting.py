@@ -128,7 +128,7 @@ def warn_of_outcomes(estimators: Sequence[Any], runs: Sequence[Run], quiet: bool
     for estimator, run in zip(estimators, runs, strict=True):
         text = ""
         if run.status == "interrupted":
-            _warn(_interrupted(run), UserWarning, deeper=-1)
+            _warn(_interrupted(estimator, run), UserWarning, deeper=-1)
         elif run.status == "diverged":
             text = _diverged(estimator, run)
         elif run.status == "converged" and _is_hopeless(estimator, run):
@@ -137,15 +137,35 @@ def warn_of_outcomes(estimators: Sequence[Any], runs: Sequence[Run], quiet: bool
             text = _unfinished(estimator, run)
         elif run.status == "abnormal" and estimator.tol is not None:
             text = _abnormal(run)
+        if not text and any(map(_validation_overflows, run.epochs)):
+            text = _OVERFLOW
         if text:
             _warn(text, ConvergenceWarning, deeper=-1)
 
 
-def _interrupted(run: Run) -> str:
+def _validation_overflows(epoch: Epoch) -> bool:
+    validated = not math.isnan(epoch.validation_score)
+    return validated and math.isfinite(epoch.train_loss) > math.isfinite(epoch.validation_loss)
+
+
+_OVERFLOW = (
+    "The rows to validate on overflow, and validation_loss is not finite: bring X_val to the "
+    "scale of X."
+)
+
+
+def _interrupted(estimator: Any, run: Run) -> str:
+    last = f"its last whole epoch, {run.epochs[-1].epoch}"
+    kept = f"its best epoch up to {last}" if _returns(estimator) else last
     return (
-        "Training interrupted by user: the model is that of its last whole epoch, "
-        f"{run.epochs[-1].epoch}. To go on, set warm_start=True and fit again."
+        f"Training interrupted by user: the model is that of {kept}. To go on, set "
+        "warm_start=True and fit again."
     )
+
+
+def _returns(estimator: Any) -> bool:
+    """Whether training ends with the parameters of the best epoch."""
+    return bool(estimator.early_stopping) and estimator.solver != "lbfgs"
 
 
 def _unfinished(estimator: Any, run: Run) -> str:
@@ -177,7 +197,7 @@ def _cure(estimator: Any) -> str:
 
 
 def _diverged(estimator: Any, run: Run) -> str:
-    returns = estimator.early_stopping and estimator.solver != "lbfgs" and len(run.epochs) > 1
+    returns = _returns(estimator) and len(run.epochs) > 1
     kept = "that of its best epoch" if returns else "left as it was before"
     return (
         f"{type(estimator).__name__} diverged: the loss was no longer finite in epoch "
@@ -186,7 +206,8 @@ def _diverged(estimator: Any, run: Run) -> str:
 
 
 def _is_hopeless(estimator: Any, run: Run) -> bool:
-    guessing = math.log(len(estimator.classes_) + 1)
+    n_classes = len(estimator.classes_)
+    guessing = n_classes * math.log(2) if estimator._multilabel else math.log(n_classes + 1)
     return run.epochs[-1].train_loss > HOPELESS * guessing
 
 

@@ -14,14 +14,8 @@ from skdigits._arrays import (
     training_device,
 )
 from skdigits._base import TorchClassifier
-from skdigits._validation import (
-    TEMPLATES,
-    check_classes,
-    check_parameters,
-    check_rows,
-    private_random_state,
-    unharmed,
-)
+from skdigits._parameters import TEMPLATES, check_parameters
+from skdigits._validation import check_classes, check_rows, private_random_state, unharmed
 from skdigits.engine.templates import (
     class_distances,
     class_means,
@@ -31,10 +25,10 @@ from skdigits.engine.templates import (
 
 
 def _has_means(estimator):
-    if estimator.n_templates > 1:
+    if estimator.n_templates != 1:
         raise AttributeError(
             "partial_fit is only available for class means, "
-            f"but n_templates={estimator.n_templates}. Set n_templates=1."
+            f"but n_templates={estimator.n_templates!r}. Set n_templates=1."
         )
     return True
 

@@ -1,16 +1,13 @@
-"""What users pass in: parameters, rows, labels and weights, checked in one place."""
+"""Rows, labels and weights as users pass them, checked in one place."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._array_api import check_same_namespace
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import (
@@ -21,65 +18,7 @@ from sklearn.utils.validation import (
 )
 
 from skdigits._arrays import input_dtypes, surely_finite, take_rows, to_numpy
-from skdigits.engine.losses import LOSSES
-from skdigits.engine.networks import ACTIVATIONS, WEIGHT_INITS
-from skdigits.engine.optimizers import N_MOMENTS
-from skdigits.engine.schedules import SCHEDULES
-from skdigits.engine.templates import METRICS
-
-POSITIVE = Interval(Real, 0, None, closed="neither")
-NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-FRACTION = Interval(Real, 0, 1, closed="left")
-COUNT = Interval(Integral, 1, None, closed="left")
-DEVICE = {"device": [str], "random_state": ["random_state"]}
-
-TRAINING = {
-    **DEVICE,
-    "loss": [StrOptions(set(LOSSES))],
-    "solver": [StrOptions(set(N_MOMENTS))],
-    "alpha": [NOT_NEGATIVE],
-    "batch_size": [StrOptions({"auto"}), COUNT],
-    "learning_rate": [StrOptions(set(SCHEDULES))],
-    "learning_rate_init": [POSITIVE],
-    "power_t": [NOT_NEGATIVE],
-    "max_iter": [COUNT],
-    "shuffle": ["boolean"],
-    "tol": [NOT_NEGATIVE, None],
-    "verbose": ["verbose"],
-    "warm_start": ["boolean"],
-    "momentum": [Interval(Real, 0, 1, closed="both")],
-    "nesterovs_momentum": ["boolean"],
-    "early_stopping": ["boolean"],
-    "scoring": [str, callable, None],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "beta_1": [FRACTION],
-    "beta_2": [FRACTION],
-    "epsilon": [POSITIVE],
-    "weight_decay": [NOT_NEGATIVE],
-    "n_iter_no_change": [COUNT],
-    "max_fun": [COUNT],
-    "label_smoothing": [FRACTION],
-    "class_weight": [dict, StrOptions({"balanced"}), None],
-    "weight_init": [StrOptions(set(WEIGHT_INITS))],
-}
-"""Constraints on the parameters that all estimators trained by gradients share."""
-
-HIDDEN = {
-    "hidden_layer_sizes": ["array-like", COUNT],
-    "activation": [StrOptions(set(ACTIVATIONS))],
-    "weight_init": [StrOptions(set(WEIGHT_INITS) - {"zeros"})],
-    "dropout": [FRACTION],
-}
-
-TEMPLATES = {
-    **DEVICE,
-    "metric": [StrOptions(set(METRICS))],
-    "n_templates": [COUNT],
-    "temperature": [StrOptions({"auto"}), POSITIVE],
-}
-
-SEARCH = {"refit_epochs": [StrOptions({"best"}), None], "working_memory": [POSITIVE, None]}
-"""Those of the parameters that searches have beside scikit-learn's."""
+from skdigits._parameters import NOT_NEGATIVE
 
 
 class Rows(NamedTuple):
@@ -115,62 +54,6 @@ class Rows(NamedTuple):
         places = kept if self.kept is None else self.kept[kept]
         rows = take_rows(self.X, kept), self.codes[kept], weight[kept]
         return Rows(*rows, self.classes, places)
-
-
-def check_parameters(estimator: Any) -> None:
-    """Check all parameters against the estimator's constraints, as scikit-learn does.
-
-    Raises
-    ------
-    sklearn.utils._param_validation.InvalidParameterError
-        A ValueError that names the parameter, what it may be and what it is.
-    """
-    estimator._validate_params()
-
-
-def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
-    """Units of each hidden layer, from one number or any sequence of them.
-
-    Raises
-    ------
-    ValueError
-        If one is not a positive integer.
-    """
-    sizes: Any = [hidden_layer_sizes]
-    if not isinstance(hidden_layer_sizes, Integral):
-        sizes = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object))
-    if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
-        raise ValueError(
-            f"hidden_layer_sizes must be > 0, got {hidden_layer_sizes!r}: give a whole "
-            "number of units for each hidden layer, such as (100,)."
-        )
-    return tuple(int(size) for size in sizes)
-
-
-def same_setting(one: Any, other: Any) -> bool:
-    """Whether two values of a parameter mean the same.
-
-    Estimators do if their parameters do and they have nothing else, such as what they were
-    fitted to; generators if they are in the same state. What cannot be compared is taken to
-    differ.
-    """
-    if one is other:
-        return True
-    if isinstance(one, BaseEstimator) and type(one) is type(other):
-        ours, theirs = one.get_params(deep=False), other.get_params(deep=False)
-        plain = type(one).__sklearn_clone__ is BaseEstimator.__sklearn_clone__
-        return (
-            plain
-            and vars(one).keys() | vars(other).keys() <= ours.keys()
-            and all(same_setting(ours[name], theirs[name]) for name in ours)
-        )
-    if isinstance(one, np.random.RandomState) and isinstance(other, np.random.RandomState):
-        states = zip(one.get_state(), other.get_state(), strict=True)
-        return all(np.array_equal(a, b) for a, b in states)
-    try:
-        return bool(np.array_equal(one, other))
-    except Exception:
-        return False
 
 
 def check_rows(
@@ -231,7 +114,15 @@ def _dense(y: Any) -> Any:
 
 def _targets(y: np.ndarray) -> np.ndarray:
     """One class per row (N,), or which labels each has (N, L)."""
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except TypeError as error:
+        if y.dtype.kind != "O":
+            raise
+        raise ValueError(
+            "y has labels that cannot be sorted, such as words beside numbers or None: make "
+            "all of them words, say."
+        ) from error
     if y.ndim == 1:
         return y
     kind = type_of_target(y)
@@ -240,11 +131,22 @@ def _targets(y: np.ndarray) -> np.ndarray:
             f"y has shape {y.shape}, several classes per row: give one column with the class "
             "of each row, or an indicator matrix of zeros and ones, a column for each label."
         )
-    return y if kind == "multilabel-indicator" else column_or_1d(y, warn=True)
+    if kind != "multilabel-indicator":
+        column: np.ndarray = column_or_1d(y, warn=True)
+        return column
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError(
+            f"y has a column for each label, but values {np.unique(y).tolist()}: give 1 for "
+            "a label that a row has, 0 for one that it has not."
+        )
+    return y
 
 
 def _check_sum(name: str, weight: np.ndarray) -> None:
-    total = weight.sum(dtype=np.float64)
+    with np.errstate(over="ignore"):  # which is told of in words that help
+        total = weight.sum(dtype=np.float64)
+    if total == 0:
+        raise ValueError(f"{name} is zero for all rows: nothing is left to learn from.")
     if not 1e-300 < total < 1e300:
         raise ValueError(
             f"{name} sums to {total:g}, out of float64's reach: scale it so that its sum "
@@ -275,18 +177,42 @@ def _class_weighted(rows: Rows, class_weight: Any) -> Rows:
             f"class_weight={class_weight!r} weighs rows by their class, but rows of "
             "multilabel targets have none: pass sample_weight to fit."
         )
+    if isinstance(class_weight, dict):
+        _check_class_weights(class_weight)
     weight = np.ones(len(rows.codes)) if rows.weight is None else rows.weight
     each = compute_class_weight(
         class_weight, classes=rows.classes, y=rows.y, sample_weight=weight
     )
-    if each.min() < 0:
-        raise ValueError(
-            f"class_weight={class_weight!r} has negative weights: what a class counts must "
-            "be 0 or more."
-        )
-    weight = weight * each[rows.codes]
+    with np.errstate(over="ignore"):  # the sum will show it
+        weight = weight * each[rows.codes]
     _check_sum("sample_weight times class_weight", weight)
     return rows.weighted(weight)
+
+
+def _check_class_weights(class_weight: dict[Any, Any]) -> None:
+    if all(NOT_NEGATIVE.is_satisfied_by(weight) for weight in class_weight.values()):
+        return
+    raise ValueError(
+        f"class_weight={class_weight!r} has negative weights or such as are no finite number: "
+        "what a class counts must be 0 or more."
+    )
+
+
+def _sorted(classes: Any) -> np.ndarray:
+    """The distinct classes among those that a user lists."""
+    try:
+        plain = hasattr(classes, "dtype") and not issparse(classes)
+        labels = to_numpy(classes) if plain else np.asarray(classes)
+        if labels.ndim != 1:
+            raise ValueError(f"its shape is {labels.shape}")
+        with np.errstate(invalid="ignore"):
+            check_classification_targets(labels)
+        found: np.ndarray = np.unique(labels)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"classes must be a list of all labels, numbers or words, got {classes!r}: {error}"
+        ) from error
+    return found
 
 
 def check_classes(estimator: Any, classes: Any) -> np.ndarray:
@@ -302,7 +228,7 @@ def check_classes(estimator: Any, classes: Any) -> np.ndarray:
         if known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         return to_numpy(known)
-    given: np.ndarray = np.unique(to_numpy(classes) if hasattr(classes, "dtype") else classes)
+    given: np.ndarray = _sorted(classes)
     if known is not None and not np.array_equal(known, given):
         raise ValueError(
             f"classes={given.tolist()} is not what the model began with, "

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression
 from skdigits.engine import lbfgs, train
-from skdigits.model_selection import BatchedGridSearchCV
+from skdigits.model_selection import BatchedGridSearchCV, _search
 
 MODELS = [
     SoftmaxRegression(max_iter=6, tol=None, random_state=0),
@@ -199,3 +199,59 @@ def test_an_interrupt_ends_a_search(Search, digits, monkeypatch):
     interrupt_in_call(monkeypatch, train, "_take_steps", 8)
     with pytest.raises(KeyboardInterrupt, match="fit of SoftmaxRegression was interrupted"):
         Search(clone(MODELS[0]), {"alpha": [0, 1]}, cv=2).fit(X, y)
+
+
+def test_callbacks_of_a_whole_pipeline_are_told_in_a_search(digits):
+    X, y = digits[0][:300], digits[1][:300]
+    counts = []
+    for Search in (GridSearchCV, BatchedGridSearchCV):
+        callback = Recorder()
+        pipeline = make_pipeline(StandardScaler(), clone(MODELS[0])).set_callbacks(callback)
+        Search(pipeline, {"softmaxregression__alpha": [0, 1]}, cv=2).fit(X, y)
+        counts.append(callback.set_up)
+    assert counts == [5, 5]
+
+
+@pytest.mark.filterwarnings("ignore:Training interrupted by user")
+def test_an_interrupted_refit_ends_the_search(digits, monkeypatch):
+    X, y = digits[0][:300], digits[1][:300]
+    pipeline = make_pipeline(StandardScaler(), clone(MODELS[0]))
+    search = BatchedGridSearchCV(
+        pipeline, {"softmaxregression__alpha": [0, 1e-9]}, cv=2, refit_epochs="best"
+    )
+    monkeypatch.setattr(_search, "best_number_of_epochs", lambda *_: (0, 3, 0.9))
+    interrupt_in_call(monkeypatch, train, "_take_steps", 6 + 2)  # in the refit's second epoch
+    with pytest.raises(KeyboardInterrupt, match="fit of SoftmaxRegression was interrupted"):
+        search.fit(X, y)
+
+
+def test_an_interrupt_by_a_scorer_ends_a_search_by_lbfgs_at_once(digits):
+    X, y = digits[0][:300], digits[1][:300]
+    calls = []
+
+    def scorer(model, X, y):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt("pressed")
+        return model.score(X, y)
+
+    search = BatchedGridSearchCV(clone(MODELS[1]), {"alpha": [0, 1]}, cv=2, scoring=scorer)
+    with pytest.raises(KeyboardInterrupt, match="interrupted before its last model"):
+        search.fit(X, y)
+    assert len(calls) == 3
+
+
+def test_an_early_stopper_that_is_interrupted_returns_to_its_best_epoch(digits):
+    scores = iter([0.1, 0.9, 0.2, 0.3])
+    model = clone(MODELS[0]).set_params(
+        early_stopping=True, scoring=lambda model, X, y: next(scores)
+    )
+    model.set_callbacks(Recorder(interrupt, at=3))
+    with pytest.warns(
+        UserWarning, match="that of its best epoch up to its last whole epoch, 3"
+    ):
+        model.fit(*digits)
+    expected = clone(MODELS[0]).set_params(early_stopping=True, max_iter=2)
+    scores = iter([0.1, 0.9])
+    expected.set_params(scoring=lambda model, X, y: next(scores)).fit(*digits)
+    np.testing.assert_array_equal(model.coef_, expected.coef_)

@@ -110,7 +110,7 @@ def test_an_increment_takes_given_weights_but_cannot_balance(skewed):
         ("even", "'class_weight' parameter of SoftmaxRegression must be"),
         ({0: 1, 1: 1, 7: 1}, "classes, .2., are not in class_weight"),
         ({0: 1, 1: 1, 2: -1}, "has negative weights"),
-        ({0: 0, 1: 0, 2: 0}, "sample_weight times class_weight sums to 0"),
+        ({0: 0, 1: 0, 2: 0}, "sample_weight times class_weight is zero for all rows"),
     ],
 )
 def test_bad_class_weights(class_weight, message, skewed):

@@ -20,10 +20,23 @@ def code_blocks(path):
 
 @pytest.mark.parametrize("path", ["README.md", "docs/index.md"])
 def test_examples_run_and_classify(path, capsys):
-    (code,) = code_blocks(path)
+    code, *others = code_blocks(path)
     exec(compile(code, path, "exec"), {})
     score = float(capsys.readouterr().out.split()[-1])
     assert 0.9 < score < 1
+    for block in others:
+        assert "\nassert " in block  # which says itself what it is to show
+        exec(compile(block, path, "exec"), {})
+
+
+def test_what_scikit_learn_has_is_found_again():
+    """The blocks of the page compare with scikit-learn themselves."""
+    blocks, namespace = code_blocks("docs/coming_from_scikit_learn.md"), {}
+    compared = [block.count("np.testing.assert_") for block in blocks]
+    assert len(compared) >= 4
+    assert all(compared)
+    for block in blocks:
+        exec(compile(block, "docs/coming_from_scikit_learn.md", "exec"), namespace)
 
 
 def test_the_worked_example_of_a_loss_is_right(monkeypatch, rng):

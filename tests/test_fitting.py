@@ -104,7 +104,7 @@ def test_partial_fit_takes_rows_as_they_come(digits):
 def test_warm_start_needs_the_same_problem(iris):
     X, y = iris
     model = MLPClassifierTorch(5, max_iter=2, tol=None, warm_start=True).fit(X, y)
-    with pytest.raises(ValueError, match=r"goes on with the classes \[0, 1, 2\], but y has"):
+    with pytest.raises(ValueError, match=r"Previously got \[0 1 2\], `y` has \[1 2 3\]"):
         model.fit(X, y + 1)
     with pytest.raises(ValueError, match="4 features as input"):
         model.fit(X[:, :2], y)

@@ -1,8 +1,10 @@
 """Validation sets, passed to fit or set aside, and what is measured on them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
+from sklearn.base import clone
 from sklearn.metrics import accuracy_score, get_scorer, log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -184,3 +186,49 @@ def test_bad_validation_sets_are_told_apart_from_x(X_val, y_val, weight, message
 def test_an_unknown_scorer_is_an_error_whether_needed_or_not(iris):
     with pytest.raises(ValueError, match="'accurate' is not a valid scoring value"):
         SoftmaxRegression(scoring="accurate").fit(*iris)
+
+
+def test_scorers_that_take_no_weights_are_given_none(parts):
+    X, _, y, _ = parts
+    settings = PLAIN | {"early_stopping": True, "max_iter": 2, "tol": None}
+    for scoring in (lambda model, X, y: model.score(X, y), "adjusted_rand_score"):
+        model = SoftmaxRegression(**settings, scoring=scoring, class_weight="balanced")
+        assert 0 < model.fit(X, y).best_validation_score_ < 1
+
+
+def test_feature_names_are_no_trouble(parts):
+    X, X_val, y, y_val = parts
+    names = [f"pixel {i}" for i in range(64)]
+    model = SoftmaxRegression(**PLAIN, max_iter=2, tol=None, scoring="f1_macro")
+    model.fit(
+        pd.DataFrame(X, columns=names),
+        y,
+        X_val=pd.DataFrame(X_val, columns=names),
+        y_val=y_val,
+    )
+    assert model.feature_names_in_.tolist() == names
+    plain = clone(model).fit(X, y, X_val=X_val, y_val=y_val)
+    assert model.validation_scores_ == plain.validation_scores_
+
+
+def test_a_score_that_is_no_number_is_an_error(iris):
+    X, y = iris
+    model = SoftmaxRegression(scoring="roc_auc", max_iter=2)
+    with (
+        pytest.warns(match="Only one class is present"),
+        pytest.raises(ValueError, match="scoring='roc_auc' gave nan on the validation rows"),
+    ):
+        model.fit(X[:100], y[:100], X_val=X[:5], y_val=y[:5])
+    assert not hasattr(model, "coef_")
+
+
+def test_an_overflowing_model_has_diverged_whoever_scores_it(digits):
+    X, y = digits[0].astype("f"), digits[1]
+    settings = PLAIN | {"batch_size": 1000, "learning_rate_init": 1e9, "max_iter": 5}
+    for scoring in (None, "f1_macro"):
+        model = MLPClassifierTorch(
+            (10, 10), **settings, tol=None, early_stopping=True, scoring=scoring
+        )
+        with pytest.warns(match="diverged: .* that of its best epoch"):
+            model.fit(X, y)
+        assert np.isfinite(model.predict_proba(X)).all()

@@ -152,7 +152,15 @@ def test_what_is_no_indicator_is_refused(labelled):
     X, Y = labelled
     with pytest.raises(ValueError, match="several classes per row"):
         MLPClassifierTorch().fit(X, Y + np.arange(150)[:, None] % 3)
+    with pytest.raises(ValueError, match=r"but values \[1, 2\]: give 1 for a label"):
+        MLPClassifierTorch().fit(X, Y + 1)
     with pytest.raises(ValueError, match="y should be a 1d array"):
         SoftmaxRegression().fit(X, Y)
     with pytest.raises(ValueError, match="rows of multilabel targets have none"):
         MLPClassifierTorch(class_weight="balanced").fit(X, Y)
+
+
+def test_guessing_many_labels_is_not_taken_for_failing(rng):
+    X, Y = rng.normal(size=(200, 5)), rng.integers(2, size=(200, 300))
+    model = MLPClassifierTorch(4, max_iter=30, tol=1e3, n_iter_no_change=2, random_state=0)
+    assert model.fit(X, Y).loss_ == pytest.approx(300 * np.log(2), rel=0.05)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils._testing import ignore_warnings
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression
 from skdigits._fitting import fit_many
@@ -20,7 +22,9 @@ def test_too_few_epochs_are_warned_of(Model, digits):
 
 @BOTH
 def test_too_few_iterations_are_warned_of(Model, digits):
-    message = r"lbfgs: Maximum iterations \(3\) reached.*Raise max_iter or tol"
+    message = (
+        r"lbfgs failed to converge: Maximum iterations \(3\) reached.*Raise max_iter or tol"
+    )
     with pytest.warns(ConvergenceWarning, match=message):
         Model(solver="lbfgs", max_iter=3).fit(*digits)
 
@@ -147,6 +151,39 @@ def test_verbose_prints_what_mlpclassifier_prints(stratified_mlpclassifier, digi
     assert lines[:2] == lines[2:]
     assert lines[0].startswith("Iteration 1, loss = ")
     assert lines[1].startswith("Validation score: 0.")
+
+
+@pytest.mark.parametrize("learning_rate", ["constant", "adaptive"])
+@pytest.mark.parametrize("max_iter", [5, 100])
+def test_verbose_tells_what_a_lack_of_progress_leads_to(
+    learning_rate, max_iter, digits, capsys
+):
+    """Line by line as MLPClassifier, from the start on, as rows are not shuffled."""
+    settings = {
+        "hidden_layer_sizes": 4, "solver": "sgd", "learning_rate": learning_rate,
+        "tol": 10.0, "n_iter_no_change": 3, "max_iter": max_iter, "shuffle": False,
+        "verbose": True, "random_state": 0,
+    }  # fmt: skip
+    printed = []
+    for Model in (MLPClassifier, MLPClassifierTorch):
+        with ignore_warnings(category=ConvergenceWarning):
+            Model(**settings).fit(*digits)
+        printed.append(capsys.readouterr().out.splitlines())
+    theirs, ours = printed
+    assert ours == theirs
+    stalled = "Training loss did not improve more than tol=10.000000 for 3 consecutive epochs."
+    what = "Setting learning rate to" if learning_rate == "adaptive" else "Stopping."
+    assert any(line.startswith(f"{stalled} {what}") for line in theirs)
+
+
+@pytest.mark.parametrize(("scoring", "what"), [(None, "score"), ("loss", "loss")])
+def test_verbose_tells_what_did_not_improve(scoring, what, digits, capsys):
+    MLPClassifierTorch(
+        4, early_stopping=True, scoring=scoring, tol=10.0, n_iter_no_change=1, verbose=True
+    ).fit(*digits)
+    stalled = f"Validation {what} did not improve more than tol=10.000000 for 1 consecutive"
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"{stalled} epochs. Stopping."
 
 
 def test_verbose_tells_models_apart(digits, capsys):

@@ -62,6 +62,8 @@ def minimise(
             chosen = hyper.take(one), state.take(one)
             outcome = _minimise_one(network, rows, table, plan, *chosen, watch, report)
             runs.append(Run(*outcome, copy.deepcopy(rng)))
+            if outcome[-1] == "interrupted" and len(runs) < len(state.params[0]):
+                raise KeyboardInterrupt("L-BFGS was interrupted before its last model.")
     return runs
 
 

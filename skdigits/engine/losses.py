@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+from torch.nn.functional import logsigmoid
 
 CLASSES = -2  # the axis of C in (…, C, B)
 
@@ -66,7 +66,8 @@ def sigmoid_mse_gradient(logits: Tensor, targets: Tensor) -> Tensor:
 
 def logistic(logits: Tensor, targets: Tensor) -> Tensor:
     r"""``Σ log(1 + exp(z)) − t z`` over the outputs, in a form that does not overflow."""
-    return binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(CLASSES)
+    rest = logits.abs().neg_().exp_().log1p_()
+    return logits.clamp_min(0).add_(rest).sub_(logits * targets).sum(CLASSES)
 
 
 def logistic_gradient(logits: Tensor, targets: Tensor) -> Tensor:

@@ -309,7 +309,9 @@ def _report(
         asked = on_epoch(list(epochs), list(epochs.values()), params)
     except KeyboardInterrupt:
         return torch.ones_like(alive), "interrupted"
-    return torch.isin(after.models.flatten(), torch.tensor(list(asked))), "stopped"
+    return torch.isin(
+        after.models.flatten(), torch.tensor(list(asked), dtype=torch.int64, device="cpu")
+    ), "stopped"
 
 
 def _finite(params: Params) -> Tensor:

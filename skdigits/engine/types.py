@@ -214,8 +214,9 @@ OnEpoch: TypeAlias = Callable[[list[int], list[Epoch], Params], Collection[int]]
 and their parameters as they are now, or were before the epoch where that diverged. They are
 not written to later. Returns the numbers of the models that are to stop."""
 
-Score: TypeAlias = Callable[[Params], Tensor]
-"""Validation score (K,) in float64 on the host of models by their parameters."""
+Score: TypeAlias = Callable[[Params, Tensor], Tensor]
+"""Validation score (K,) in float64 on the host of models by their parameters, NaN for those
+of which a mask (K,) says that their loss is not finite."""
 
 
 class Network(Protocol):

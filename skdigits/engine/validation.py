@@ -33,8 +33,8 @@ def measure(
         losses.append(loss)
         hits.append(hit)
         totals.append(batch.total)
-    found = _mean(hits, totals) if score is None else score(params)
-    return _mean(losses, totals), found
+    loss = _mean(losses, totals)
+    return loss, _mean(hits, totals) if score is None else score(params, loss.isfinite())
 
 
 def validation_merit(plan: Plan, loss: Tensor, score: Tensor) -> Tensor:

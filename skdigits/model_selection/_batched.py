@@ -8,7 +8,7 @@ from sklearn.model_selection import (
     RandomizedSearchCV,
 )
 
-from skdigits._validation import SEARCH
+from skdigits._parameters import SEARCH
 from skdigits.model_selection._private import fit_context
 from skdigits.model_selection._search import fit_search
 

@@ -8,7 +8,8 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from skdigits._validation import Rows, check_more, check_rows, same_setting
+from skdigits._parameters import same_setting
+from skdigits._validation import Rows, check_more, check_rows
 from skdigits.model_selection._scoring import Questions, Scoring, questions
 
 
@@ -56,10 +57,10 @@ def shared_material(
     """Folds over one X, which is checked once; folds that lack a class are left out."""
     lead = clone(model)
     rows = check_rows(lead, X, y, weight, reset=True, class_weight=model.class_weight)
-    folds = []
+    folds, n_classes = [], len(np.unique(rows.codes))  # some may have no weight
     for split in [] if rows.multilabel else splits:
         places = _places(rows, split.train)
-        if len(np.unique(rows.codes[places])) == len(rows.classes):
+        if len(np.unique(rows.codes[places])) == n_classes:
             test = questions(scoring, X, y, split.test)
             folds.append(Fold(split, places, test, check_more(lead, test.rows)))
     for size in dict.fromkeys(len(fold.rows) for fold in folds):

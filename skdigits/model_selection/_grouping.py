@@ -8,8 +8,8 @@ from sklearn.pipeline import Pipeline
 
 from skdigits._fitting import BATCHABLE
 from skdigits._mlp import MLPClassifierTorch
+from skdigits._parameters import check_parameters, same_setting
 from skdigits._softmax_regression import SoftmaxRegression
-from skdigits._validation import check_parameters, same_setting
 
 BATCHED = (MLPClassifierTorch, SoftmaxRegression)
 RIDING = (*BATCHABLE, "random_state")  # in which the models of a group may differ
@@ -88,7 +88,7 @@ def _as_candidate(estimator: Any, number: int, setting: Mapping[str, Any]) -> Ca
         if isinstance(whole, Pipeline) and not _is_plain(whole):
             return None
         prefix, model = split_pipeline(whole)
-        if type(model) not in BATCHED or not _can_ride(model):
+        if type(model) not in BATCHED or not _can_ride(whole, model):
             return None
         check_parameters(model)
     except Exception:
@@ -98,10 +98,10 @@ def _as_candidate(estimator: Any, number: int, setting: Mapping[str, Any]) -> Ca
     return Candidate(number, prefix, last, moved, model)
 
 
-def _can_ride(model: Any) -> bool:
-    """Whether nobody wants to look at the model alone while it trains."""
-    scored = model.early_stopping and model.scoring not in (None, "loss")
-    return not scored and not getattr(model, "_skl_callbacks", ())
+def _can_ride(whole: Any, model: Any) -> bool:
+    """Whether nobody wants to look at the model, or its Pipeline, while it trains."""
+    told = any(getattr(each, "_skl_callbacks", ()) for each in (whole, model))
+    return model.scoring in (None, "loss") and not told
 
 
 def _is_plain(pipeline: Pipeline) -> bool:

@@ -15,7 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skdigits.model_selection._evaluation import evaluate
 from skdigits.model_selection._folds import Split
-from skdigits.model_selection._grouping import Group, group_candidates
+from skdigits.model_selection._grouping import Group, group_candidates, split_pipeline
 from skdigits.model_selection._jobs import Job, Outcome
 from skdigits.model_selection._private import (
     fit_and_score,
@@ -259,7 +259,9 @@ def _refit(task: Task, context: Any) -> None:
     search, X, y = task.search, task.X, task.y
     search.best_estimator_ = best = fresh(task.estimator, search.best_params_)
     context = context.subcontext(task_name="refit-with-best-params")
-    with context.propagate_callback_context(best):
+    # For a number of epochs, it is the model in a Pipeline that is fitted.
+    fitted = best if search.refit_epochs is None else split_pipeline(best)[1]
+    with context.propagate_callback_context(fitted):
         context.call_on_fit_task_begin(**task.told)
         began = time.time()
         if search.refit_epochs is not None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skdigits.engine.batches import as_floats, batches, n_batches, row_orders
-from skdigits.engine.losses import target_table
+from skdigits.engine.losses import logistic_table, target_table
 from skdigits.engine.types import Data
 
 
@@ -48,3 +48,11 @@ def test_weights_of_any_scale_are_shares(scale):
     weight = torch.tensor([1.0, 2, 3, 4], dtype=torch.float64) * scale
     (batch,) = batches(Data(X, torch.zeros(4, dtype=int), weight), target_table(2, 0, X), 4)
     np.testing.assert_allclose(batch.share[0, 0], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
+
+
+def test_labels_are_targets_themselves():
+    X, codes = torch.zeros(3, 2, dtype=torch.float64), torch.tensor([[1, 0], [0, 0], [1, 1]])
+    rows = torch.tensor([[2, 0], [1, 2]])  # of two streams
+    (batch,) = batches(Data(X, codes, rows=rows), logistic_table(0.2, X), 4)
+    expected = [[[0.9, 0.9], [0.9, 0.1]], [[0.1, 0.9], [0.1, 0.9]]]
+    assert batch.targets.tolist() == expected

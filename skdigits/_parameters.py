@@ -1,0 +1,138 @@
+"""Parameters of estimators: what each may be, and whether two are the same."""
+
+import sys
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+from skdigits.engine.losses import LOSSES
+from skdigits.engine.networks import ACTIVATIONS, WEIGHT_INITS
+from skdigits.engine.optimizers import N_MOMENTS
+from skdigits.engine.schedules import SCHEDULES
+from skdigits.engine.templates import METRICS
+
+
+class Number(Interval):  # type: ignore[misc]
+    """An interval of numbers that a float can hold; booleans and fractions are none."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        if isinstance(val, bool) or not isinstance(
+            val, int | float | np.integer | np.floating
+        ):
+            return False
+        size: Any = abs(val)
+        return bool(size <= sys.float_info.max and super().is_satisfied_by(val))
+
+
+POSITIVE = Number(Real, 0, None, closed="neither")
+NOT_NEGATIVE = Number(Real, 0, None, closed="left")
+FRACTION = Number(Real, 0, 1, closed="left")
+COUNT = Number(Integral, 1, None, closed="left")
+DEVICE = {"device": [str], "random_state": ["random_state"]}
+
+TRAINING = {
+    **DEVICE,
+    "loss": [StrOptions(set(LOSSES))],
+    "solver": [StrOptions(set(N_MOMENTS))],
+    "alpha": [NOT_NEGATIVE],
+    "batch_size": [StrOptions({"auto"}), COUNT],
+    "learning_rate": [StrOptions(set(SCHEDULES))],
+    "learning_rate_init": [POSITIVE],
+    "power_t": [NOT_NEGATIVE],
+    "max_iter": [COUNT],
+    "shuffle": ["boolean"],
+    "tol": [NOT_NEGATIVE, None],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+    "momentum": [Number(Real, 0, 1, closed="both")],
+    "nesterovs_momentum": ["boolean"],
+    "early_stopping": ["boolean"],
+    "scoring": [str, callable, None],
+    "validation_fraction": [Number(Real, 0, 1, closed="neither")],
+    "beta_1": [FRACTION],
+    "beta_2": [FRACTION],
+    "epsilon": [POSITIVE],
+    "weight_decay": [NOT_NEGATIVE],
+    "n_iter_no_change": [COUNT, Options(Real, {np.inf})],
+    "max_fun": [COUNT],
+    "label_smoothing": [FRACTION],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
+    "weight_init": [StrOptions(set(WEIGHT_INITS))],
+}
+"""Constraints on the parameters that all estimators trained by gradients share."""
+
+HIDDEN = {
+    "hidden_layer_sizes": ["array-like", COUNT],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "weight_init": [StrOptions(set(WEIGHT_INITS) - {"zeros"})],
+    "dropout": [FRACTION],
+}
+
+TEMPLATES = {
+    **DEVICE,
+    "metric": [StrOptions(set(METRICS))],
+    "n_templates": [COUNT],
+    "temperature": [StrOptions({"auto"}), POSITIVE],
+}
+
+SEARCH = {"refit_epochs": [StrOptions({"best"}), None], "working_memory": [POSITIVE, None]}
+"""Those of the parameters that searches have beside scikit-learn's."""
+
+
+def check_parameters(estimator: Any) -> None:
+    """Check all parameters against the estimator's constraints, as scikit-learn does.
+
+    Raises
+    ------
+    sklearn.utils._param_validation.InvalidParameterError
+        A ValueError that names the parameter, what it may be and what it is.
+    """
+    estimator._validate_params()
+
+
+def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
+    """Units of each hidden layer, from one number or any sequence of them.
+
+    Raises
+    ------
+    ValueError
+        If one is not a positive integer.
+    """
+    sizes: Any = [hidden_layer_sizes]
+    if not isinstance(hidden_layer_sizes, Integral):
+        sizes = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object))
+    if not all(COUNT.is_satisfied_by(size) for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be > 0, got {hidden_layer_sizes!r}: give a whole "
+            "number of units for each hidden layer, such as (100,)."
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def same_setting(one: Any, other: Any) -> bool:
+    """Whether two values of a parameter mean the same.
+
+    Estimators do if their parameters do and they have nothing else, such as what they were
+    fitted to; generators if they are in the same state. What cannot be compared is taken to
+    differ.
+    """
+    if one is other:
+        return True
+    if isinstance(one, BaseEstimator) and type(one) is type(other):
+        ours, theirs = one.get_params(deep=False), other.get_params(deep=False)
+        plain = type(one).__sklearn_clone__ is BaseEstimator.__sklearn_clone__
+        return (
+            plain
+            and vars(one).keys() | vars(other).keys() <= ours.keys()
+            and all(same_setting(ours[name], theirs[name]) for name in ours)
+        )
+    if isinstance(one, np.random.RandomState) and isinstance(other, np.random.RandomState):
+        states = zip(one.get_state(), other.get_state(), strict=True)
+        return all(np.array_equal(a, b) for a, b in states)
+    try:
+        return bool(np.array_equal(one, other))
+    except Exception:
+        return False

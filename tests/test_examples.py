@@ -1,0 +1,207 @@
+"""scikit-learn's examples and user guide of MLPClassifier, with one import changed.
+
+Each is run with scikit-learn's own MLPClassifier, too, which says what has to come out.
+"""
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from sklearn.datasets import make_circles, make_classification, make_moons
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skdigits import MLPClassifierTorch
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+OURS = "from skdigits import MLPClassifierTorch as MLPClassifier\n"
+THEIRS = "from sklearn.neural_network import MLPClassifier\n"
+
+# The scripts silence this warning where it comes from the module sklearn, ours does not.
+UNFINISHED = "ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning"
+
+X_GUIDE = [[0.0, 0.0], [1.0, 1.0]]
+LBFGS = {"solver": "lbfgs", "alpha": 1e-5, "random_state": 1}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a script with MLPClassifierTorch and with MLPClassifier.
+
+    Gives of each the variables, among them the figure, and the scores and losses it printed.
+    """
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr(plt, "show", lambda: None)
+
+    def run_one(name, source):
+        variables = {"__name__": "__main__"}
+        exec(compile(source, name, "exec"), variables)
+        variables["figure"] = plt.gcf()
+        found = re.findall(r"(\w+) set (\w+): (.+)", capsys.readouterr().out)
+        return variables, [float(value) for _, _, value in found]
+
+    def run_both(name):
+        source = (EXAMPLES / name).read_text(encoding="utf-8")
+        assert source.count(OURS) == 1
+        assert "sklearn.neural_network" not in source
+        return [run_one(name, source.replace(OURS, line)) for line in (OURS, THEIRS)]
+
+    yield run_both
+    plt.close("all")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(UNFINISHED)
+def test_training_curves(run):
+    (ours, printed), (theirs, expected) = run("plot_mlp_training_curves.py")
+    assert len(printed) == len(expected) == 4 * 7 * 2
+    for name, ax, expected_ax in zip(
+        ("iris", "digits", "circles", "moons"),
+        ours["figure"].axes, theirs["figure"].axes, strict=True,
+    ):  # fmt: skip
+        curves = [[line.get_ydata() for line in a.get_lines()] for a in (ax, expected_ax)]
+        assert ax.get_title() == name
+        for curve, expected_curve in zip(*curves, strict=True):
+            if name == "digits":  # whose rows are shuffled, by each in its own way
+                assert len(curve) == len(expected_curve)
+                assert curve[0] == pytest.approx(expected_curve[0], rel=1e-8)
+                assert curve[-1] == pytest.approx(expected_curve[-1], rel=0.5, abs=0.02)
+            else:  # in one batch, in which their order makes no difference
+                np.testing.assert_allclose(curve, expected_curve, rtol=1e-6)
+    digits = slice(14, 28)
+    np.testing.assert_allclose(printed[digits][::2], expected[digits][::2], atol=0.02)
+    del printed[digits], expected[digits]
+    np.testing.assert_allclose(printed, expected, atol=2e-6)
+
+
+@pytest.mark.slow
+def test_alpha(run):
+    (ours, _), (theirs, _) = run("plot_mlp_alpha.py")
+    panels = [[ax for ax in v["figure"].axes if ax.texts] for v in (ours, theirs)]
+    assert len(panels[0]) == 15
+    for ax, expected in zip(*panels, strict=True):
+        assert ax.get_title() == expected.get_title()
+    # MLPClassifier stops where the loss falls by less than 2e-9 of it, still on its way: we
+    # go on to where it falls by rounding errors only, and one row in forty may change sides.
+    scores = [[float(ax.texts[0].get_text()) for ax in axes] for axes in panels]
+    np.testing.assert_allclose(*scores, atol=0.051)
+    assert np.equal(*scores).sum() >= 12
+    assert max(scores[0]) >= 0.95
+    models = [[pipe[-1] for pipe in variables["classifiers"]] for variables in (ours, theirs)]
+    for model, expected in zip(*models, strict=True):
+        assert model.loss_ == pytest.approx(expected.loss_, rel=0.02)
+        assert model.loss_ < expected.loss_ * (1 + 1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+@pytest.mark.filterwarnings(UNFINISHED)
+def test_mnist_filters(run):
+    (ours, printed), (theirs, expected) = run("plot_mnist_filters.py")
+    np.testing.assert_allclose(printed, expected, atol=0.01)
+    assert min(expected) > 0.9
+    coefs, expected = (variables["mlp"].coefs_[0].T for variables in (ours, theirs))
+    assert [ax.images[0].get_array().shape for ax in ours["figure"].axes] == [(28, 28)] * 16
+    for ax, coef in zip(ours["figure"].axes, coefs, strict=False):
+        np.testing.assert_array_equal(ax.images[0].get_array(), coef.reshape(28, 28))
+    alike = [np.corrcoef(pair)[0, 1] for pair in zip(coefs, expected, strict=True)]
+    assert np.median(alike) > 0.8  # from the same start, by other orders of the rows
+
+
+def both(X, y, settings):
+    """Both classifiers, fitted with the same settings."""
+    return [Model(**settings).fit(X, y) for Model in (MLPClassifierTorch, MLPClassifier)]
+
+
+def assert_alike(ours, theirs, X, rtol=1e-6):
+    """The same in all that the guide shows of a fitted model."""
+    assert ours.n_iter_ == theirs.n_iter_
+    assert ours.n_outputs_ == theirs.n_outputs_
+    assert ours.out_activation_ == theirs.out_activation_
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=rtol)
+    for name in ("coefs_", "intercepts_"):
+        for a, b in zip(getattr(ours, name), getattr(theirs, name), strict=True):
+            np.testing.assert_allclose(a, b, rtol=rtol * 10, atol=rtol)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=rtol)
+
+
+def test_the_guides_two_classes():
+    ours, theirs = both(X_GUIDE, [0, 1], LBFGS | {"hidden_layer_sizes": (5, 2)})
+    assert ours.predict([[2.0, 2.0], [-1.0, -2.0]]).tolist() == [1, 0]
+    assert [coef.shape for coef in ours.coefs_] == [(2, 5), (5, 2), (2, 1)]
+    np.testing.assert_allclose(
+        ours.predict_proba([[2.0, 2.0], [1.0, 2.0]]), [[1.967e-4, 9.998e-1]] * 2, rtol=1e-3
+    )  # as printed in the guide
+    assert_alike(ours, theirs, [[2.0, 2.0], [-1.0, -2.0], [1.0, 2.0]])
+    as_printed = repr(theirs).replace("MLPClassifier", "MLPClassifierTorch")
+    assert repr(ours).split() == as_printed.split()
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_the_guides_several_labels(kind):
+    y = np.array([[0, 1], [1, 1]], dtype=kind).tolist()
+    ours, theirs = both(X_GUIDE, y, LBFGS | {"hidden_layer_sizes": (15,)})
+    assert ours.predict([[1.0, 2.0]]).tolist() == [[1, 1]]
+    assert ours.predict([[0.0, 0.0]]).tolist() == [[0, 1]]
+    assert [coef.shape for coef in ours.coefs_] == [(2, 15), (15, 2)]
+    assert_alike(ours, theirs, [[1.0, 2.0], [0.0, 0.0]])
+
+
+@pytest.mark.filterwarnings(UNFINISHED)
+def test_the_guides_warm_start():
+    settings = {"hidden_layer_sizes": (15,), "random_state": 1}
+    model = MLPClassifierTorch(max_iter=1, warm_start=True, **settings)
+    losses = [model.fit(X_GUIDE, [0, 1]).loss_ for _ in range(10)]
+    # MLPClassifier begins each of these fits with moments of 0: ten epochs of one fit have
+    # the moments go on, as they do here.
+    uninterrupted = MLPClassifier(max_iter=10, **settings).fit(X_GUIDE, [0, 1])
+    np.testing.assert_allclose(losses, uninterrupted.loss_curve_, rtol=1e-8)
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.filterwarnings(UNFINISHED)
+def test_the_example_in_the_docstring():
+    X, y = make_classification(n_samples=100, random_state=1)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=1)
+    ours, theirs = both(X_train, y_train, {"random_state": 1, "max_iter": 300})
+    np.testing.assert_allclose(ours.predict_proba(X_test[:1]), [[0.0383, 0.961]], atol=1e-3)
+    assert ours.predict(X_test[:5, :]).tolist() == [1, 0, 1, 0, 1]
+    assert ours.score(X_test, y_test) == theirs.score(X_test, y_test) > 0.8
+    assert_alike(ours, theirs, X_test)
+
+
+DATA_SETS = {
+    "moons": make_moons(noise=0.3, random_state=0),
+    "circles": make_circles(noise=0.2, factor=0.5, random_state=1),
+}
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_the_comparison_of_classifiers(name):
+    X, y = DATA_SETS[name]
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.4, random_state=42)
+    settings = {"alpha": 1, "max_iter": 1000, "random_state": 42}
+    ours, theirs = (
+        make_pipeline(StandardScaler(), Model(**settings)).fit(X_train, y_train)
+        for Model in (MLPClassifierTorch, MLPClassifier)
+    )
+    assert ours.score(X_test, y_test) == theirs.score(X_test, y_test) > 0.8
+    assert_alike(ours[-1], theirs[-1], StandardScaler().fit_transform(X))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["lbfgs", "adam", "sgd"])
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_two_classes_in_batches(name, solver):
+    X, y = DATA_SETS[name]
+    settings = {"solver": solver, "max_iter": 30, "random_state": 0, "shuffle": False}
+    ours, theirs = both(X, y, settings | {"hidden_layer_sizes": (10, 5), "batch_size": 32})
+    assert_alike(ours, theirs, X)
+    assert ours.loss_ < ours.loss_curve_[0]

@@ -1,0 +1,252 @@
+"""Processes, threads and forks give what one process gives, and take no more than their share.
+
+Equal to the last bit where as many threads compute: of large products, two threads add up the
+halves, which is another rounding.
+"""
+
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from joblib import Parallel, delayed, parallel_config
+from sklearn.base import clone
+from sklearn.ensemble import BaggingClassifier
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+
+QUICK = {"max_iter": 3, "tol": None, "random_state": 0}
+MODELS = [
+    TemplateMatchingClassifier(n_templates=2, random_state=0),
+    SoftmaxRegression(0.05, batch_size=50, **QUICK),
+    SoftmaxRegression(solver="lbfgs", **QUICK),
+    MLPClassifierTorch(32, dropout=0.2, **QUICK),
+    MLPClassifierTorch(32, early_stopping=True, **QUICK),
+]
+NAMES = ["templates", "softmax", "lbfgs", "mlp", "early stopping"]
+each = pytest.mark.parametrize("model", MODELS, ids=NAMES)
+
+in_workers = pytest.mark.parametrize(
+    "workers", [pytest.param("loky", marks=pytest.mark.slow), "threading"]
+)
+
+WORKERS = {
+    "one": {"n_jobs": 1},
+    "loky": {"n_jobs": 2, "backend": "loky", "inner_max_num_threads": 1},
+    "threading": {"n_jobs": 2, "backend": "threading"},
+}
+
+
+@pytest.fixture(scope="module")
+def few(digits):
+    return digits[0][:600], digits[1][:600]
+
+
+@pytest.fixture
+def threads():
+    """Set the number of torch's threads for a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def reseed(seed):
+    """Every generator there is for all the process."""
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+    random.seed(seed)
+
+
+@each
+@in_workers
+def test_folds_in_workers_are_those_one_after_the_other(model, workers, few, threads):
+    """To the last bit, under any global seed."""
+    threads(1)
+    found = []
+    for seed, how in enumerate(("one", workers, workers)):
+        reseed(seed)
+        with parallel_config(**WORKERS[how]):
+            found.append(cross_val_predict(model, *few, cv=3, method="predict_proba"))
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+    assert np.ptp(found[0], axis=0).min() > 0.02
+
+
+@each
+def test_more_threads_make_a_difference_of_roundings_at_most(model, few, threads):
+    X, y = few
+    found = []
+    for count in (1, 2):
+        threads(count)
+        found.append(clone(model).fit(X, y).predict_proba(X))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-10)
+
+
+@in_workers
+@pytest.mark.parametrize("model", MODELS[1::2], ids=NAMES[1::2])
+def test_a_search_and_a_bag_in_workers(model, workers, few, threads):
+    """Also the refitted model is the same, and all drawn seeds are."""
+    threads(1)
+    X, y = few
+    search = GridSearchCV(model, {"learning_rate_init": [0.1, 0.001]}, cv=2)
+    bag = BaggingClassifier(model, 3, random_state=0)
+    found = []
+    for how in ("one", workers):
+        with parallel_config(**WORKERS[how]):
+            found.append((clone(search).fit(X, y), clone(bag).fit(X, y)))
+    (search, bag), (other_search, other_bag) = found
+    for name in ("split0_test_score", "split1_test_score", "rank_test_score"):
+        np.testing.assert_array_equal(search.cv_results_[name], other_search.cv_results_[name])
+    for one, other in ((search, other_search), (bag, other_bag)):
+        np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+@each
+def test_fits_and_predictions_in_threads_do_not_meet(model, few):
+    """Models of other rows, all at once; and one model asked by many."""
+    X, y = few
+    parts = [(X[at::4], y[at::4]) for at in range(4)]
+    expected = [clone(model).fit(*part).predict_proba(X) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(lambda part: clone(model).fit(*part), parts))
+        for fitted, proba in zip(models, expected, strict=True):
+            np.testing.assert_allclose(fitted.predict_proba(X), proba, rtol=1e-10)
+        for proba in pool.map(models[0].predict_proba, [X] * 12):
+            np.testing.assert_allclose(proba, expected[0], rtol=1e-10)
+
+
+def threads_in_two_workers(model, X, y, **how):
+    """Sets of torch's threads in loky's workers: before, during and after a fit."""
+
+    def probe():
+        counts = []
+
+        class Counter:  # is written to after every epoch
+            def write(self, text):
+                counts.append(torch.get_num_threads())
+                return len(text)
+
+            def flush(self):
+                pass
+
+        before = torch.get_num_threads()
+        with contextlib.redirect_stdout(Counter()):
+            clone(model).set_params(verbose=True).fit(X, y)
+        return before, max(counts), torch.get_num_threads(), len(counts) >= 3
+
+    with parallel_config(backend="loky", n_jobs=2, **how):
+        return set(Parallel()(delayed(probe)() for _ in range(4)))
+
+
+@pytest.mark.parametrize("model", MODELS[1:4], ids=NAMES[1:4])
+def test_a_worker_takes_its_share_of_the_cores(model, few, threads):
+    """joblib gives every worker as many threads, and a fit neither asks for more nor less."""
+    threads(2)
+    share = max(joblib.cpu_count() // 2, 1)
+    found = threads_in_two_workers(model, *few)
+    assert found == {(share, share, share, True)}
+
+
+@pytest.mark.slow
+def test_a_worker_takes_as_many_threads_as_it_is_given(few):
+    found = threads_in_two_workers(MODELS[3], *few, inner_max_num_threads=2)
+    assert found == {(2, 2, 2, True)}
+
+
+def test_a_fit_leaves_the_number_of_threads_alone(few, threads):
+    for count in (1, 2):
+        threads(count)
+        for model in MODELS:
+            clone(model).fit(*few).predict(few[0])
+            assert torch.get_num_threads() == count
+
+
+FORKS = """
+import hashlib, multiprocessing, sys
+import numpy as np, torch
+from joblib import Parallel, delayed, parallel_config
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import cross_val_predict
+from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+
+X, y = load_digits(return_X_y=True)
+X, y = X[:600] / 16, y[:600]
+QUICK = {"max_iter": 3, "tol": None, "random_state": 0}
+MODELS = [
+    TemplateMatchingClassifier(n_templates=2, random_state=0),
+    SoftmaxRegression(0.05, batch_size=50, **QUICK),
+    SoftmaxRegression(solver="lbfgs", **QUICK),
+    MLPClassifierTorch(32, dropout=0.2, **QUICK),
+    MLPClassifierTorch(32, early_stopping=True, **QUICK),
+]
+
+def fit(model):
+    return clone(model).fit(X, y).predict_proba(X)
+
+def predict(model):
+    return model.predict_proba(X)
+
+def threads(_):
+    return torch.get_num_threads()
+
+def unseeded(_):
+    return float(SoftmaxRegression(max_iter=1, tol=None).fit(X, y).loss_)
+
+def use_threads():
+    torch.set_num_threads(2)
+    wide = np.random.default_rng(0).normal(size=(1000, 784))
+    MLPClassifierTorch(128, max_iter=1, tol=None).fit(wide, np.arange(1000) % 10)
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    expected = [fit(model) for model in MODELS]
+    fitted = [clone(model).fit(X, y) for model in MODELS]
+    folds = cross_val_predict(MODELS[3], X, y, cv=2, method="predict_proba")
+    use_threads()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert set(pool.map(threads, range(4))) == {1}, "threads of a child"
+        for found in (pool.map(fit, MODELS), pool.map(predict, fitted)):
+            assert all(map(np.array_equal, found, expected)), "a pool"
+        assert len(set(pool.map(unseeded, range(6)))) == 6, "seeds of children"
+    use_threads()
+    with parallel_config(backend="multiprocessing", n_jobs=2):
+        found = Parallel()(delayed(fit)(model) for model in MODELS)
+        assert all(map(np.array_equal, found, expected)), "joblib"
+        found = cross_val_predict(MODELS[3], X, y, cv=2, method="predict_proba")
+        assert np.array_equal(found, folds), "folds"
+    assert torch.get_num_threads() == 2, "threads of the parent"
+    print(hashlib.sha256(b"".join(proba.tobytes() for proba in expected)).hexdigest())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forked_children_of_a_parent_that_has_used_threads(few, threads, tmp_path):
+    """They neither hang nor differ; and a process with other hashes of strings is the same."""
+    (tmp_path / "forks.py").write_text(FORKS)
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", tmp_path / "forks.py"],
+        env=os.environ | {"PYTHONHASHSEED": "77", "OMP_WAIT_POLICY": "passive"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=120)
+        finally:  # children that hang would stay
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    threads(1)
+    expected = [clone(model).fit(*few).predict_proba(few[0]).tobytes() for model in MODELS]
+    assert output.strip() == hashlib.sha256(b"".join(expected)).hexdigest(), errors

@@ -1,0 +1,199 @@
+"""Models come back from a file as they went: what they predict, and how they go on."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+import torch
+from sklearn.base import clone
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+
+SHORT = {
+    "max_iter": 6,
+    "tol": None,
+    "random_state": 0,
+    "learning_rate_init": 0.01,
+    "batch_size": 50,
+}
+MODELS = {
+    "means": TemplateMatchingClassifier("cosine"),
+    "centres": TemplateMatchingClassifier(n_templates=2, random_state=0),
+    "softmax": SoftmaxRegression(
+        solver="sgd",
+        learning_rate="adaptive",
+        class_weight={"a": 2.0},
+        **SHORT | {"tol": 1e-3, "learning_rate_init": 0.1},
+    ),
+    "lbfgs": SoftmaxRegression(solver="lbfgs", max_iter=6, tol=None, warm_start=True),
+    "mlp": MLPClassifierTorch((9, 7), dropout=0.2, learning_rate="one_cycle", **SHORT),
+    "adamw": MLPClassifierTorch(
+        [9], solver="adamw", **SHORT | {"random_state": np.random.RandomState(0)}
+    ),
+    "stopping": MLPClassifierTorch(9, early_stopping=True, warm_start=True, **SHORT),
+}
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"  # these few epochs are to be quick
+)
+each = pytest.mark.parametrize("name", MODELS)
+going_on = pytest.mark.parametrize("name", sorted(set(MODELS) - {"centres"}))
+
+
+def by_pickle(protocol):
+    return lambda model, path: pickle.loads(pickle.dumps(model, protocol))
+
+
+def by_joblib(mmap_mode=None, compress=0):
+    def through(model, path):
+        joblib.dump(model, path / "model.joblib", compress=compress)
+        return joblib.load(path / "model.joblib", mmap_mode=mmap_mode)
+
+    return through
+
+
+def by_skops(model, path):
+    data = skops.io.dumps(model)
+    return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+
+
+WAYS = {f"pickle {n}": by_pickle(n) for n in range(2, pickle.HIGHEST_PROTOCOL + 1)} | {
+    "deepcopy": lambda model, path: copy.deepcopy(model),
+    "joblib": by_joblib(),
+    "joblib compressed": by_joblib(compress=3),
+    "joblib mapped": by_joblib(mmap_mode="r"),
+    "skops": by_skops,
+}
+ways = pytest.mark.parametrize("way", WAYS)
+
+
+@pytest.fixture(scope="module")
+def few(digits):
+    return digits[0][:200], np.array(list("abcdefghij"))[digits[1][:200]]
+
+
+def fitted(name, few):
+    # A deep copy, as clones share a RandomState that was passed, and would move it on.
+    return copy.deepcopy(MODELS[name]).fit(*few)
+
+
+def go_on(model, few):
+    """Learn further, in the way that the model has."""
+    return model.fit(*few) if getattr(model, "warm_start", False) else model.partial_fit(*few)
+
+
+def assert_same(one, other, X):
+    """To the last bit, but for the seconds that each has trained."""
+    assert vars(one).keys() == vars(other).keys()
+    for method in ("predict_proba", "decision_function", "predict"):
+        found, expected = (getattr(model, method)(X) for model in (one, other))
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    if hasattr(one, "history_"):
+        pasts = [model.history_.drop(columns="seconds") for model in (one, other)]
+        pd.testing.assert_frame_equal(*pasts, check_exact=True)
+        assert one.loss_curve_ == other.loss_curve_
+
+
+@each
+@ways
+def test_what_comes_back_is_the_same(name, way, few, tmp_path):
+    model = fitted(name, few)
+    assert_same(WAYS[way](model, tmp_path), model, few[0])
+    assert model.score(*few) > 0.2  # twice what chance would have
+
+
+@going_on
+@ways
+def test_what_comes_back_goes_on_the_same(name, way, few, tmp_path):
+    model, more = fitted(name, few), tuple(array[:150] for array in few)
+    loaded = WAYS[way](go_on(model, more), tmp_path)
+    assert_same(loaded, model, few[0])
+    before = model.predict_proba(few[0])
+    for one in (model, loaded):
+        go_on(go_on(one, more), few)
+    assert_same(loaded, model, few[0])
+    assert np.abs(model.predict_proba(few[0]) - before).max() > 1e-9
+
+
+@ways
+def test_a_model_of_several_labels_a_row(way, few, tmp_path):
+    X, Y = few[0], (few[1][:, None] < np.array(["c", "f", "h"])).astype(int)
+    model = MLPClassifierTorch(9, **SHORT).fit(X, Y)
+    loaded = WAYS[way](model, tmp_path)
+    assert_same(loaded, model, X)
+    assert model.predict(X).shape == Y.shape
+    assert_same(loaded.partial_fit(X, Y), model.partial_fit(X, Y), X)
+
+
+@pytest.mark.parametrize("name", ["softmax", "mlp"])
+@ways
+def test_a_warm_start_goes_on_the_same(name, way, few, tmp_path):
+    model = fitted(name, few).set_params(warm_start=True)
+    loaded = WAYS[way](model, tmp_path)
+    for one in (model, loaded):
+        one.fit(*few)
+    assert_same(loaded, model, few[0])
+    assert len(model.history_) > model.n_iter_
+
+
+@each
+def test_skops_has_to_trust_nothing_but_us(name, few):
+    data = skops.io.dumps(fitted(name, few))
+    untrusted = skops.io.get_untrusted_types(data=data)
+    assert {kind.split(".")[0] for kind in untrusted} == {"skdigits"}
+
+
+@each
+def test_an_unfitted_model_comes_back(name, tmp_path):
+    model = clone(MODELS[name]).set_params(random_state=5)
+    for through in WAYS.values():
+        assert repr(through(model, tmp_path)) == repr(model)
+
+
+@each
+def test_a_model_whose_device_is_gone_predicts_on_the_cpu(name, few, tmp_path):
+    model = fitted(name, few)
+    expected = model.predict_proba(few[0])
+    model.device = model.device_ = f"cuda:{torch.cuda.device_count()}"
+    loaded = by_joblib(mmap_mode="r")(model, tmp_path)
+    assert loaded.device_ == model.device_
+    with pytest.warns(UserWarning, match="Predicting on the CPU: device='cuda:"):
+        np.testing.assert_array_equal(loaded.predict_proba(few[0]), expected)
+    assert loaded.set_params(device="cpu").fit(*few).device_ == "cpu"
+
+
+OPEN = """
+import pickle, sys, warnings
+import numpy as np, torch
+assert not torch.cuda.is_available()
+with open(sys.argv[1], "rb") as file:
+    model, X, expected = pickle.load(file)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    proba = model.predict_proba(X)
+np.testing.assert_allclose(proba, expected, rtol=1e-8)
+print(type(proba).__module__, *[str(w.message).split(":")[0] for w in caught])
+"""
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["means", "softmax", "mlp"])
+def test_what_was_fitted_on_cuda_opens_without(name, few, tmp_path):
+    model = copy.deepcopy(MODELS[name]).set_params(device="cuda").fit(*few)
+    assert model.device_.startswith("cuda")
+    (tmp_path / "model").write_bytes(
+        pickle.dumps((model, few[0], model.predict_proba(few[0])))
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN, tmp_path / "model"],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "numpy Predicting on the CPU", done.stderr

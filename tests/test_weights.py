@@ -1,0 +1,155 @@
+"""A row of weight n is a row that is there n times; of weight 0, one that is not there."""
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+from sklearn.base import clone
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+
+LOSSES = ["cross_entropy", "softmax_mse", "sigmoid_mse"]
+FULL_BATCH = {"max_iter": 40, "tol": None, "batch_size": "auto", "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def weighted(iris):
+    """X, y, weights 0 to 3 (60 rows), and the rows repeated as often."""
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(150)[:60]
+    X, y = iris[0][chosen], iris[1][chosen]
+    weight = rng.integers(0, 4, 60)
+    return X, y, weight, X.repeat(weight, axis=0), y.repeat(weight)
+
+
+def assert_repeats(model, weighted, dtype=np.float64):
+    """Weights do what repetition does, to 1e-6, and not what no weights do."""
+    X, y, weight, X_repeated, y_repeated = weighted
+    X, X_repeated = X.astype(dtype), X_repeated.astype(dtype)
+    found = clone(model).fit(X, y, weight).predict_proba(X)
+    expected = clone(model).fit(X_repeated, y_repeated).predict_proba(X)
+    rtol = 1e-6 if dtype == np.float64 else 1e-3
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol / 100)
+    assert np.abs(clone(model).fit(X, y).predict_proba(X) - found).max() > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs stopped after:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("loss", LOSSES)
+def test_lbfgs_of_any_loss(loss, weighted):
+    """At the minimum, which is one alone with a penalty on a linear model."""
+    model = SoftmaxRegression(solver="lbfgs", loss=loss, alpha=0.1, tol=1e-9, max_iter=5000)
+    assert_repeats(model, weighted)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("solver", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("Model", [SoftmaxRegression, MLPClassifierTorch])
+def test_full_batches_of_any_loss(Model, solver, loss, dtype, weighted):
+    model = Model(solver=solver, loss=loss, learning_rate_init=0.02, alpha=0.5, **FULL_BATCH)
+    assert_repeats(model, weighted, dtype)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning"
+)
+@pytest.mark.parametrize("schedule", ["constant", "invscaling", "adaptive", "one_cycle"])
+@pytest.mark.parametrize("Model", [SoftmaxRegression, MLPClassifierTorch])
+def test_schedules_count_weights_as_rows(Model, schedule, weighted):
+    model = Model(solver="sgd", learning_rate=schedule, learning_rate_init=0.2, **FULL_BATCH)
+    if schedule == "adaptive":
+        model.set_params(tol=0.02, n_iter_no_change=2, learning_rate_init=1.0)
+    assert_repeats(model, weighted)
+    X, y, weight, X_repeated, y_repeated = weighted
+    found, expected = clone(model).fit(X, y, weight), clone(model).fit(X_repeated, y_repeated)
+    assert found.t_ == expected.t_ == weight.sum() * found.n_iter_
+    assert found.n_iter_ == expected.n_iter_
+    for column in ("learning_rate", "train_loss"):
+        np.testing.assert_allclose(
+            found.history_[column], expected.history_[column], rtol=1e-9
+        )
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SoftmaxRegression(0.1, random_state=0),
+        MLPClassifierTorch(9, learning_rate_init=0.1, random_state=0),
+        TemplateMatchingClassifier(),
+    ],
+    ids=["softmax", "mlp", "templates"],
+)
+def test_partial_fits(model, weighted):
+    """Chunk by chunk of 30 rows, each one batch."""
+    X, y, weight, X_repeated, y_repeated = weighted
+    found, expected, without = clone(model), clone(model), clone(model)
+    ends = np.cumsum(weight)[[29, 59]]
+    for at in (0, 1):
+        rows = slice(30 * at, 30 * at + 30)
+        repeated = slice(ends[0] * at, ends[at])
+        found.partial_fit(X[rows], y[rows], [0, 1, 2], weight[rows])
+        expected.partial_fit(X_repeated[repeated], y_repeated[repeated], [0, 1, 2])
+        without.partial_fit(X[rows], y[rows], [0, 1, 2])
+    proba = found.predict_proba(X)
+    np.testing.assert_allclose(proba, expected.predict_proba(X), rtol=1e-6)
+    assert np.abs(proba - without.predict_proba(X)).max() > 1e-3
+
+
+@pytest.mark.parametrize("metric", ["mse", "mae", "cosine"])
+@pytest.mark.parametrize("n_templates", [1, 3])
+def test_templates_and_their_temperature(metric, n_templates, weighted):
+    model = TemplateMatchingClassifier(metric, n_templates=n_templates, random_state=0)
+    assert_repeats(model, weighted)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_only_the_ratio_of_weights_matters_where_the_penalty_is_a_mean(
+    solver, scale, weighted
+):
+    """That of SoftmaxRegression is one; MLPClassifierTorch's is shared by the weight."""
+    X, y, weight, _, _ = weighted
+    model = SoftmaxRegression(0.05, solver=solver, alpha=0.1, max_iter=15, tol=None)
+    found = clone(model).fit(X, y, scale * weight).predict_proba(X)
+    np.testing.assert_allclose(found, model.fit(X, y, weight).predict_proba(X), rtol=1e-7)
+
+
+def test_the_penalty_of_a_network_is_shared_by_the_weight(weighted):
+    """Twice the weight is half the alpha."""
+    X, y, weight, _, _ = weighted
+    model = MLPClassifierTorch(9, learning_rate_init=0.05, alpha=2.0, **FULL_BATCH)
+    found = clone(model).fit(X, y, 2.0 * weight).predict_proba(X)
+    halved = clone(model).set_params(alpha=1.0).fit(X, y, weight).predict_proba(X)
+    np.testing.assert_allclose(found, halved, rtol=1e-8)
+    assert np.abs(found - model.fit(X, y, weight).predict_proba(X)).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_minibatches_of_a_network_over_many_seeds(iris):
+    """Of weighted and repeated rows, probabilities seem to come from one distribution.
+
+    Seem so to the Kolmogorov–Smirnov test, at every row asked for, Bonferroni's correction
+    included, which can tell them from those of rows without weights. A weighted row is seen
+    as often as all of its repetitions: the epochs make up for it.
+    """
+    X, y = iris[0][::2], iris[1][::2]
+    weight = np.where(y == 0, 4, 1)
+    rows = np.arange(len(X)).repeat(weight)
+    queries = X[::13]
+    settings = {"learning_rate_init": 0.03, "batch_size": 15, "tol": None}
+    model = MLPClassifierTorch(8, solver="sgd", alpha=0, momentum=0.5, **settings)
+
+    def over_seeds(max_iter, *given):
+        """Probabilities of class 0 (seeds, queries)."""
+        models = (
+            clone(model).set_params(max_iter=max_iter, random_state=s) for s in range(25)
+        )
+        return np.array([one.fit(*given).predict_proba(queries)[:, 0] for one in models])
+
+    repeated = over_seeds(8, X[rows], y[rows])
+    for given, tells in (((X, y, weight), False), ((X, y), True)):
+        found = over_seeds(16, *given)  # as many steps
+        values = [
+            ks_2samp(a, b, method="asymp").pvalue
+            for a, b in zip(found.T, repeated.T, strict=True)
+        ]
+        assert (min(values) < 0.01 / len(queries)) == tells, values
