@@ -22,9 +22,10 @@ def _log_proba(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits, 1).clamp_min(smallest)
 
 
-def _log_sigmoid(logits: Tensor) -> Tensor:
-    """The same for labels, each of which is there or not."""
-    return torch.sigmoid(logits).clamp_min_(torch.finfo(logits.dtype).tiny).log_()
+def _proba_of_labels(logits: Tensor) -> Tensor:
+    """Sigmoid of each logit, kept from 0 and from 1: a label's opposite has one, too."""
+    limits = torch.finfo(logits.dtype)
+    return torch.sigmoid(logits).clamp_(limits.tiny, 1 - limits.eps / 2)
 
 
 class TorchClassifier(ClassifierMixin, BaseEstimator):
@@ -33,6 +34,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     Subclasses add ``__init__``, ``fit`` and the two members marked abstract.
     """
 
+    _takes_labels = False  # several a row
     _multilabel = False
 
     @abstractmethod
@@ -78,7 +80,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             which has a probability of its own.
         """
         X, logits = self._checked_logits(X, "predict_proba")
-        return from_tensor(self._log_proba(logits).exp(), X)
+        proba = _proba_of_labels(logits) if self._multilabel else _log_proba(logits).exp()
+        return from_tensor(proba, X)
 
     def predict_log_proba(self, X):
         """Predict the logarithm of every class's probability.
@@ -95,7 +98,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             -87.3 in float32 and -708.4 in float64.
         """
         X, logits = self._checked_logits(X, "predict_log_proba")
-        return from_tensor(self._log_proba(logits), X)
+        labels = self._multilabel
+        return from_tensor(_proba_of_labels(logits).log() if labels else _log_proba(logits), X)
 
     def decision_function(self, X):
         """Score every class.
@@ -116,9 +120,6 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         X, logits = self._checked_logits(X, "decision_function")
         two = logits.shape[1] == 2 and not self._multilabel
         return from_tensor(logits[:, 1] - logits[:, 0] if two else logits, X)
-
-    def _log_proba(self, logits: Tensor) -> Tensor:
-        return _log_sigmoid(logits) if self._multilabel else _log_proba(logits)
 
     def _checked_logits(self, X: Any, method: str) -> tuple[Any, Tensor]:
         X = check_query(self, X, method)

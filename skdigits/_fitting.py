@@ -284,6 +284,7 @@ def _plan(
         stop_by_loss=estimator.scoring == "loss",
         label_smoothing=estimator.label_smoothing,
         max_fun=estimator.max_fun,
+        ftol=estimator._ftol,
         dropout_seeds=tuple(dropout_seeds),
     )
 

@@ -6,7 +6,7 @@ from sklearn.utils.metaestimators import available_if
 from skdigits._base import TorchClassifier
 from skdigits._fitting import dense_logits, fit_many, is_stochastic
 from skdigits._held_out import Given
-from skdigits._parameters import HIDDEN, TRAINING, hidden_sizes
+from skdigits._parameters import EPSILON, HIDDEN, TRAINING, hidden_sizes
 from skdigits.engine.losses import LOGISTIC
 from skdigits.engine.networks import DenseNetwork
 
@@ -201,6 +201,8 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
     """
 
     _parameter_constraints = {**TRAINING, **HIDDEN}
+    _takes_labels = True
+    _ftol = 1e7 * EPSILON  # SciPy's own, as in MLPClassifier
 
     def __init__(
         self,
@@ -354,7 +356,7 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label = self.loss == "cross_entropy"
         return tags
 
     def _weights(self):

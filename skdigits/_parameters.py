@@ -27,6 +27,7 @@ class Number(Interval):  # type: ignore[misc]
         return bool(size <= sys.float_info.max and super().is_satisfied_by(val))
 
 
+EPSILON = sys.float_info.epsilon
 POSITIVE = Number(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Number(Real, 0, None, closed="left")
 FRACTION = Number(Real, 0, 1, closed="left")

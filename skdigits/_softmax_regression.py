@@ -6,7 +6,7 @@ from sklearn.utils.metaestimators import available_if
 from skdigits._base import TorchClassifier
 from skdigits._fitting import dense_logits, fit_many, is_stochastic
 from skdigits._held_out import Given
-from skdigits._parameters import TRAINING
+from skdigits._parameters import EPSILON, TRAINING
 from skdigits.engine.networks import DenseNetwork
 
 
@@ -183,6 +183,7 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
     """
 
     _parameter_constraints = TRAINING
+    _ftol = 64 * EPSILON  # as in LogisticRegression
 
     def __init__(
         self,

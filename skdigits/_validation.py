@@ -87,10 +87,10 @@ def check_rows(
     ValueError
         If anything is amiss with X, y or the weights.
     """
-    doubtful, labels = not surely_finite(X), estimator.__sklearn_tags__().classifier_tags
+    doubtful = not surely_finite(X)
     X, y = validate_data(
         estimator, X, _dense(y), dtype=input_dtypes(X), reset=reset,
-        ensure_all_finite=doubtful, multi_output=labels.multi_label,
+        ensure_all_finite=doubtful, multi_output=estimator._takes_labels,
     )  # fmt: skip
     y = _targets(to_numpy(y))
     weight = None

@@ -125,6 +125,7 @@ def make_plan():
             stop_by_loss=False,
             label_smoothing=0.0,
             max_fun=15000,
+            ftol=64 * np.finfo(float).eps,
             dropout_seeds=(0,),
         )
         return defaults._replace(**values)

@@ -127,3 +127,12 @@ def test_adamw_decays_what_adam_does_not(iris):
         ).fit(*iris)  # fmt: skip
         norms[solver] = np.linalg.norm(model.coefs_[0])
     assert norms["adamw"] < 0.7 * norms["adam"]
+
+
+def test_lbfgs_stops_where_mlpclassifiers_does(iris):
+    settings = {"hidden_layer_sizes": 5, "solver": "lbfgs", "random_state": 0, "max_iter": 500}
+    ours = MLPClassifierTorch(**settings).fit(*iris)
+    theirs = MLPClassifier(**settings).fit(*iris)
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-4)
+    assert 10 < theirs.n_iter_ < 300
+    assert abs(ours.n_iter_ - theirs.n_iter_) <= 5

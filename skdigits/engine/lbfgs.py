@@ -156,13 +156,13 @@ def objective_and_gradients(
 
 
 def _options(plan: Plan) -> dict[str, Any]:
-    """scikit-learn's tolerances, without which neither would reach the other's minimum."""
+    """As scikit-learn sets them, or neither would reach the other's minimum."""
     options = {
         "maxiter": plan.epochs,
         "maxfun": plan.max_fun,
         "maxls": 50,
         "gtol": max(plan.tol, 0.0),
-        "ftol": 64 * np.finfo(float).eps if plan.tol >= 0 else 0.0,
+        "ftol": plan.ftol if plan.tol >= 0 else 0.0,
     }
     return {"method": "L-BFGS-B", "options": options}
 

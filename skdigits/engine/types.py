@@ -103,7 +103,8 @@ class Plan(NamedTuple):
 
     ``max_iter`` epochs are planned, of which at most ``epochs`` are run now. ``tol`` is
     -inf where no lack of progress is to end training early. ``early_stopping`` goes by the
-    validation score, or by the validation loss where ``stop_by_loss``. ``dropout_seeds``, one
+    validation score, or by the validation loss where ``stop_by_loss``. ``max_fun`` and
+    ``ftol``, the least relative progress, are L-BFGS's. ``dropout_seeds``, one
     a stream, drive dropout, which is off where no model has any.
     """
 
@@ -120,6 +121,7 @@ class Plan(NamedTuple):
     stop_by_loss: bool
     label_smoothing: float
     max_fun: int
+    ftol: float
     dropout_seeds: tuple[int, ...]
 
 
