@@ -130,7 +130,7 @@ def _run(
         start = begin(estimators, network, like, n_streams=1)
     kept = start._replace(split_rngs=copy.deepcopy(start.split_rngs))
     if held_out is None:
-        data, validation = split(lead, data, start.split_rngs)
+        data, validation = split(lead, data, rows.classes, start.split_rngs)
         held_out = set_aside(lead, rows, validation)
     else:
         validation = to_data(held_out.X, held_out.codes, held_out.weight, like.device)
@@ -321,7 +321,7 @@ def install_params(
         [from_tensor(bias[0, :, 0], rows.X) for bias in params[1::2]],
         network,
     )
-    estimator.classes_ = rows.classes
+    estimator.classes_, estimator._multilabel = rows.classes, rows.multilabel
     estimator.device_ = str(params[0].device)
 
 

@@ -46,6 +46,12 @@ def check_given(estimator: Any, given: Given, rows: Rows) -> Rows | None:
         found = check_rows(estimator, *given, reset=False, classes=rows.classes)
     except (TypeError, ValueError) as error:
         raise type(error)(f"The validation set (X_val, y_val): {error}") from error
+    pixels = [str(each.X.dtype).endswith("uint8") for each in (rows, found)]
+    if pixels[0] != pixels[1]:
+        raise ValueError(
+            "The validation set (X_val, y_val): of X and X_val, one is uint8, pixels of 0 to "
+            "255 that are read as 0 to 1, and the other is not. Pass both in one dtype."
+        )
     if found.multilabel != rows.multilabel:
         raise ValueError(
             "The validation set (X_val, y_val): y_val must be of the form of y, one class "
@@ -55,7 +61,7 @@ def check_given(estimator: Any, given: Given, rows: Rows) -> Rows | None:
 
 
 def split(
-    estimator: Any, data: Data, rngs: Sequence[np.random.RandomState]
+    estimator: Any, data: Data, classes: np.ndarray, rngs: Sequence[np.random.RandomState]
 ) -> tuple[Data, Data | None]:
     """Rows to train on and, with early stopping, rows of each stream to validate on."""
     if not estimator.early_stopping or estimator.solver == "lbfgs":
@@ -63,7 +69,7 @@ def split(
     codes, everything = to_numpy(data.codes), np.arange(len(data.X))[None]
     streams = everything if data.rows is None else to_numpy(data.rows)
     parts = [
-        _split(estimator, rows, codes[rows], rng)
+        _split(estimator, rows, codes[rows] if codes.ndim == 2 else classes[codes[rows]], rng)
         for rows, rng in zip(streams, rngs, strict=True)
     ]
     chosen = [to_tensor(np.stack(part), data.X.device) for part in zip(*parts, strict=True)]
@@ -71,11 +77,11 @@ def split(
 
 
 def _split(
-    estimator: Any, rows: np.ndarray, codes: np.ndarray, rng: np.random.RandomState
+    estimator: Any, rows: np.ndarray, y: np.ndarray, rng: np.random.RandomState
 ) -> list[np.ndarray]:
     """The same part of each class; of rows with labels, as of MLPClassifier's, just any."""
     fraction = estimator.validation_fraction
-    strata = codes if codes.ndim == 1 else None
+    strata = y if y.ndim == 1 else None
     try:
         return list(
             train_test_split(rows, test_size=fraction, stratify=strata, random_state=rng)
@@ -83,7 +89,7 @@ def _split(
     except ValueError as error:
         raise ValueError(
             f"early_stopping=True sets validation_fraction={fraction} of "
-            f"the rows aside, some of every class, which cannot be done: {error} Give more "
+            f"the rows aside, some of every class, which cannot be done. {error} Give more "
             "rows of each class, or set early_stopping=False."
         ) from error
 
@@ -117,7 +123,7 @@ def score_by(
         # Scorers are users' code, which may want gradients of its own.
         with torch.inference_mode(False):
             scores = [
-                _checked(scorer(_nameless(as_fitted(one)), X, y, **weight), scoring)
+                _ask(scorer, scoring, _nameless(as_fitted(one)), X, y, weight)
                 if sound
                 else math.nan
                 for one, sound in models
@@ -132,8 +138,13 @@ def _takes_weights(scorer: Any) -> bool:
     return "sample_weight" in signature(function).parameters
 
 
-def _checked(score: Any, scoring: Any) -> float:
-    score = _number(score)
+def _ask(scorer: Any, scoring: Any, model: Any, X: Any, y: Any, weight: Any) -> float:
+    try:
+        score = _number(scorer(model, X, y, **weight))
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"scoring={scoring!r} failed on the validation rows: {error}"
+        ) from error
     if not math.isfinite(score):
         raise ValueError(
             f"scoring={scoring!r} gave {score} on the validation rows, by which no epoch can "

@@ -31,7 +31,7 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         weight of the batch, as in MLPClassifier.
     batch_size : int or "auto", default="auto"
         Rows per step; ``"auto"`` is ``min(200, n_samples)``. One batch with all rows takes one
-        unshuffled step per epoch. Not for ``solver="lbfgs"``.
+        unshuffled step per epoch. Ignored by ``"lbfgs"``.
     learning_rate : {"constant", "invscaling", "adaptive", "one_cycle"}, default="constant"
         Schedule of the learning rate, for all solvers but ``"lbfgs"``:
 
@@ -44,7 +44,7 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
           then down to 1/250,000, along cosines [3]_. A cycle lasts ``max_iter`` epochs, or
           as many calls of ``partial_fit``; to end it, ``tol`` may have to be None.
     learning_rate_init : float, default=0.001
-        Learning rate, or its largest value in a cycle. Not for ``solver="lbfgs"``.
+        Learning rate, or its largest value in a cycle. Ignored by ``"lbfgs"``.
     power_t : float, default=0.5
         Exponent of ``learning_rate="invscaling"``.
     max_iter : int, default=200
@@ -69,7 +69,7 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
     early_stopping : bool, default=False
         Whether to stop by ``scoring`` on rows that are not learnt from, and return to the
         epoch where it was best. They are those passed to ``fit`` as ``X_val``, else part of
-        X, the same whenever a warm start goes on. Not for ``solver="lbfgs"``.
+        X, the same whenever a warm start goes on. Ignored by ``"lbfgs"``.
     validation_fraction : float, default=0.1
         The part to set aside, of each class the same.
     scoring : "loss", str, callable or None, default=None
@@ -105,7 +105,7 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
     dropout : float, default=0.0
         Part of the hidden units that is left out of each row's step, in [0, 1) [4]_.
-        Not for ``solver="lbfgs"``.
+        Ignored by ``"lbfgs"``.
     weight_init : {"glorot", "he", "normal"}, default="glorot"
         Start: ``"glorot"`` is uniform as in MLPClassifier, weights and biases within
         ``sqrt(6 / (fan_in + fan_out))`` (for logistic units ``sqrt(2 / …)``); ``"he"`` normal
@@ -171,7 +171,8 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
     over the labels.
 
     Ctrl-C ends training with a warning and leaves the model of the last whole epoch (with
-    ``early_stopping``, of the best). Inside a search it goes on to stop that, too.
+    ``early_stopping``, of the best); before the end of the first, and in ``partial_fit``, it
+    leaves everything as it was, and raises. Inside a search it goes on to stop that, too.
 
     All is computed in the dtype of X: float32, float64, or float32 for pixels (uint8), which
     are read batch by batch. Integer weights equal repeated rows exactly where one batch holds
@@ -281,7 +282,8 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels: numbers, strings or booleans; or zeros and ones, a column for each label.
         sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts; default: once. Rows of weight 0 are left out.
+            How often each row counts; default: once. Rows of weight 0 are left out,
+            and classes that have no others.
         X_val, y_val : array-like, default=None
             Rows to measure the model by after every epoch, with their labels; with
             ``early_stopping``, in the place of a part of X.
@@ -349,10 +351,6 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         self.n_layers_ = len(weights) + 1
         self.n_outputs_ = network.layer_sizes[-1]
         self.out_activation_ = "logistic" if network.loss == LOGISTIC else "softmax"
-
-    @property
-    def _multilabel(self):
-        return self.out_activation_ == "logistic" and self.n_outputs_ > 1
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -35,6 +35,8 @@ def epoch_printer(estimators: Sequence[Any]) -> OnEpoch | None:
                 _print_if_divided(lead, who, rates[model], epoch.learning_rate)
             rates[model] = epoch.learning_rate
             print(f"{who}Iteration {epoch.epoch}, loss = {epoch.train_loss:.8f}")
+            if lead.scoring == "loss" and not math.isnan(epoch.validation_loss):
+                print(f"{who}Validation loss: {epoch.validation_loss:.8f}")
             if not math.isnan(epoch.validation_score):
                 print(f"{who}Validation score: {epoch.validation_score:.6f}")
         return ()

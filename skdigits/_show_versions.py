@@ -26,6 +26,10 @@ PACKAGES = (
     "pillow",
     "skorch",
     "array-api-strict",
+    "polars",
+    "skops",
+    "skl2onnx",
+    "onnxruntime",
 )
 """Those needed first, then those that are not. Their metadata is read, nothing imported."""
 

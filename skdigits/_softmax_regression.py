@@ -18,7 +18,7 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
     Parameters
     ----------
     learning_rate_init : float, default=0.01
-        Learning rate, or its largest value in a cycle. Not for ``solver="lbfgs"``.
+        Learning rate, or its largest value in a cycle. Ignored by ``"lbfgs"``.
     loss : {"cross_entropy", "softmax_mse", "sigmoid_mse"}, default="cross_entropy"
         Of a row with logits z and target t: :math:`-\sum_c t_c \log p_c` with p the softmax
         of z; the mean over classes of :math:`(p_c - t_c)^2`; or of
@@ -38,7 +38,7 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
         mean loss as it is, as in SGDClassifier.
     batch_size : int or "auto", default="auto"
         Rows per step; ``"auto"`` is ``min(200, n_samples)``. One batch with all rows takes one
-        unshuffled step per epoch. Not for ``solver="lbfgs"``.
+        unshuffled step per epoch. Ignored by ``"lbfgs"``.
     learning_rate : {"constant", "invscaling", "adaptive", "one_cycle"}, default="constant"
         Schedule of the learning rate, for all solvers but ``"lbfgs"``:
 
@@ -74,7 +74,7 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
     early_stopping : bool, default=False
         Whether to stop by ``scoring`` on rows that are not learnt from, and return to the
         epoch where it was best. They are those passed to ``fit`` as ``X_val``, else part of
-        X, the same whenever a warm start goes on. Not for ``solver="lbfgs"``.
+        X, the same whenever a warm start goes on. Ignored by ``"lbfgs"``.
     validation_fraction : float, default=0.1
         The part to set aside, of each class the same.
     scoring : "loss", str, callable or None, default=None
@@ -155,7 +155,8 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
     ``"lbfgs"``.
 
     Ctrl-C ends training with a warning and leaves the model of the last whole epoch (with
-    ``early_stopping``, of the best). Inside a search it goes on to stop that, too.
+    ``early_stopping``, of the best); before the end of the first, and in ``partial_fit``, it
+    leaves everything as it was, and raises. Inside a search it goes on to stop that, too.
 
     All is computed in the dtype of X: float32, float64, or float32 for pixels (uint8), which
     are read batch by batch. Integer weights equal repeated rows exactly where one batch holds
@@ -256,7 +257,8 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
         y : array-like of shape (n_samples,)
             Labels: numbers, strings or booleans.
         sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts; default: once. Rows of weight 0 are left out.
+            How often each row counts; default: once. Rows of weight 0 are left out,
+            and classes that have no others.
         X_val, y_val : array-like, default=None
             Rows to measure the model by after every epoch, with their labels; with
             ``early_stopping``, in the place of a part of X.

@@ -165,7 +165,8 @@ def _known(found: np.ndarray, classes: np.ndarray, multilabel: bool) -> np.ndarr
     if len(unknown):
         raise ValueError(
             f"y has labels that are not among the classes: {unknown.tolist()}. The classes "
-            f"are {classes.tolist()}, those of the first call; pass all of them there."
+            f"are {classes.tolist()}: those of the rows to learn from, or of the first call "
+            "of partial_fit, to which all of them must be passed."
         )
     return classes
 
@@ -177,25 +178,37 @@ def _class_weighted(rows: Rows, class_weight: Any) -> Rows:
             f"class_weight={class_weight!r} weighs rows by their class, but rows of "
             "multilabel targets have none: pass sample_weight to fit."
         )
-    if isinstance(class_weight, dict):
-        _check_class_weights(class_weight)
     weight = np.ones(len(rows.codes)) if rows.weight is None else rows.weight
-    each = compute_class_weight(
-        class_weight, classes=rows.classes, y=rows.y, sample_weight=weight
-    )
+    if isinstance(class_weight, dict):
+        each = _of_each_class(class_weight, rows.classes.tolist())
+    else:
+        each = compute_class_weight(
+            class_weight, classes=rows.classes, y=rows.y, sample_weight=weight
+        )
     with np.errstate(over="ignore"):  # the sum will show it
         weight = weight * each[rows.codes]
     _check_sum("sample_weight times class_weight", weight)
     return rows.weighted(weight)
 
 
-def _check_class_weights(class_weight: dict[Any, Any]) -> None:
-    if all(NOT_NEGATIVE.is_satisfied_by(weight) for weight in class_weight.values()):
-        return
-    raise ValueError(
-        f"class_weight={class_weight!r} has negative weights or such as are no finite number: "
-        "what a class counts must be 0 or more."
-    )
+def _of_each_class(class_weight: dict[Any, Any], classes: list[Any]) -> np.ndarray:
+    """The weight of each class, 1 where none is given.
+
+    scikit-learn's own function looks for the label "3" as the number 3.
+    """
+    if not all(NOT_NEGATIVE.is_satisfied_by(weight) for weight in class_weight.values()):
+        raise ValueError(
+            f"class_weight={class_weight!r} has negative weights or such as are no finite "
+            "number: what a class counts must be 0 or more."
+        )
+    missing = [label for label in classes if label not in class_weight]
+    unknown = [label for label in class_weight if label not in classes]
+    if missing and unknown:
+        raise ValueError(
+            f"The classes, {missing}, are not in class_weight={class_weight!r}, which has "
+            f"{unknown} that y has not: its keys must be labels of y."
+        )
+    return np.array([class_weight.get(label, 1.0) for label in classes], dtype=np.float64)
 
 
 def _sorted(classes: Any) -> np.ndarray:

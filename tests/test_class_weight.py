@@ -117,3 +117,11 @@ def test_bad_class_weights(class_weight, message, skewed):
     X, y, _ = skewed
     with pytest.raises(ValueError, match=message):
         SoftmaxRegression(class_weight=class_weight).fit(X, y)
+
+
+def test_words_that_look_like_numbers_are_words(skewed):
+    X, y, _ = skewed
+    model = SoftmaxRegression(batch_size=50, max_iter=3, tol=None, random_state=0)
+    by_number = model.set_params(class_weight={0: 5}).fit(X, y).predict_proba(X)
+    by_word = model.set_params(class_weight={"0": 5}).fit(X, y.astype(str)).predict_proba(X)
+    np.testing.assert_array_equal(by_word, by_number)

@@ -87,8 +87,8 @@ def test_alpha(run):
     assert len(panels[0]) == 15
     for ax, expected in zip(*panels, strict=True):
         assert ax.get_title() == expected.get_title()
-    # MLPClassifier stops where the loss falls by less than 2e-9 of it, still on its way: we
-    # go on to where it falls by rounding errors only, and one row in forty may change sides.
+    # Both stop where the loss falls by less than 2e-9 of it, still on their way: roundings
+    # decide where that is, and one row in forty may change sides.
     scores = [[float(ax.texts[0].get_text()) for ax in axes] for axes in panels]
     np.testing.assert_allclose(*scores, atol=0.051)
     assert np.equal(*scores).sum() >= 12
@@ -96,7 +96,6 @@ def test_alpha(run):
     models = [[pipe[-1] for pipe in variables["classifiers"]] for variables in (ours, theirs)]
     for model, expected in zip(*models, strict=True):
         assert model.loss_ == pytest.approx(expected.loss_, rel=0.02)
-        assert model.loss_ < expected.loss_ * (1 + 1e-3)
 
 
 @pytest.mark.slow

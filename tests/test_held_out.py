@@ -232,3 +232,27 @@ def test_an_overflowing_model_has_diverged_whoever_scores_it(digits):
         with pytest.warns(match="diverged: .* that of its best epoch"):
             model.fit(X, y)
         assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_a_scorer_that_fails_is_named(digits):
+    X, y = digits
+    few = y < 5
+    model = SoftmaxRegression(max_iter=2, tol=None, scoring="neg_log_loss")
+    with pytest.raises(
+        ValueError, match="scoring='neg_log_loss' failed on the validation rows"
+    ):
+        model.fit(X, y, X_val=X[few], y_val=y[few])
+
+
+def test_pixels_are_not_measured_by_other_numbers(digits):
+    X, y = digits
+    pixels = (X * 255).astype(np.uint8)
+    for one, other in ((X, pixels), (pixels, X)):
+        with pytest.raises(ValueError, match="of X and X_val, one is uint8, pixels"):
+            SoftmaxRegression().fit(one, y, X_val=other, y_val=y)
+
+
+def test_a_class_too_small_to_set_part_of_it_aside_is_named(digits):
+    names = np.array([*"ABCDEFGHIJ", "rare"])[np.append(digits[1][:100], 10)]
+    with pytest.raises(ValueError, match=r"cannot be done\. .*few members are: \['rare'\]"):
+        SoftmaxRegression(early_stopping=True).fit(digits[0][:101], names)

@@ -129,10 +129,11 @@ def test_adamw_decays_what_adam_does_not(iris):
     assert norms["adamw"] < 0.7 * norms["adam"]
 
 
-def test_lbfgs_stops_where_mlpclassifiers_does(iris):
-    settings = {"hidden_layer_sizes": 5, "solver": "lbfgs", "random_state": 0, "max_iter": 500}
-    ours = MLPClassifierTorch(**settings).fit(*iris)
-    theirs = MLPClassifier(**settings).fit(*iris)
-    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-4)
-    assert 10 < theirs.n_iter_ < 300
+def test_lbfgs_stops_where_mlpclassifiers_does(digits):
+    settings = {"hidden_layer_sizes": 20, "solver": "lbfgs", "random_state": 0}
+    ours, theirs = (
+        Model(**settings).fit(*digits) for Model in (MLPClassifierTorch, MLPClassifier)
+    )
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-3)
+    assert 10 < theirs.n_iter_ < 190
     assert abs(ours.n_iter_ - theirs.n_iter_) <= 5

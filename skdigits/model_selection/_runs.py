@@ -130,7 +130,8 @@ def train_and_score(job: Job, group: Group, material: Material) -> list[Outcome]
     data, n_streams = _in_streams(data, entries)
     start = begin(models, network, like, n_streams)
     kept = start._replace(split_rngs=copy.deepcopy(start.split_rngs))
-    data, validation = split(lead, data, start.split_rngs)
+    classes = material.rows[0].classes
+    data, validation = split(lead, data, classes, start.split_rngs)
     warn_beforehand(lead, data, incremental=False)
     with _Watcher(together).told() as watcher:
         watch = Watch(validation, None, watcher.after_epoch)
