@@ -23,7 +23,7 @@ demo: $(VENV)/plot.done  ## classify handwritten digits
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/test.done  ## all tests, on all cores
-	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -n auto
+	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/dev.done  ## style, formatting, types
 	$(BIN)/ruff check .
