@@ -45,7 +45,8 @@ def check_given(estimator: Any, given: Given, rows: Rows) -> Rows | None:
     try:
         found = check_rows(estimator, *given, reset=False, classes=rows.classes)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"The validation set (X_val, y_val): {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"The validation set (X_val, y_val): {error}") from error
     pixels = [str(each.X.dtype).endswith("uint8") for each in (rows, found)]
     if pixels[0] != pixels[1]:
         raise ValueError(
@@ -142,15 +143,15 @@ def _ask(scorer: Any, scoring: Any, model: Any, X: Any, y: Any, weight: Any) -> 
     try:
         score = _number(scorer(model, X, y, **weight))
     except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"scoring={scoring!r} failed on the validation rows: {error}"
-        ) from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        text = f"scoring={scoring!r} failed on the validation rows: {error}"
+        raise kind(text) from error
     if not math.isfinite(score):
         raise ValueError(
             f"scoring={scoring!r} gave {score} on the validation rows, by which no epoch can "
             "be told to be the best: pass rows of every class as X_val, or choose another."
         )
-    return float(score)
+    return score
 
 
 def _nameless(model: Any) -> Any:

@@ -244,6 +244,15 @@ def test_a_scorer_that_fails_is_named(digits):
         model.fit(X, y, X_val=X[few], y_val=y[few])
 
 
+def test_an_error_of_a_kind_of_its_own_is_named_as_well(iris):
+    def scorer(model, X, y):
+        return b"\xff".decode("utf-8")
+
+    model = SoftmaxRegression(max_iter=2, tol=None, scoring=scorer)
+    with pytest.raises(ValueError, match="failed on the validation rows: 'utf-8' codec can't"):
+        model.fit(*iris, X_val=iris[0], y_val=iris[1])
+
+
 def test_pixels_are_not_measured_by_other_numbers(digits):
     X, y = digits
     pixels = (X * 255).astype(np.uint8)
