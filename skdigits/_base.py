@@ -36,6 +36,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     _takes_labels = False  # several a row
     _multilabel = False
+    _auto_batch = 200  # rows
+    precision = "auto"
 
     @abstractmethod
     def _logits(self, X: Tensor) -> Tensor:

@@ -27,13 +27,23 @@ from skdigits._memory import Start, begin, check_resumable, fitted_params, remem
 from skdigits._parameters import check_parameters, same_setting
 from skdigits._reporting import epoch_printer, warn_beforehand, warn_of_outcomes
 from skdigits._validation import Rows, check_increment, check_rows, unharmed
+from skdigits.augmentation import distort_of
 from skdigits.engine import lbfgs, train
-from skdigits.engine.networks import DenseNetwork
+from skdigits.engine.networks import LayeredNetwork
 from skdigits.engine.predict import predict_scores
-from skdigits.engine.types import Data, Epoch, Hyper, OnEpoch, Params, Plan, Run, Score
+from skdigits.engine.types import (
+    Data,
+    Distort,
+    Epoch,
+    Hyper,
+    OnEpoch,
+    Params,
+    Plan,
+    Run,
+    Score,
+)
 
 SOLVERS = {"lbfgs": lbfgs.minimise}  # all others train by mini-batches
-AUTO_BATCH = 200
 NO_ROWS = Given()
 
 BATCHABLE = (
@@ -124,7 +134,7 @@ def _run(
     held_out = check_given(lead, given, rows)
     network, data, like = crossing(lead, rows)
     if resuming:
-        check_resumable(estimators, rows, network.layer_sizes)
+        check_resumable(estimators, rows, network.shapes)
         start = resume(estimators, like, restart_cycle=not incremental)
     else:
         start = begin(estimators, network, like, n_streams=1)
@@ -167,11 +177,11 @@ def _after_each_epoch(
     return tell
 
 
-def crossing(estimator: Any, rows: Rows) -> tuple[DenseNetwork, Data, Tensor]:
+def crossing(estimator: Any, rows: Rows) -> tuple[LayeredNetwork, Data, Tensor]:
     """The network, the rows on its device, and an empty tensor in its dtype and place."""
     device = training_device(estimator.device, rows.X)
     data = to_data(rows.X, rows.codes, rows.weight, device)
-    like = torch.empty(0, dtype=compute_dtype(data.X), device=device)
+    like = torch.empty(0, dtype=_working_dtype(estimator, data.X), device=device)
     network = estimator._network(rows.X.shape[1], len(rows.classes), rows.multilabel)
     return network, data, like
 
@@ -186,7 +196,7 @@ class Watch(NamedTuple):
 
 def train_models(
     estimators: Sequence[Any],
-    network: DenseNetwork,
+    network: LayeredNetwork,
     data: Data,
     start: Start,
     watch: Watch,
@@ -194,7 +204,7 @@ def train_models(
 ) -> list[Run]:
     """One run of the engine for estimators that are alike, as many in each stream of data."""
     lead = estimators[0]
-    plan = _plan(lead, data.n_rows, epochs, start.dropout_seeds)
+    plan = _plan(lead, data, epochs, start.noise_seeds)
     solve = SOLVERS.get(lead.solver, train.train)
     told = watch.validation, watch.on_epoch, watch.score
     with _scipys_threads_at_rest() if lead.solver in SOLVERS else nullcontext():
@@ -219,7 +229,12 @@ def _scipys_blas() -> ThreadpoolController:
     return ThreadpoolController().select(prefix="libscipy_openblas")
 
 
-def dense_logits(estimator: Any, X: Tensor) -> Tensor:
+def _working_dtype(estimator: Any, X: Tensor) -> torch.dtype:
+    """That of X, and float32 for pixels, or where the estimator is set to it."""
+    return compute_dtype(X) if estimator.precision == "auto" else torch.float32
+
+
+def network_logits(estimator: Any, X: Tensor) -> Tensor:
     """Logits (n_samples, n_classes) of a fitted estimator, for rows on a device.
 
     Computed in the wider of the dtypes of rows and parameters; pixels have none.
@@ -227,7 +242,7 @@ def dense_logits(estimator: Any, X: Tensor) -> Tensor:
     params = fitted_params(estimator, X.device)
     dtype = params[0].dtype
     if X.is_floating_point():
-        dtype = torch.promote_types(dtype, X.dtype)
+        dtype = torch.promote_types(dtype, _working_dtype(estimator, X))
     network = estimator._network(X.shape[1], len(estimator.classes_), estimator._multilabel)
     return predict_scores(network, tuple(p.to(dtype).unsqueeze(0) for p in params), X)[0]
 
@@ -265,15 +280,14 @@ def check_alike(estimators: Sequence[Any]) -> None:
                 )
 
 
-def _plan(
-    estimator: Any, n_rows: int, epochs: int | None, dropout_seeds: Sequence[int]
-) -> Plan:
+def _plan(estimator: Any, data: Data, epochs: int | None, noise_seeds: Sequence[int]) -> Plan:
     """What all models of the run have in common."""
-    size = AUTO_BATCH if estimator.batch_size == "auto" else estimator.batch_size
+    automatic = estimator.batch_size == "auto"
+    size = estimator._auto_batch if automatic else estimator.batch_size
     return Plan(
         solver=estimator.solver,
         schedule=estimator.learning_rate,
-        batch_size=min(size, n_rows),
+        batch_size=min(size, data.n_rows),
         max_iter=estimator.max_iter,
         epochs=estimator.max_iter if epochs is None else epochs,
         shuffle=estimator.shuffle,
@@ -285,8 +299,19 @@ def _plan(
         label_smoothing=estimator.label_smoothing,
         max_fun=estimator.max_fun,
         ftol=estimator._ftol,
-        dropout_seeds=tuple(dropout_seeds),
+        distort=_distort(estimator, data.X.shape[1]),
+        noise_seeds=tuple(noise_seeds),
     )
+
+
+def _distort(estimator: Any, n_features: int) -> Distort | None:
+    if estimator.augment is not None and estimator.solver in SOLVERS:
+        raise ValueError(
+            f"augment={estimator.augment!r} makes other rows in every epoch, but solver="
+            f"{estimator.solver!r} goes to the minimum for all rows as they are: set "
+            "augment=None, or solver to 'sgd', 'adam' or 'adamw'."
+        )
+    return distort_of(estimator.augment, estimator.image_shape, n_features)
 
 
 def _hyper(estimators: Sequence[Any]) -> Hyper:
@@ -296,7 +321,7 @@ def _hyper(estimators: Sequence[Any]) -> Hyper:
 
 
 def install(
-    estimator: Any, lead: Any, run: Run, rows: Rows, network: DenseNetwork, start: Start
+    estimator: Any, lead: Any, run: Run, rows: Rows, network: LayeredNetwork, start: Start
 ) -> None:
     """Make an estimator the fitted model: plain arrays and numbers, no tensors."""
     history = pd.DataFrame(run.epochs, columns=Epoch._fields)
@@ -311,13 +336,16 @@ def install(
 
 
 def install_params(
-    estimator: Any, lead: Any, params: Params, rows: Rows, network: DenseNetwork
+    estimator: Any, lead: Any, params: Params, rows: Rows, network: LayeredNetwork
 ) -> None:
     """Let an estimator predict by the parameters of one model; ``lead`` has seen the rows."""
     for name in {"n_features_in_", "feature_names_in_"} & set(vars(lead)):
         setattr(estimator, name, getattr(lead, name))
     estimator._install(
-        [from_tensor(weight[0], rows.X) for weight in params[::2]],
+        [
+            from_tensor(weight[0].view(shape), rows.X)
+            for weight, shape in zip(params[::2], network.shapes, strict=True)
+        ],
         [from_tensor(bias[0, :, 0], rows.X) for bias in params[1::2]],
         network,
     )
@@ -325,7 +353,7 @@ def install_params(
     estimator.device_ = str(params[0].device)
 
 
-def snapshot(lead: Any, params: Params, rows: Rows, network: DenseNetwork) -> Any:
+def snapshot(lead: Any, params: Params, rows: Rows, network: LayeredNetwork) -> Any:
     """An estimator that predicts by the parameters of a model that is still training."""
     model = type(lead)(**lead.get_params(deep=False))  # no copies: a scorer may be large
     install_params(model, lead, params, rows, network)

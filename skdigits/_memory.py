@@ -24,12 +24,12 @@ class Start(NamedTuple):
     state: State
     rngs: list[np.random.RandomState]
     split_rngs: list[np.random.RandomState]
-    dropout_seeds: list[int]
+    noise_seeds: list[int]
 
     def of(self, stream: int) -> "Start":
         """What the models of one stream would have begun with alone."""
         one = slice(stream, stream + 1)
-        return Start(self.state, self.rngs[one], self.split_rngs[one], self.dropout_seeds[one])
+        return Start(self.state, self.rngs[one], self.split_rngs[one], self.noise_seeds[one])
 
 
 class Memory(NamedTuple):
@@ -50,7 +50,7 @@ class Memory(NamedTuple):
     cycle: int
     rng: np.random.RandomState
     split_rng: np.random.RandomState
-    dropout_seed: int
+    noise_seed: int
 
 
 def begin(estimators: Sequence[Any], network: Network, like: Tensor, n_streams: int) -> Start:
@@ -80,7 +80,7 @@ def remember(estimator: Any, run: Run, start: Start) -> Memory:
         cycle=cycle,
         rng=run.rng,
         split_rng=start.split_rngs[0],
-        dropout_seed=start.dropout_seeds[0],
+        noise_seed=start.noise_seeds[0],
     )
 
 
@@ -98,11 +98,11 @@ def resume(estimators: Sequence[Any], like: Tensor, restart_cycle: bool) -> Star
         progress = progress._replace(cycle=lead.cycle)
     state = state._replace(progress=progress, stopping=_stopping(estimators, state.stopping))
     rng, split_rng = copy.deepcopy((lead.rng, lead.split_rng))
-    return Start(state, [rng], [split_rng], [lead.dropout_seed])
+    return Start(state, [rng], [split_rng], [lead.noise_seed])
 
 
 def check_resumable(
-    estimators: Sequence[Any], rows: Rows, layer_sizes: tuple[int, ...]
+    estimators: Sequence[Any], rows: Rows, shapes: Sequence[tuple[int, ...]]
 ) -> None:
     """Check that what was fitted before is what is to be trained further.
 
@@ -124,11 +124,11 @@ def check_resumable(
             f"call to fit. Previously got {lead.classes_}, `y` has {rows.classes}: set "
             "warm_start=False to begin anew."
         )
-    fitted = (*(weight.shape[1] for weight in lead._weights()), layer_sizes[-1])
-    if fitted != layer_sizes:
+    fitted = [tuple(weight.shape) for weight in lead._weights()]
+    if fitted != list(shapes):
         raise ValueError(
-            f"The fitted model has layers of {fitted} units, its parameters now ask for "
-            f"{layer_sizes}: clone it to begin anew."
+            f"The fitted model has weights of shapes {fitted}, its parameters now ask for "
+            f"{list(shapes)}: clone it to begin anew."
         )
     if not all(_left_together(lead, other) for other in estimators[1:]):
         raise ValueError(
@@ -143,7 +143,7 @@ def fitted_params(estimator: Any, device: torch.device) -> Params:
     return tuple(
         tensor
         for weight, bias in pairs
-        for tensor in (to_tensor(weight, device), to_tensor(bias, device)[:, None])
+        for tensor in (to_tensor(weight, device).flatten(1), to_tensor(bias, device)[:, None])
     )
 
 
@@ -161,7 +161,7 @@ def _left_together(one: Any, other: Any) -> bool:
     same_orders = all(map(np.array_equal, *orders))
     same_classes = np.array_equal(one.classes_, other.classes_)
     same_shapes = [w.shape for w in one._weights()] == [w.shape for w in other._weights()]
-    pasts = [(m.solver, m.epochs, m.steps, m.cycle, m.dropout_seed) for m in (a, b)]
+    pasts = [(m.solver, m.epochs, m.steps, m.cycle, m.noise_seed) for m in (a, b)]
     return same_orders and same_classes and same_shapes and pasts[0] == pasts[1]
 
 

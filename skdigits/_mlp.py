@@ -4,11 +4,23 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.metaestimators import available_if
 
 from skdigits._base import TorchClassifier
-from skdigits._fitting import dense_logits, fit_many, is_stochastic
+from skdigits._fitting import fit_many, is_stochastic, network_logits
 from skdigits._held_out import Given
-from skdigits._parameters import EPSILON, HIDDEN, TRAINING, hidden_sizes
+from skdigits._parameters import EPSILON, HIDDEN, TRAINING, layer_sizes
 from skdigits.engine.losses import LOGISTIC
 from skdigits.engine.networks import DenseNetwork
+
+
+def last_layer(loss, n_classes, multilabel):
+    """Number of outputs, and their loss: the logistic one for two classes and for labels."""
+    if multilabel and loss != "cross_entropy":
+        raise ValueError(
+            f"loss={loss!r} compares the classes of a row, but y has labels, of "
+            "which a row may have several: set loss='cross_entropy'."
+        )
+    logistic = loss == "cross_entropy" and (multilabel or n_classes == 2)
+    n_outputs = 1 if logistic and not multilabel else n_classes
+    return n_outputs, LOGISTIC if logistic else loss
 
 
 class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
@@ -110,6 +122,14 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         Start: ``"glorot"`` is uniform as in MLPClassifier, weights and biases within
         ``sqrt(6 / (fan_in + fan_out))`` (for logistic units ``sqrt(2 / …)``); ``"he"`` normal
         of variance ``2 / fan_in`` with biases 0; ``"normal"`` N(0, 1) throughout.
+    augment : {"shift", "affine", "elastic"}, callable or None, default=None
+        How images are distorted, at random and anew in every epoch, while the model is
+        trained: one of `skdigits.augmentation` with its defaults, or an object of there, whose
+        parameters can be searched over (``augment__shift``), or a function of your own. Not
+        to be had with ``"lbfgs"``.
+    image_shape : tuple of int, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of the images that ``augment``
+        distorts; None: square.
     device : str, default="auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is that of a tensor X under array
         API dispatch, else CUDA where there is one, else the CPU.
@@ -238,6 +258,8 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         label_smoothing=0.0,
         dropout=0.0,
         weight_init="glorot",
+        augment=None,
+        image_shape=None,
         device="auto",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -270,6 +292,8 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         self.label_smoothing = label_smoothing
         self.dropout = dropout
         self.weight_init = weight_init
+        self.augment = augment
+        self.image_shape = image_shape
         self.device = device
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -331,16 +355,14 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         return self
 
     def _network(self, n_features, n_classes, multilabel=False):
-        if multilabel and self.loss != "cross_entropy":
-            raise ValueError(
-                f"loss={self.loss!r} compares the classes of a row, but y has labels, of "
-                "which a row may have several: set loss='cross_entropy'."
-            )
-        logistic = self.loss == "cross_entropy" and (multilabel or n_classes == 2)
-        n_outputs = 1 if logistic and not multilabel else n_classes
+        n_outputs, loss = last_layer(self.loss, n_classes, multilabel)
         return DenseNetwork(
-            (n_features, *hidden_sizes(self.hidden_layer_sizes), n_outputs),
-            loss=LOGISTIC if logistic else self.loss,
+            (
+                n_features,
+                *layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes),
+                n_outputs,
+            ),
+            loss=loss,
             activation=self.activation,
             weight_init=self.weight_init,
         )
@@ -349,7 +371,7 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         self.coefs_ = [weight.T for weight in weights]
         self.intercepts_ = biases
         self.n_layers_ = len(weights) + 1
-        self.n_outputs_ = network.layer_sizes[-1]
+        self.n_outputs_ = network.shapes[-1][0]
         self.out_activation_ = "logistic" if network.loss == LOGISTIC else "softmax"
 
     def __sklearn_tags__(self):
@@ -368,4 +390,4 @@ class MLPClassifierTorch(CallbackSupportMixin, TorchClassifier):
         return self.coefs_[0]
 
     def _logits(self, X):
-        return dense_logits(self, X)
+        return network_logits(self, X)

@@ -1,5 +1,6 @@
 """Parameters of estimators: what each may be, and whether two are the same."""
 
+import math
 import sys
 from numbers import Integral, Real
 from typing import Any
@@ -62,6 +63,8 @@ TRAINING = {
     "label_smoothing": [FRACTION],
     "class_weight": [dict, StrOptions({"balanced"}), None],
     "weight_init": [StrOptions(set(WEIGHT_INITS))],
+    "augment": [StrOptions({"shift", "affine", "elastic"}), callable, None],
+    "image_shape": ["array-like", None],
 }
 """Constraints on the parameters that all estimators trained by gradients share."""
 
@@ -70,6 +73,14 @@ HIDDEN = {
     "activation": [StrOptions(set(ACTIVATIONS))],
     "weight_init": [StrOptions(set(WEIGHT_INITS) - {"zeros"})],
     "dropout": [FRACTION],
+}
+
+CONVOLUTIONS = {
+    "channels": ["array-like", COUNT],
+    "activation": HIDDEN["activation"],
+    "weight_init": HIDDEN["weight_init"],
+    "dropout": HIDDEN["dropout"],
+    "precision": [StrOptions({"auto", "float32", "bfloat16"})],
 }
 
 TEMPLATES = {
@@ -94,23 +105,52 @@ def check_parameters(estimator: Any) -> None:
     estimator._validate_params()
 
 
-def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
-    """Units of each hidden layer, from one number or any sequence of them.
+def layer_sizes(name: str, given: Any) -> tuple[int, ...]:
+    """Size of each layer, from one number or any sequence of them.
 
     Raises
     ------
     ValueError
         If one is not a positive integer.
     """
-    sizes: Any = [hidden_layer_sizes]
-    if not isinstance(hidden_layer_sizes, Integral):
-        sizes = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object))
+    sizes: Any = [given]
+    if not isinstance(given, Integral):
+        sizes = np.atleast_1d(np.asarray(given, dtype=object))
     if not all(COUNT.is_satisfied_by(size) for size in sizes):
         raise ValueError(
-            f"hidden_layer_sizes must be > 0, got {hidden_layer_sizes!r}: give a whole "
-            "number of units for each hidden layer, such as (100,)."
+            f"{name} must be > 0, got {given!r}: give a whole number for each layer, such as "
+            "(100,)."
         )
     return tuple(int(size) for size in sizes)
+
+
+def shape_of_images(image_shape: Any, n_features: int) -> tuple[int, int, int]:
+    """``(height, width, channels)`` of the images that rows of so many features are.
+
+    None is a square where there is one, else a single row of pixels.
+
+    Raises
+    ------
+    ValueError
+        If the shape is none, or has another number of pixels.
+    """
+    if image_shape is None:
+        side = math.isqrt(n_features)
+        return (side, side, 1) if side * side == n_features else (1, n_features, 1)
+    sizes = np.asarray(image_shape, dtype=object).ravel()
+    if len(sizes) not in (2, 3) or not all(COUNT.is_satisfied_by(size) for size in sizes):
+        raise ValueError(
+            f"image_shape must be (height, width) or (height, width, channels), whole numbers "
+            f"of 1 or more, got {image_shape!r}."
+        )
+    height, width, *channels = map(int, sizes)
+    shape = (height, width, *(channels or [1]))
+    if math.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={image_shape!r} is that of {math.prod(shape)} features, but X has "
+            f"{n_features}: pass the shape of the images that were made rows of."
+        )
+    return height, width, shape[2]
 
 
 def same_setting(one: Any, other: Any) -> bool:

@@ -4,7 +4,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.metaestimators import available_if
 
 from skdigits._base import TorchClassifier
-from skdigits._fitting import dense_logits, fit_many, is_stochastic
+from skdigits._fitting import fit_many, is_stochastic, network_logits
 from skdigits._held_out import Given
 from skdigits._parameters import EPSILON, TRAINING
 from skdigits.engine.networks import DenseNetwork
@@ -103,6 +103,14 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
         counts for rows that are set aside as well, but not for those passed as ``X_val``.
     label_smoothing : float, default=0.0
         ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
+    augment : {"shift", "affine", "elastic"}, callable or None, default=None
+        How images are distorted, at random and anew in every epoch, while the model is
+        trained: one of `skdigits.augmentation` with its defaults, or an object of there, whose
+        parameters can be searched over (``augment__shift``), or a function of your own. Not
+        to be had with ``"lbfgs"``.
+    image_shape : tuple of int, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of the images that ``augment``
+        distorts; None: square.
     device : str, default="auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is that of a tensor X under array
         API dispatch, else CUDA where there is one, else the CPU.
@@ -216,6 +224,8 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
         max_fun=15000,
         class_weight=None,
         label_smoothing=0.0,
+        augment=None,
+        image_shape=None,
         device="auto",
     ):
         self.learning_rate_init = learning_rate_init
@@ -245,6 +255,8 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
         self.max_fun = max_fun
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
+        self.augment = augment
+        self.image_shape = image_shape
         self.device = device
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -327,4 +339,4 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
         return self.coef_
 
     def _logits(self, X):
-        return dense_logits(self, X)
+        return network_logits(self, X)

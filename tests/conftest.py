@@ -126,7 +126,8 @@ def make_plan():
             label_smoothing=0.0,
             max_fun=15000,
             ftol=64 * np.finfo(float).eps,
-            dropout_seeds=(0,),
+            distort=None,
+            noise_seeds=(0,),
         )
         return defaults._replace(**values)
 

@@ -109,7 +109,7 @@ def test_warm_start_needs_the_same_problem(iris):
     with pytest.raises(ValueError, match="4 features as input"):
         model.fit(X[:, :2], y)
     model.set_params(hidden_layer_sizes=6)
-    with pytest.raises(ValueError, match=r"layers of \(4, 5, 3\) units"):
+    with pytest.raises(ValueError, match=r"shapes \[\(5, 4\), \(3, 5\)\], its parameters"):
         model.fit(X, y)
 
 

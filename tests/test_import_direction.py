@@ -14,9 +14,12 @@ LAYERS = [
     ["skdigits.engine"],
     ["skdigits._arrays", "skdigits._parameters"],
     ["skdigits._validation", "skdigits._reporting", "skdigits.datasets"],
+    ["skdigits.augmentation"],
     ["skdigits._base", "skdigits._memory", "skdigits._callbacks", "skdigits._held_out"],
     ["skdigits._fitting"],
     ["skdigits._template_matching", "skdigits._softmax_regression", "skdigits._mlp"],
+    ["skdigits._convnet"],
+    ["skdigits.preprocessing"],
     ["skdigits.model_selection", "skdigits.onnx", "skdigits._show_versions"],
     ["skdigits"],
 ]
@@ -69,6 +72,7 @@ def test_estimators_leave_tensors_to_others():
         "skdigits._template_matching",
         "skdigits._softmax_regression",
         "skdigits._mlp",
+        "skdigits._convnet",
     }
     for name, path in modules():
         if name in estimators:

@@ -1,6 +1,6 @@
 """Mini-batches: which rows are seen in which order, and as what."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -37,11 +37,13 @@ def batches(
     batch_size: int,
     order: Tensor | None = None,
     per_stream: int = 1,
+    distort: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Batch]:
     """All rows of all streams, ``batch_size`` of each at a time.
 
     ``table`` (C, O) holds each class's targets; ``order`` (S, n), positions in X, is that of
-    ``data.rows`` unless given; ``per_stream`` is the number of models in each, K / S.
+    ``data.rows`` unless given; ``per_stream`` is the number of models in each, K / S;
+    ``distort`` makes other rows of the rows (S, B, D) of a batch.
     """
     order = data.rows if order is None else order
     sizes = {min(batch_size, data.n_rows), data.n_rows % batch_size or batch_size}
@@ -49,21 +51,19 @@ def batches(
     for start in range(0, data.n_rows, block_rows(data, batch_size)):
         places = slice(start, start + block_rows(data, batch_size))
         rows, weight = _gather(data, order, places, per_stream)
-        X, targets = as_floats(rows.X, table.dtype), _targets(table, rows.codes)
-        parts = zip(
-            X.split(batch_size, 1),
-            X.mT.split(batch_size, 2),
-            targets.split(batch_size, 2),
-            strict=True,
-        )
+        parts = as_floats(rows.X, table.dtype).split(batch_size, 1)
+        parts = parts if distort is None else map(distort, parts)
+        targets = _targets(table, rows.codes).split(batch_size, 2)
         if weight is None:
-            for X, columns, targets in parts:
+            for X, target in zip(parts, targets, strict=True):
                 size = X.size(1)
-                yield Batch(X, columns, targets, shares[size], None, float(size))
+                yield Batch(X, X.mT, target, shares[size], None, float(size))
         else:
-            for part, own in zip(parts, weight.split(batch_size, 2), strict=True):
+            weights = weight.split(batch_size, 2)
+            for X, target, own in zip(parts, targets, weights, strict=True):
                 total = own.sum(-1, keepdim=True)
-                yield Batch(*part, (own / total).to(table.dtype), own, total)
+                share = (own / total).to(table.dtype)
+                yield Batch(X, X.mT, target, share, own, total)
 
 
 def block_rows(data: Data, batch_size: int) -> int:

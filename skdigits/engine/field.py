@@ -10,18 +10,23 @@ from torch import Generator, Tensor
 from skdigits.engine.batches import batches
 from skdigits.engine.types import Batch, Data, Hyper, Params, Plan, State
 
+DISTORTION = 2**31  # seeds of distortions begin where those of dropout end
+
 
 class Streams(NamedTuple):
-    """The rows of each stream, and what draws their orders and what is dropped out.
+    """The rows of each stream, and what draws their orders and their noise.
 
-    ``whole`` is the batch of all rows, where they are one, and else empty.
+    ``dropping`` draws what is dropped out and ``distorting`` how rows are distorted, both
+    anew in every epoch by ``seeds``; they are empty where nothing is. ``whole`` is the batch
+    of all rows, where they are one that stays the same, and else empty.
     """
 
     data: Data
     validation: Data | None
     rngs: list[np.random.RandomState]
-    generators: list[Generator]
-    seeds: list[int]
+    dropping: list[Generator]
+    distorting: list[Generator]
+    seeds: tuple[int, ...]
     whole: list[Batch]
 
     def take(self, chosen: Tensor) -> "Streams":
@@ -34,10 +39,18 @@ class Streams(NamedTuple):
             self.data.streams(chosen),
             validation,
             [self.rngs[place] for place in places],
-            [self.generators[place] for place in places if self.generators],
-            [self.seeds[place] for place in places if self.seeds],
+            [self.dropping[place] for place in places if self.dropping],
+            [self.distorting[place] for place in places if self.distorting],
+            tuple(self.seeds[place] for place in places),
             whole=[],  # is of so many models a stream
         )
+
+    def reseed(self, epoch: int) -> None:
+        """Let the noise of an epoch depend on nothing but its number and the seeds."""
+        for generator, seed in zip(self.dropping, self.seeds, strict=False):
+            generator.manual_seed(seed + epoch)
+        for generator, seed in zip(self.distorting, self.seeds, strict=False):
+            generator.manual_seed(seed + epoch + DISTORTION)
 
 
 class Field(NamedTuple):
@@ -100,12 +113,18 @@ def all_models(
     like = state.params[0]
     models = torch.arange(len(like), device="cpu").view(len(rngs), -1)
     alive = torch.ones_like(models, dtype=torch.bool)
-    seeds = plan.dropout_seeds if hyper.dropout.any() else ()
-    generators = [Generator(like.device) for _ in seeds]
-    one, whole = data.n_rows <= plan.batch_size, []
-    if one:
+    whole = []
+    if data.n_rows <= plan.batch_size and plan.distort is None:
         whole = list(batches(data, table, plan.batch_size, per_stream=models.shape[1]))
-    streams = Streams(data, validation, list(rngs), generators, list(seeds), whole)
+    streams = Streams(
+        data,
+        validation,
+        list(rngs),
+        [Generator(like.device) for _ in rngs if hyper.dropout.any()],
+        [Generator(like.device) for _ in rngs if plan.distort is not None],
+        plan.noise_seeds,
+        whole,
+    )
     totals = total_weights(data).repeat_interleave(models.shape[1])
     return Field(models, alive, totals, streams, hyper, hyper.to(like), state, state.params)
 

@@ -1,7 +1,10 @@
-"""Dense networks, K at a time, with their backward pass in closed form."""
+"""Networks of layers, and dense ones with their backward pass in closed form, K at a time."""
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -63,41 +66,51 @@ def _zeros(
 WEIGHT_INITS = {"glorot": _glorot, "he": _he, "normal": _normal, "zeros": _zeros}
 
 
-@dataclass(frozen=True)
-class DenseNetwork:
-    """Fully connected layers; with no hidden ones, a linear model.
+class LayeredNetwork(ABC):
+    """What networks have in common whose parameters are weights and biases, layer by layer.
 
-    Parameters
-    ----------
-    layer_sizes : tuple of int
-        ``(D, H1, …, O)``; of the O outputs there is one for each class or label, or one
-        for two classes.
-    loss : str
-        A key of `OUTPUTS`.
-    activation : str
-        Of the hidden layers, a key of `ACTIVATIONS`.
-    weight_init : str
-        A key of `WEIGHT_INITS`.
-    penalty_per_row : bool
-        Whether the L2 penalty ``alpha / 2 · Σ W²`` is divided by the weight of the batch,
-        as MLPClassifier has it, or is added to the mean loss as it is, as in SGDClassifier.
+    ``loss`` is a key of `OUTPUTS`, ``activation`` of `ACTIVATIONS`, ``weight_init`` of
+    `WEIGHT_INITS`. ``penalty_per_row`` says whether the L2 penalty ``alpha / 2 · Σ W²`` is
+    divided by the weight of the batch, as MLPClassifier has it, or is added to the mean loss
+    as it is, as in SGDClassifier.
 
     Notes
     -----
     The objective is ``mean(loss) + penalty``, the mean weighted by the rows' weights.
     """
 
-    layer_sizes: tuple[int, ...]
     loss: str
-    activation: str = "relu"
-    weight_init: str = "glorot"
-    penalty_per_row: bool = True
+    activation: str
+    weight_init: str
+    penalty_per_row: bool
+
+    @property
+    @abstractmethod
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of each layer's weights, outputs first, as they are handed to users.
+
+        In the engine they are (K, outputs, all others). Of the last layer's outputs there is
+        one for each class or label, or one for two classes.
+        """
+
+    @abstractmethod
+    def gradients(
+        self, params: Params, batch: Batch, hyper: Hyper, generators: Sequence[Generator]
+    ) -> tuple[Tensor, Gradients]:
+        """Logits (K, C, B) of a batch, and the gradients, in the order of the parameters.
+
+        ``generators``, one a stream, drive dropout; none, and there is no dropout.
+        """
+
+    @abstractmethod
+    def _logits(self, params: Params, X: Tensor) -> Tensor:
+        """Logits (K, C, B) for rows X (S, B, D), thousands of them."""
 
     def target_table(self, label_smoothing: float, like: Tensor) -> Tensor:
         """Targets (C, O) of each class, in the dtype and place of ``like``."""
         if self.loss == LOGISTIC:
             return logistic_table(label_smoothing, like)
-        return target_table(self.layer_sizes[-1], label_smoothing, like)
+        return target_table(self.shapes[-1][0], label_smoothing, like)
 
     def initial(self, rng: np.random.RandomState, n_models: int, like: Tensor) -> Params:
         """Parameters of ``n_models`` equal networks, in the dtype and place of ``like``.
@@ -107,27 +120,11 @@ class DenseNetwork:
         """
         draw = WEIGHT_INITS[self.weight_init]
         arrays: list[np.ndarray] = []
-        for fan_in, fan_out in zip(self.layer_sizes[:-1], self.layer_sizes[1:], strict=True):
-            arrays += draw(rng, fan_in, fan_out, self.activation)
+        for fan_out, *inputs in self.shapes:
+            arrays += draw(rng, math.prod(inputs), fan_out, self.activation)
         return tuple(
             torch.from_numpy(np.stack([array] * n_models)).to(like) for array in arrays
         )
-
-    def gradients(
-        self, params: Params, batch: Batch, hyper: Hyper, generators: Sequence[Generator]
-    ) -> tuple[Tensor, Gradients]:
-        """Logits (K, C, B) of a batch, and the gradients, in the order of the parameters.
-
-        ``generators``, one a stream, drive dropout; none, and there is no dropout.
-        """
-        layers = self._forward(params, batch, hyper.dropout, generators)
-        logits = _affine(params[-2], params[-1], layers[-1].columns)
-        delta = OUTPUTS[self.loss].gradient(logits, batch.targets).mul_(batch.share)
-        strength = None
-        if hyper.alpha.numel():
-            strength = hyper.alpha / batch.total if self.penalty_per_row else hyper.alpha
-            strength = strength.to(logits.dtype)
-        return logits, self._backward(params, layers, delta, strength)
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss (K, B) of every row, for logits (K, O, B)."""
@@ -162,6 +159,50 @@ class DenseNetwork:
             return torch.cat([torch.zeros_like(logits), logits], CLASSES)
         return OUTPUTS[self.loss].scores(logits)
 
+    def _strength(self, batch: Batch, hyper: Hyper, dtype: torch.dtype) -> Tensor | None:
+        """What weights are multiplied by in the gradient of the penalty, (K, 1, 1)."""
+        if not hyper.alpha.numel():
+            return None
+        strength = hyper.alpha / batch.total if self.penalty_per_row else hyper.alpha
+        return strength.to(dtype)
+
+
+@dataclass(frozen=True)
+class DenseNetwork(LayeredNetwork):
+    """Fully connected layers; with no hidden ones, a linear model.
+
+    Parameters
+    ----------
+    layer_sizes : tuple of int
+        ``(D, H1, …, O)``.
+    loss, activation, weight_init, penalty_per_row
+        As in `LayeredNetwork`.
+    """
+
+    layer_sizes: tuple[int, ...]
+    loss: str
+    activation: str = "relu"
+    weight_init: str = "glorot"
+    penalty_per_row: bool = True
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """(H, D) of each layer."""
+        return [(n_out, n_in) for n_in, n_out in pairwise(self.layer_sizes)]
+
+    def gradients(
+        self, params: Params, batch: Batch, hyper: Hyper, generators: Sequence[Generator]
+    ) -> tuple[Tensor, Gradients]:
+        """Logits (K, C, B) of a batch, and the gradients, in the order of the parameters.
+
+        ``generators``, one a stream, drive dropout; none, and there is no dropout.
+        """
+        layers = self._forward(params, batch, hyper.dropout, generators)
+        logits = _affine(params[-2], params[-1], layers[-1].columns)
+        delta = OUTPUTS[self.loss].gradient(logits, batch.targets).mul_(batch.share)
+        strength = self._strength(batch, hyper, logits.dtype)
+        return logits, self._backward(params, layers, delta, strength)
+
     def _logits(self, params: Params, X: Tensor) -> Tensor:
         """Logits (K, C, B) for rows X (S, B, D), thousands of them.
 
@@ -186,7 +227,7 @@ class DenseNetwork:
             output = _affine(weight, bias, layers[-1].columns)
             output = ACTIVATIONS[self.activation].value(output)
             if generators:
-                mask = _dropout_mask(output, dropout, generators)
+                mask = dropout_mask(output, dropout, generators)
                 dropped = output * mask
                 layers.append(_Layer(dropped.mT, dropped, output, mask))
             else:
@@ -244,7 +285,7 @@ def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
     return (values * weight).sum(-1) / weight.sum(-1)
 
 
-def _dropout_mask(output: Tensor, dropout: Tensor, generators: Sequence[Generator]) -> Tensor:
+def dropout_mask(output: Tensor, dropout: Tensor, generators: Sequence[Generator]) -> Tensor:
     """Zeros where units are dropped, ``1 / (1 − p)`` where they are kept, (K, H, B).
 
     All models of a stream see the same uniform numbers, each against its own rate: a

@@ -25,6 +25,7 @@ from skdigits.engine.stopping import initial_stopping, update_stopping
 from skdigits.engine.types import (
     Batch,
     Data,
+    Distort,
     Epoch,
     Hyper,
     Network,
@@ -166,30 +167,38 @@ def _epoch(
 ) -> tuple[Field, Tensor, Tensor]:
     """One pass over all rows; the mean objective and the last rate (K,) on the host."""
     progress = field.state.progress
-    data, _, rngs, generators, seeds, whole = field.streams
+    data, streams = field.streams.data, field.streams
     params, moments = _copy(field.state.params), tuple(map(_copy, field.state.moments))
-    for generator, seed in zip(generators, seeds, strict=True):
-        generator.manual_seed(seed + progress.epochs)
-    order = row_orders(rngs, data, plan.batch_size, plan.shuffle)
+    streams.reseed(progress.epochs)
+    distort = None
+    if plan.distort is not None:
+        distort = partial(_distorted, plan.distort, streams.distorting)
+    order = row_orders(streams.rngs, data, plan.batch_size, plan.shuffle)
     steps = n_batches(data.n_rows, plan.batch_size)
     rates = _learning_rates(plan, field, steps)
     sizes = rates * bias_corrections(plan, field.hyper, progress.steps + 1, steps)
     per_stream = field.alive.shape[1]
     run = zip(
-        whole or batches(data, table, plan.batch_size, order, per_stream),
+        streams.whole or batches(data, table, plan.batch_size, order, per_stream, distort),
         _each_step(rates, steps, table),
         _each_step(sizes, steps, table),
         strict=True,
     )
     step = partial(step_of(plan, field.hyper), params, moments)
     every = block_rows(data, plan.batch_size) // plan.batch_size
-    objective = _take_steps(network, params, field.local, generators, step, run, every)
+    objective = _take_steps(network, params, field.local, streams.dropping, step, run, every)
     progress = Progress(
         progress.seen + field.totals, progress.epochs + 1, progress.steps + steps,
         progress.cycle + steps,
     )  # fmt: skip
     state = State(params, moments, field.state.stopping, progress)
     return field._replace(state=state), objective / field.totals, rates[-1]
+
+
+def _distorted(distort: Distort, generators: Sequence[Generator], X: Tensor) -> Tensor:
+    """Rows (S, B, D) distorted, those of each stream by its own generator."""
+    pairs = zip(X, generators, strict=True)
+    return torch.stack([distort(rows, generator) for rows, generator in pairs])
 
 
 def _take_steps(

@@ -98,14 +98,19 @@ class Hyper(NamedTuple):
         return there if self.alpha.any() else there._replace(alpha=there.alpha[:0])
 
 
+Distort: TypeAlias = Callable[[Tensor, Generator], Tensor]
+"""Makes other rows (B, D) of floating rows (B, D), at random."""
+
+
 class Plan(NamedTuple):
     """How to train: what all K models have in common.
 
     ``max_iter`` epochs are planned, of which at most ``epochs`` are run now. ``tol`` is
     -inf where no lack of progress is to end training early. ``early_stopping`` goes by the
     validation score, or by the validation loss where ``stop_by_loss``. ``max_fun`` and
-    ``ftol``, the least relative progress, are L-BFGS's. ``dropout_seeds``, one
-    a stream, drive dropout, which is off where no model has any.
+    ``ftol``, the least relative progress, are L-BFGS's. ``distort``, where there is one,
+    makes other rows of those of every batch. ``noise_seeds``, one a stream, drive that and
+    dropout, which is off where no model has any.
     """
 
     solver: str
@@ -122,7 +127,8 @@ class Plan(NamedTuple):
     label_smoothing: float
     max_fun: int
     ftol: float
-    dropout_seeds: tuple[int, ...]
+    distort: Distort | None
+    noise_seeds: tuple[int, ...]
 
 
 class Progress(NamedTuple):

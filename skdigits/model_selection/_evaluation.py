@@ -6,8 +6,9 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 from skdigits._arrays import training_device
-from skdigits._fitting import AUTO_BATCH, SOLVERS
+from skdigits._fitting import SOLVERS
 from skdigits.engine.batches import BLOCK_ROWS
+from skdigits.engine.networks import DenseNetwork
 from skdigits.engine.optimizers import N_MOMENTS
 from skdigits.engine.predict import CHUNK_ROWS
 from skdigits.model_selection._folds import (
@@ -79,10 +80,10 @@ def _parts(job: Job, group: Group, material: Material) -> Iterator[tuple[Group, 
 def _piece(job: Job, group: Group, material: Material) -> tuple[int, int, int]:
     """How many seeds, folds and candidates of each fit into one run: streams first."""
     model, rows = group.rows[0][0].model, material.rows[0]
-    sizes = model._network(rows.X.shape[1], len(rows.classes)).layer_sizes
-    if _is_large(model, sizes, rows.X):
+    network = model._network(rows.X.shape[1], len(rows.classes))
+    if not isinstance(network, DenseNetwork) or _is_large(model, network, rows.X):
         return 1, 1, 1
-    stream, each = _costs(model, sizes, material)
+    stream, each = _costs(model, network.layer_sizes, material)
     at_once = max(1, int(job.memory // (stream + each)))
     seeds = min(len(group.rows), at_once)
     folds = max(1, min(len(material.folds), at_once // seeds))
@@ -94,9 +95,9 @@ def _n_params(sizes: tuple[int, ...]) -> int:
     return sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
 
 
-def _is_large(model: Any, sizes: tuple[int, ...], X: Any) -> bool:
+def _is_large(model: Any, network: DenseNetwork, X: Any) -> bool:
     """Whether a model is better trained alone."""
-    state = _n_params(sizes) * N_MOMENTS[model.solver]
+    state = _n_params(network.layer_sizes) * N_MOMENTS[model.solver]
     return training_device(model.device, X).type == "cpu" and state > LARGEST_BATCHED
 
 
@@ -110,7 +111,7 @@ def _costs(model: Any, sizes: tuple[int, ...], material: Material) -> tuple[int,
     """
     fold = material.folds[0]
     n_rows, n_tested = len(fold.rows), len(fold.split.test)
-    batch = min(n_rows, AUTO_BATCH if model.batch_size == "auto" else model.batch_size)
+    batch = min(n_rows, model._auto_batch if model.batch_size == "auto" else model.batch_size)
     batch = CHUNK_ROWS if model.solver in SOLVERS else batch
     layers = 3 * min(batch, n_rows) + min(CHUNK_ROWS, n_tested)
     numbers = _n_params(sizes) * (3 + 2 * N_MOMENTS[model.solver])

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from skdigits._convnet import ConvNetClassifier
 from skdigits._fitting import BATCHABLE
 from skdigits._mlp import MLPClassifierTorch
 from skdigits._parameters import check_parameters, same_setting
 from skdigits._softmax_regression import SoftmaxRegression
 
-BATCHED = (MLPClassifierTorch, SoftmaxRegression)
+BATCHED = (ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression)
 RIDING = (*BATCHABLE, "random_state")  # in which the models of a group may differ
 
 

@@ -30,7 +30,7 @@ from skdigits._held_out import split
 from skdigits._memory import Start, begin
 from skdigits._reporting import epoch_printer, warn_beforehand, warn_of_outcomes
 from skdigits._validation import check_more
-from skdigits.engine.networks import DenseNetwork
+from skdigits.engine.networks import LayeredNetwork
 from skdigits.engine.predict import predict_scores
 from skdigits.engine.types import Data, Epoch, Params, Run
 from skdigits.model_selection._folds import Fold, Material
@@ -56,7 +56,7 @@ class _Together(NamedTuple):
 
     job: Job
     material: Material
-    network: DenseNetwork
+    network: LayeredNetwork
     entries: list[_Entry]
 
     def scores(self, numbers: Sequence[int], params: Params) -> Iterator[Any]:
@@ -212,7 +212,7 @@ class _Watcher:
         return ()
 
 
-def _crossing(lead: Any, material: Material) -> tuple[DenseNetwork, Data, Tensor]:
+def _crossing(lead: Any, material: Material) -> tuple[LayeredNetwork, Data, Tensor]:
     """As `crossing`, the rows of all folds one after the other."""
     parts = [crossing(lead, rows) for rows in material.rows]
     network, data, like = parts[0]

@@ -17,7 +17,7 @@ def field(data, make_hyper, make_plan):
     """Three streams of four models each, over rows of their own; everything is one batch."""
     rows = torch.stack([torch.arange(start, start + 30) for start in (0, 50, 100)])
     data, hyper = data._replace(rows=rows), make_hyper(12, learning_rate=np.arange(1.0, 13))
-    plan = make_plan(batch_size=30)._replace(dropout_seeds=(7, 8, 9))
+    plan = make_plan(batch_size=30)._replace(noise_seeds=(7, 8, 9))
     rngs = [np.random.RandomState(seed) for seed in range(3)]
     network = DenseNetwork((64, 10), "cross_entropy")
     state = initial_state(network, "sgd", rngs, 12, data.X[:0])

@@ -31,7 +31,7 @@ def run_streams(network, data, plan, hyper, seeds, rows, **options):
     """A run of several streams, each with rows and a seed of its own."""
     rngs = [np.random.RandomState(seed) for seed in seeds]
     state = initial_state(network, plan.solver, rngs, len(hyper.alpha), data.X[:0])
-    plan = plan._replace(dropout_seeds=tuple(seeds))
+    plan = plan._replace(noise_seeds=tuple(seeds))
     solve = minimise if plan.solver == "lbfgs" else train
     return solve(network, data._replace(rows=rows), plan, hyper, state, rngs, **options)
 

@@ -1,0 +1,284 @@
+"""Random distortions of images, drawn anew for every row in every epoch of a fit.
+
+Pass one as ``augment=`` to `SoftmaxRegression`, `MLPClassifierTorch` or `ConvNetClassifier`.
+Its parameters can be searched over, as ``augment__alpha``. Any function of a batch of images,
+a tensor (n, channels, height, width) with values as in X (of pixels, in [0, 1]), and of a
+`torch.Generator` that returns such a tensor will do as well.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from numbers import Real
+from typing import Any
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+from torch import Generator, Tensor
+
+from skdigits._arrays import from_tensor, input_dtypes, to_tensor
+from skdigits._parameters import (
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Number,
+    StrOptions,
+    check_parameters,
+    shape_of_images,
+)
+from skdigits._validation import private_random_state
+from skdigits.engine.batches import as_floats
+from skdigits.engine.distortions import (
+    EDGES,
+    affine_places,
+    elastic_steps,
+    resampled,
+    shifted,
+)
+from skdigits.engine.types import Distort
+
+__all__ = ["RandomAffine", "RandomElastic", "RandomShift"]
+CHUNK_ROWS = 2048
+ANGLE = Number(Real, 0, 90, closed="left")
+MODE = {"mode": [StrOptions(set(EDGES))]}
+AFFINE = {
+    **MODE,
+    "rotation": [Number(Real, 0, 180, closed="both")],
+    "scale": [FRACTION],
+    "shear": [ANGLE],
+    "shift": [NOT_NEGATIVE],
+}
+
+
+class _Distortion(BaseEstimator):
+    """A function of images and a generator, with parameters."""
+
+    @abstractmethod
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Distorted images, for images (n, channels, height, width)."""
+
+    def distort(self, X, *, image_shape=None, random_state=None):
+        """Distort rows as training would, for a look at them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, float32 or float64; uint8 are pixels.
+        image_shape : tuple of int, default=None
+            ``(height, width)`` or ``(height, width, channels)`` of an image; None: square.
+        random_state : int, RandomState instance or None, default=None
+            Drives the distortions.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            In the dtype of X.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or ``image_shape`` is not as described.
+        """
+        X = check_array(X, dtype=input_dtypes(X))
+        seed = int(private_random_state(random_state).randint(2**31 - 1))
+        rows = to_tensor(X, torch.device("cpu"))
+        pixels = not rows.is_floating_point()
+        dtype = torch.float32 if pixels else rows.dtype
+        generator = Generator().manual_seed(seed)
+        change = distort_of(self, image_shape, X.shape[1])
+        made = torch.cat(
+            [change(as_floats(chunk, dtype), generator) for chunk in rows.split(CHUNK_ROWS)]
+        )
+        made = made.mul(255).round_().to(rows.dtype) if pixels else made
+        return from_tensor(made, X)
+
+
+class RandomShift(_Distortion):
+    """Move every image by whole pixels.
+
+    Parameters
+    ----------
+    max_shift : float, default=2
+        The most by which an image moves down or up, and right or left, in pixels of an image
+        of 28 by 28; on others in as many 28ths of the longer side, rounded, but 1 at least.
+    mode : {"constant", "nearest"}, default="constant"
+        What lies beyond the edge: a ground of 0, or what the edge itself is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdigits.augmentation import RandomShift
+    >>> X = np.zeros((1, 16))
+    >>> X[0, 5] = 1
+    >>> RandomShift().distort(X, random_state=0).reshape(4, 4)
+    array([[0., 0., 0., 0.],
+           [0., 0., 0., 0.],
+           [1., 0., 0., 0.],
+           [0., 0., 0., 0.]])
+    """
+
+    _parameter_constraints = {**MODE, "max_shift": [NOT_NEGATIVE]}
+
+    def __init__(self, max_shift=2, *, mode="constant"):
+        self.max_shift = max_shift
+        self.mode = mode
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Distorted images, for images (n, channels, height, width)."""
+        return shifted(images, self.max_shift, self.mode, generator)
+
+
+class RandomAffine(_Distortion):
+    """Scale, shear, turn and shift every image.
+
+    Each by a number that is drawn uniformly, up to the given one either way; pixels are
+    interpolated linearly.
+
+    Parameters
+    ----------
+    rotation : float, default=10
+        The largest angle to turn by, in degrees.
+    scale : float, default=0.1
+        The largest change of height and, by itself, of width, as a part of them.
+    shear : float, default=10
+        The largest angle to slant the columns by, in degrees.
+    shift : float, default=2
+        The most by which an image moves down or up, and right or left, in pixels of an image
+        of 28 by 28; on others in as many 28ths of the longer side.
+    mode : {"constant", "nearest"}, default="constant"
+        What lies beyond the edge: a ground of 0, or what the edge itself is.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdigits.augmentation import RandomAffine
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> RandomAffine(rotation=20).distort(X, random_state=0).shape
+    (1797, 64)
+    """
+
+    _parameter_constraints = AFFINE
+
+    def __init__(self, rotation=10, scale=0.1, shear=10, shift=2, *, mode="constant"):
+        self.rotation = rotation
+        self.scale = scale
+        self.shear = shear
+        self.shift = shift
+        self.mode = mode
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Distorted images, for images (n, channels, height, width)."""
+        return resampled(images, _affine(self, images, generator), self.mode)
+
+
+class RandomElastic(_Distortion):
+    """Wobble every image, beside what `RandomAffine` does to it.
+
+    Every pixel is moved by steps of its own: uniform noise in [-1, 1], smoothed by a Gaussian
+    and multiplied by ``alpha`` [1]_. With the defaults, a step is some 1.4 pixels of 28.
+
+    Parameters
+    ----------
+    alpha : float, default=34
+        Strength: what the smoothed noise is multiplied by, for steps in pixels of an image of
+        28 by 28. On others, steps are as many 28ths of the longer side.
+    sigma : float, default=4
+        Standard deviation of the Gaussian, in the same units: small ones crumple, large ones
+        move the image as a whole.
+    rotation, scale, shear, shift : float, default=10, 0.1, 10, 2
+        As in `RandomAffine`; 0 for none of it.
+    mode : {"constant", "nearest"}, default="constant"
+        What lies beyond the edge: a ground of 0, or what the edge itself is.
+
+    References
+    ----------
+    .. [1] P. Y. Simard, D. Steinkraus, J. C. Platt, "Best Practices for Convolutional Neural
+       Networks Applied to Visual Document Analysis", ICDAR 2003.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdigits.augmentation import RandomElastic
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> RandomElastic(alpha=20).distort(X, random_state=0).shape
+    (1797, 64)
+    """
+
+    _parameter_constraints = {**AFFINE, "alpha": [NOT_NEGATIVE], "sigma": [POSITIVE]}
+
+    def __init__(
+        self,
+        alpha=34,
+        sigma=4,
+        *,
+        rotation=10,
+        scale=0.1,
+        shear=10,
+        shift=2,
+        mode="constant",
+    ):
+        self.alpha = alpha
+        self.sigma = sigma
+        self.rotation = rotation
+        self.scale = scale
+        self.shear = shear
+        self.shift = shift
+        self.mode = mode
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Distorted images, for images (n, channels, height, width)."""
+        places = _affine(self, images, generator)
+        steps = elastic_steps(images, self.alpha, self.sigma, generator)
+        return resampled(images, places + steps, self.mode)
+
+
+def _affine(distortion: Any, images: Tensor, generator: Generator) -> Tensor:
+    names = ("rotation", "scale", "shear", "shift")
+    return affine_places(images, *(getattr(distortion, n) for n in names), generator)
+
+
+NAMED = {"shift": RandomShift, "affine": RandomAffine, "elastic": RandomElastic}
+
+
+def distort_of(augment: Any, image_shape: Any, n_features: int) -> Distort | None:
+    """What ``augment`` and ``image_shape`` ask for, as the engine takes it; None for nothing.
+
+    Raises
+    ------
+    ValueError
+        If they are not as described, or do not go with so many features.
+    """
+    if augment is None:
+        return None
+    if isinstance(augment, type):
+        name = augment.__name__
+        raise ValueError(f"augment={name} is a class: pass one of its kind, as in {name}().")
+    change = NAMED[augment]() if isinstance(augment, str) else augment
+    if isinstance(change, _Distortion):
+        check_parameters(change)
+    height, width, n_channels = shape_of_images(image_shape, n_features)
+    if image_shape is None and 1 in (height, width) and n_features > 1:
+        raise ValueError(
+            f"augment={augment!r} distorts images, but X has {n_features} features, of which "
+            "no square can be made: pass image_shape=(height, width)."
+        )
+    return partial(_distorted, change, (height, width, n_channels))
+
+
+def _distorted(
+    change: Callable[[Tensor, Generator], Tensor],
+    shape: tuple[int, int, int],
+    rows: Tensor,
+    generator: Generator,
+) -> Tensor:
+    """Rows (B, D) as images (B, channels, h, w), distorted, and back."""
+    images = rows.view(-1, *shape).permute(0, 3, 1, 2)
+    found = change(images, generator)
+    if not isinstance(found, Tensor) or found.shape != images.shape:
+        what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ValueError(
+            f"augment={change!r} must return images of the shape it is given, "
+            f"{tuple(images.shape)}, but returned {what}."
+        )
+    return found.permute(0, 2, 3, 1).reshape(rows.shape).to(rows.dtype)

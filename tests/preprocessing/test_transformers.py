@@ -1,0 +1,251 @@
+"""What all transformers of images share: scikit-learn's contract, inputs of every kind."""
+
+import pickle
+import re
+
+import array_api_strict
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import check_estimator
+
+from skdigits.preprocessing import CenterByMass, Deskew, DigitNormalizer
+
+ABSENT = re.compile(r"cupy|dpnp|cuda|XPU|MPS")  # namespaces and devices of other machines
+if torch.cuda.is_available():
+    ABSENT = re.compile(r"cupy|dpnp|XPU|MPS")
+EXPECTED = re.compile("SkipTestWarning|which make no square")
+TRANSFORMERS = [Deskew(), CenterByMass(), DigitNormalizer(size=12, digit_size=9)]
+each = pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda t: type(t).__name__)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """A bright blot somewhere in each of 30 images (10, 14), uint8."""
+    rng = np.random.default_rng(1)
+    made = np.zeros((30, 10, 14), dtype=np.uint8)
+    for image in made:
+        row, column = rng.integers(0, 5, 2)
+        image[row : row + 6, column : column + 8] = rng.integers(0, 256, (6, 8))
+    return made
+
+
+def as_dtype(images, dtype):
+    return images if dtype == "uint8" else (images / 255).astype(dtype)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@each
+def test_check_estimator(transformer):
+    """None excused; that features make no square is warned of, and no more."""
+    assert get_tags(transformer).array_api_support
+    with pytest.warns() as caught:
+        results = check_estimator(transformer, on_fail=None)
+    assert len(results) > 60
+    for result in results:
+        if result["status"] == "skipped":
+            assert ABSENT.search(str(result["exception"])), result
+        else:
+            assert result["status"] == "passed", (result["check_name"], result["exception"])
+    assert not [w for w in caught if not EXPECTED.search(f"{w.category} {w.message}")]
+
+
+@each
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_rows_are_images_and_each_by_itself(transformer, dtype, images):
+    X = as_dtype(images, dtype)
+    found = transformer.transform(X)
+    assert found.dtype == dtype
+    assert found.shape == (30, 144 if isinstance(transformer, DigitNormalizer) else 140)
+    rows = clone(transformer).set_params(image_shape=(10, 14)).fit_transform(X.reshape(30, -1))
+    np.testing.assert_array_equal(rows, found)
+    single = np.concatenate([transformer.transform(image[None]) for image in X])
+    np.testing.assert_allclose(single, found, atol=1 if dtype == "uint8" else 1e-6)
+    assert np.abs(found.reshape(30, -1)[1:] - found[0] / 1.0).max() > 0.1
+
+
+@each
+def test_pixels_are_rounded_fractions(transformer, images):
+    exact = transformer.transform(images / 255) * 255
+    assert exact.max() > 100
+    np.testing.assert_allclose(transformer.transform(images), exact, atol=0.501)
+
+
+@each
+@pytest.mark.parametrize("dtype", ["f2", ">f4", "i8", "u2", "O", "?"])
+def test_other_dtypes_become_float64(transformer, dtype, images):
+    given = (images[:3] > 99).astype(dtype)
+    expected = transformer.transform((images[:3] > 99).astype(float))
+    found = transformer.transform(given)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, expected)
+
+
+def read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "rows backwards": lambda a: a[::-1].copy()[::-1],
+    "mirrored": lambda a: a[..., ::-1].copy()[..., ::-1],
+    "strided": lambda a: a.repeat(2, axis=-1)[..., ::2],
+    "read-only": read_only,
+    "list": np.ndarray.tolist,
+}
+
+
+@each
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("flat", [False, True])
+def test_memory_of_any_layout(transformer, layout, flat, images):
+    plain = images[:9, :, 2:12] / 255
+    plain = plain.reshape(9, 100) if flat else np.ascontiguousarray(plain)
+    expected = transformer.transform(plain.copy())
+    before = plain.copy()
+    np.testing.assert_array_equal(transformer.transform(LAYOUTS[layout](plain)), expected)
+    np.testing.assert_array_equal(plain, before)
+
+
+@each
+def test_memory_mapped_images(transformer, images, tmp_path):
+    np.save(tmp_path / "X.npy", images)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert isinstance(mapped, np.memmap)
+    found = transformer.fit(mapped).transform(mapped)
+    np.testing.assert_array_equal(found, transformer.transform(images))
+
+
+@each
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("asarray", [torch.asarray, array_api_strict.asarray])
+def test_other_namespaces(transformer, dtype, asarray, images):
+    X = as_dtype(images, dtype)
+    expected = transformer.transform(X)
+    with config_context(array_api_dispatch=True):
+        found = clone(transformer).fit_transform(asarray(X.copy()))
+    assert type(found) is type(asarray(X[0].copy()))
+    assert str(dtype) in str(found.dtype)
+    np.testing.assert_array_equal(np.asarray(found), expected)
+
+
+@pytest.mark.gpu
+@each
+def test_on_a_gpu(transformer, images):
+    expected = transformer.transform(images / 255)
+    on_gpu = clone(transformer).set_params(device="cuda").fit_transform(images / 255)
+    np.testing.assert_allclose(on_gpu, expected, atol=1e-9)
+    with config_context(array_api_dispatch=True):
+        found = transformer.transform(torch.asarray(images / 255, device="cuda"))
+    assert found.device.type == "cuda"
+    np.testing.assert_allclose(found.cpu(), expected, atol=1e-9)
+
+
+@each
+def test_names_and_frames(transformer, images):
+    X = images[:4, :, :10].reshape(4, 100)
+    frame = pd.DataFrame(X, columns=[f"pixel{n}" for n in range(100)], index=list("abcd"))
+    plain = clone(transformer).fit_transform(X)
+    for library in ("pandas", "polars"):
+        model = clone(transformer).set_output(transform=library)
+        found = model.fit_transform(frame)
+        assert list(found.columns) == model.get_feature_names_out().tolist()
+        np.testing.assert_array_equal(found.to_numpy(), plain)
+        if library == "pandas":
+            assert found.index.tolist() == list("abcd")
+    names = model.get_feature_names_out()
+    if isinstance(transformer, DigitNormalizer):
+        assert names.tolist() == [f"digitnormalizer{n}" for n in range(144)]
+    else:
+        assert names.tolist() == frame.columns.tolist()
+        with pytest.raises(NotFittedError, match="not fitted"):
+            clone(transformer).get_feature_names_out()
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.transform(frame[frame.columns[::-1]])
+
+
+@each
+def test_nothing_is_learnt(transformer, images):
+    """Unfitted, cloned and pickled ones do the same."""
+    fitted = clone(transformer).fit(images)
+    assert fitted.n_features_in_ == 140
+    expected = fitted.transform(images)
+    for other in (
+        clone(fitted),
+        pickle.loads(pickle.dumps(fitted)),
+        clone(fitted).fit(1 - images),
+    ):
+        np.testing.assert_array_equal(other.transform(images), expected)
+
+
+@each
+def test_blank_images_stay_blank_beside_others(transformer, images):
+    both = images / 255
+    both[::2] = 0
+    found = transformer.transform(both)
+    assert not found[::2].any()
+    np.testing.assert_array_equal(found[1::2], transformer.transform(images[1::2] / 255))
+    assert found[1::2].any(1).all()
+
+
+@each
+def test_features_that_make_no_square_are_one_row(transformer, images):
+    with pytest.warns(
+        UserWarning, match=r"X has 140 features, which make no square: .*Pass ima"
+    ):
+        found = transformer.transform(images.reshape(30, 140))
+    np.testing.assert_array_equal(found, transformer.transform(images.reshape(30, 1, 140)))
+
+
+WRONG = {
+    "sparse": (sp.csr_array(np.eye(4)), TypeError, "Sparse data was passed"),
+    "one image's row": (np.zeros(4), ValueError, "Expected 2D array, got 1D array"),
+    "colours": (
+        np.zeros((2, 4, 4, 3)), ValueError, r"X has shape \(2, 4, 4, 3\), .* X.mean\(axis=-1\)"
+    ),
+    "axes": (np.zeros((1, 1, 1, 4, 4)), ValueError, r"\(1, 1, 1, 4, 4\), but .* \(n, h, w\)"),
+    "nothing": (np.zeros((0, 4, 4)), ValueError, "Found array with 0 sample"),
+    "no pixels": (np.zeros((4, 0, 4)), ValueError, r"shape \(4, 0, 4\): images must have"),
+    "nan": (np.full((2, 4, 4), np.nan), ValueError, "contains NaN"),
+    "inf": (np.full((2, 4, 4), np.inf), ValueError, "contains infinity"),
+    "words": ([["a", "b", "c", "d"]], ValueError, "could not convert string to float"),
+    "complex": (np.ones((2, 4, 4), complex), ValueError, "Complex data not supported"),
+}  # fmt: skip
+
+
+@each
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_no_image_is_an_error(transformer, kind):
+    X, error, words = WRONG[kind]
+    fresh = clone(transformer)
+    for method in (fresh.fit, fresh.transform):
+        with pytest.raises(error, match=words):
+            method(X)
+    assert not hasattr(fresh, "n_features_in_")
+
+
+@each
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        ({"image_shape": 28}, "The 'image_shape' parameter of"),
+        ({"image_shape": (28,)}, r"image_shape=\(28,\) must be \(height, width\)"),
+        ({"image_shape": (0, 28)}, r"image_shape=\(0, 28\) must be \(height, width\)"),
+        ({"image_shape": (2.0, 2)}, r"image_shape=\(2.0, 2\) must be \(height, width\)"),
+        ({"image_shape": (3, 2)}, r"X has 4 features, but image_shape=\(3, 2\) has 6 pixels"),
+        ({"device": "tpu"}, "device='tpu' is none of 'auto', 'cpu'"),
+        ({"device": None}, "The 'device' parameter of"),
+    ],
+    ids=str,
+)
+def test_parameters(transformer, parameter, words):
+    with pytest.raises(ValueError, match=words):
+        clone(transformer).set_params(**parameter).fit(np.eye(4))
