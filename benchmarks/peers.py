@@ -80,3 +80,37 @@ class Products:
 
     def score(self, X: np.ndarray, y: np.ndarray) -> float:
         return float("nan")
+
+
+class _Block(nn.Module):
+    """Two convolutions and a way past them."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(),
+            nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False), nn.BatchNorm2d(n_out),
+        )  # fmt: skip
+        self.past = nn.Sequential()
+        if stride > 1 or n_in != n_out:
+            self.past = nn.Sequential(
+                nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out)
+            )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.body(images) + self.past(images))
+
+
+def resnet18(n_channels: int, n_outputs: int) -> nn.Sequential:
+    """ResNet-18 as in He et al. 2016 and torchvision, for images of so many channels."""
+    stages = [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]
+    blocks = [
+        block
+        for n_in, n_out, stride in stages
+        for block in (_Block(n_in, n_out, stride), _Block(n_out, n_out, 1))
+    ]
+    return nn.Sequential(
+        nn.Conv2d(n_channels, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(512, n_outputs),
+    )  # fmt: skip

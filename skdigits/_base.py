@@ -36,6 +36,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     _takes_labels = False  # several a row
     _multilabel = False
+    _reads_images = False
     _auto_batch = 200  # rows
     precision = "auto"
 

@@ -26,8 +26,7 @@ class ConvNetClassifier(CallbackSupportMixin, TorchClassifier):
         largest of each 2 × 2 values.
     image_shape : tuple of int, default=None
         ``(height, width)``, or ``(height, width, channels)`` where the channels of a pixel
-        stand side by side; None: square if the number of features is one, else a single row
-        of pixels.
+        stand side by side; None: square, or, with a warning, a single row of pixels.
     activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
         Of the convolutions.
     solver : {"sgd", "adam", "adamw", "lbfgs"}, default="adamw"
@@ -192,7 +191,8 @@ class ConvNetClassifier(CallbackSupportMixin, TorchClassifier):
     `MLPClassifierTorch`, with the weights W that are standardised.
 
     Two classes have one logistic output, with ``loss="cross_entropy"``; so has each label of
-    multilabel targets, an indicator matrix of shape (n_samples, n_labels). Ctrl-C ends training with a warning and leaves the model of the last whole epoch (with
+    multilabel targets, an indicator matrix of shape (n_samples, n_labels). Ctrl-C ends
+    training with a warning and leaves the model of the last whole epoch (with
     ``early_stopping``, of the best); before the end of the first, and in ``partial_fit``, it
     leaves everything as it was, and raises. Inside a search it goes on to stop that, too.
 
@@ -227,6 +227,7 @@ class ConvNetClassifier(CallbackSupportMixin, TorchClassifier):
 
     _parameter_constraints = {**TRAINING, **CONVOLUTIONS}
     _takes_labels = True
+    _reads_images = True
     _auto_batch = 128
     _ftol = 1e7 * EPSILON  # SciPy's own, as in MLPClassifier
 

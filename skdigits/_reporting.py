@@ -78,6 +78,8 @@ def _stalled(estimator: Any) -> str:
 def warn_beforehand(estimator: Any, data: Data, incremental: bool) -> None:
     """Warn of rows that training will fare badly with, and of a batch too large."""
     X = data.X
+    if estimator._reads_images and estimator.image_shape is None:
+        _warn_of_no_square(X.shape[1])
     if not X.is_floating_point():
         _warn_of_dark_pixels(X)
     if estimator.solver == "lbfgs":
@@ -94,6 +96,17 @@ def warn_beforehand(estimator: Any, data: Data, incremental: bool) -> None:
             "are: one batch will hold them all. Set batch_size='auto' to have this without a "
             "warning.",
             UserWarning,
+        )
+
+
+def _warn_of_no_square(n_features: int) -> None:
+    if math.isqrt(n_features) ** 2 != n_features:
+        _warn(
+            f"X has {n_features} features, of which no square can be made: they are taken for "
+            "images of one row of pixels. Pass image_shape=(height, width), or use "
+            "MLPClassifierTorch if they are no images.",
+            UserWarning,
+            deeper=1,
         )
 
 

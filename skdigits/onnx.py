@@ -6,7 +6,10 @@ as a list of dictionaries, or as an array with ``zipmap=False``; ``"columns"``, 
 
 A graph computes as the classifier does: in the wider of the dtypes of its rows and of the
 model, where a tensor of uint8 holds pixels. One that was fitted to float32 or to pixels
-makes a graph in float32.
+makes a graph in float32; so does, for rows of any dtype, a `ConvNetClassifier` that was
+fitted with ``precision="float32"`` or ``"bfloat16"``. As onnxruntime convolves in float32
+only, convolutions in float64 are written as products and sums, which take several times as
+long.
 
 Examples
 --------
@@ -28,14 +31,17 @@ Examples
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 
-from skdigits._arrays import to_numpy
+from skdigits._arrays import to_numpy, to_tensor
+from skdigits._convnet import ConvNetClassifier
 from skdigits._mlp import MLPClassifierTorch
 from skdigits._softmax_regression import SoftmaxRegression
 from skdigits._template_matching import TemplateMatchingClassifier
+from skdigits.engine.convolutions import GAINS, Convolution, standardised
 
 try:
     from onnx import TensorProto
@@ -62,6 +68,7 @@ ACTIVATIONS = {
     "tanh": "Tanh",
     "relu": "Relu",
 }
+_Layer: TypeAlias = tuple[np.ndarray, np.ndarray]  # weights, outputs first, and biases
 OPTIONS = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
@@ -154,15 +161,76 @@ def _by_templates(graph: _Graph, X: str, model: TemplateMatchingClassifier) -> s
 
 def _by_network(graph: _Graph, X: str, model: Any) -> str:
     """Scores (N, C) whose softmax are the probabilities; of labels, their logits (N, L)."""
-    layers = zip(model._weights(), model._biases(), strict=True)
-    for number, (weight, bias) in enumerate(layers):
-        rows = getattr(graph, ACTIVATIONS[model.activation])(X) if number else X
-        X = graph.Gemm(rows, to_numpy(weight), to_numpy(bias), transB=1)
-    if len(model._biases()[-1]) == 1:  # of two classes: the second's, against 0
+    layers = [
+        (to_numpy(weight), to_numpy(bias))
+        for weight, bias in zip(model._weights(), model._biases(), strict=True)
+    ]
+    convolves = isinstance(model, ConvNetClassifier)
+    X = (_convolved if convolves else _hidden)(graph, X, model, layers[:-1])
+    weight, bias = layers[-1]
+    X = graph.Gemm(X, weight, bias, transB=1)
+    if len(bias) == 1:  # of two classes: the second's, against 0
         return graph.Concat(graph.Mul(X, 0.0), X, axis=1)
     if model.loss == "sigmoid_mse":
         return _log_sigmoid(graph, X)
     return X
+
+
+def _hidden(graph: _Graph, X: str, model: Any, layers: list[_Layer]) -> str:
+    """What hidden layers make of rows."""
+    for weight, bias in layers:
+        X = graph.Gemm(X, weight, bias, transB=1)
+        X = getattr(graph, ACTIVATIONS[model.activation])(X)
+    return X
+
+
+def _convolved(graph: _Graph, X: str, model: Any, layers: list[_Layer]) -> str:
+    """What convolutions make of images that are rows, again as rows."""
+    network = model._network(model.n_features_in_, len(model.classes_), model._multilabel)
+    sides = np.array(network.image_shape[:2])
+    X = graph.Reshape(X, np.array([-1, *network.image_shape]))
+    X = graph.Transpose(X, perm=[0, 3, 1, 2])
+    for layer, (weight, bias) in zip(network.convolutions, layers, strict=True):
+        flat = to_tensor(weight.astype(graph.dtype), torch.device("cpu")).flatten(1)
+        kernel = standardised(flat, GAINS[model.activation]).numpy().reshape(layer.shape)
+        sides = sides + 2 * np.array(layer.padding) - layer.shape[-1] + 1
+        wide = graph.dtype == np.float64
+        X = (_shifted if wide else _conv)(graph, X, kernel, bias, layer, sides)
+        if layer.pool != (1, 1):
+            X = graph.MaxPool(X, kernel_shape=layer.pool, strides=layer.pool)
+            sides = sides // layer.pool
+        X = getattr(graph, ACTIVATIONS[model.activation])(X)
+    return graph.Flatten(graph.Transpose(X, perm=[0, 2, 3, 1]), axis=1)
+
+
+def _conv(
+    graph: _Graph,
+    X: str,
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    layer: Convolution,
+    sides: np.ndarray,
+) -> str:
+    """A convolution of images (N, I, h, w) with a kernel (O, I, k, k)."""
+    return graph.Conv(X, kernel, bias, pads=layer.padding * 2)
+
+
+def _shifted(
+    graph: _Graph,
+    X: str,
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    layer: Convolution,
+    sides: np.ndarray,
+) -> str:
+    """The same as a sum over the kernel's pixels; onnxruntime's Conv knows no float64."""
+    X = graph.Pad(X, np.array([0, 0, *layer.padding] * 2))
+    total: Any = bias[:, None]
+    for place in np.ndindex(kernel.shape[2:]):
+        part = graph.Slice(X, np.array(place), np.array(place) + sides, np.array([2, 3]))
+        pixels = graph.Reshape(part, np.array([0, 0, -1]))
+        total = graph.Add(total, graph.MatMul(kernel[:, :, place[0], place[1]], pixels))
+    return graph.Reshape(total, np.array([0, 0, *sides]))
 
 
 def _log_sigmoid(graph: _Graph, z: str) -> str:
@@ -192,11 +260,12 @@ def _set_shapes(operator: Any) -> None:
 def _rows(scope: Any, operator: Any, container: Any) -> tuple[_Graph, str]:
     """A graph in the dtype to compute in, and in it the rows."""
     given, name = operator.inputs[0].type, operator.inputs[0].full_name
-    dtype = to_numpy(operator.raw_operator._fitted_array).dtype
+    model = operator.raw_operator
+    dtype = to_numpy(model._fitted_array).dtype
     if isinstance(given, UInt8TensorType):
         graph = _Graph(scope, container, dtype)
         return graph, graph.Div(graph.cast(name), 255.0)
-    wide = not isinstance(given, FloatTensorType)
+    wide = model.precision == "auto" and not isinstance(given, FloatTensorType)
     graph = _Graph(scope, container, np.dtype(np.float64) if wide else dtype)
     return graph, graph.cast(name)
 
@@ -218,7 +287,12 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     container.add_node("Cast", likely, proba.full_name, to=guess_proto_type(proba.type))
 
 
-for _Model in (TemplateMatchingClassifier, SoftmaxRegression, MLPClassifierTorch):
+for _Model in (
+    TemplateMatchingClassifier,
+    SoftmaxRegression,
+    MLPClassifierTorch,
+    ConvNetClassifier,
+):
     update_registered_converter(
         _Model, f"Skdigits{_Model.__name__}", _set_shapes, _convert, options=OPTIONS
     )

@@ -17,6 +17,7 @@ from skdigits.engine.types import Batch, Hyper, Params
 
 FIRST_KERNEL, KERNEL = 5, 3  # pixels a side
 CHUNK_IMAGES = 128  # what the layers hold of so many stays in the processor's cache
+GPU_IMAGES = 4096  # on a GPU, that they fit into memory
 GAINS = {"identity": 1.0, "logistic": 4.8, "tanh": 1.59, "relu": 1.7139}
 """One over the standard deviation of the activation of a standard normal input."""
 
@@ -140,8 +141,9 @@ class ConvNetwork(LayeredNetwork):
     ) -> tuple[Tensor, Params]:
         """Logits (C, B) of one model's rows (B, D), and gradients summed over chunks."""
         found, sums = [], tuple(map(torch.zeros_like, params))
-        for start in range(0, len(rows), CHUNK_IMAGES):
-            some = slice(start, start + CHUNK_IMAGES)
+        size = chunk_size(rows.device)
+        for start in range(0, len(rows), size):
+            some = slice(start, start + size)
             # Autograd takes no part in what belongs to inference mode: it gets copies.
             with torch.inference_mode(False):
                 leaves = tuple(p.clone().requires_grad_() for p in params)
@@ -168,7 +170,7 @@ class ConvNetwork(LayeredNetwork):
         models = []
         for k in range(n_models):
             own, rows = tuple(p[k] for p in params), X[k * len(X) // n_models]
-            chunks = rows.split(CHUNK_IMAGES)
+            chunks = rows.split(chunk_size(rows.device))
             models.append(torch.cat([self._forward(own, chunk) for chunk in chunks], 1))
         return torch.stack(models)
 
@@ -198,6 +200,11 @@ class ConvNetwork(LayeredNetwork):
 def standardised(weight: Tensor, gain: float) -> Tensor:
     """Weights (O, n) with mean 0 and norm ``gain`` for each output; equal ones become 0."""
     return normalize(weight - weight.mean(1, keepdim=True), dim=1) * gain
+
+
+def chunk_size(device: torch.device) -> int:
+    """Images that pass through the layers together."""
+    return CHUNK_IMAGES if device.type == "cpu" else GPU_IMAGES
 
 
 @cache
