@@ -150,7 +150,9 @@ def fitted_params(estimator: Any, device: torch.device) -> Params:
 def _merit(estimator: Any) -> tuple[object, ...]:
     """All that an epoch's loss or score depends on, beside the rows."""
     names = ("solver", "early_stopping", "scoring", "loss", "label_smoothing", "alpha")
-    return tuple(getattr(estimator, name) for name in names)
+    settings = estimator.get_params(deep=False)
+    noise = settings.get("dropout"), repr(estimator.augment)  # what skops need not trust
+    return (*(settings[name] for name in names), *noise)
 
 
 def _left_together(one: Any, other: Any) -> bool:

@@ -57,7 +57,7 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
     shuffle : bool, default=True
         Whether to draw a new order of the rows for every epoch.
     random_state : int, RandomState instance or None, default=None
-        Drives initial weights, order of rows, validation split. None draws a
+        Drives initial weights, order of rows, distortions and validation split. None draws a
         fresh seed; NumPy's and torch's global generators are never used.
     tol : float or None, default=0.0001
         What counts as progress, see ``n_iter_no_change``; for ``"lbfgs"`` the largest entry
@@ -168,9 +168,9 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
 
     All is computed in the dtype of X: float32, float64, or float32 for pixels (uint8), which
     are read batch by batch. Integer weights equal repeated rows exactly where one batch holds
-    all rows; otherwise nearly so, on the average. A model whose loss is no longer finite is
-    left as it was an epoch before (with ``early_stopping``, it is that of its best epoch),
-    with a warning.
+    all rows, which are not distorted; otherwise nearly so, on the average. A model whose loss is
+    no longer finite is left as it was an epoch before (with ``early_stopping``, it is that of
+    its best epoch), with a warning.
 
     References
     ----------

@@ -3,7 +3,9 @@
 Pass one as ``augment=`` to `SoftmaxRegression`, `MLPClassifierTorch` or `ConvNetClassifier`.
 Its parameters can be searched over, as ``augment__alpha``. Any function of a batch of images,
 a tensor (n, channels, height, width) with values as in X (of pixels, in [0, 1]), and of a
-`torch.Generator` that returns such a tensor will do as well.
+`torch.Generator` that returns such a tensor will do as well. It may write to its images: they
+are a copy. The generator is on their device; who draws from it only has the same fit again
+with the same ``random_state``.
 """
 
 from abc import abstractmethod
@@ -21,7 +23,6 @@ from skdigits._arrays import from_tensor, input_dtypes, to_tensor
 from skdigits._parameters import (
     FRACTION,
     NOT_NEGATIVE,
-    POSITIVE,
     Number,
     StrOptions,
     check_parameters,
@@ -31,6 +32,7 @@ from skdigits._validation import private_random_state
 from skdigits.engine.batches import as_floats
 from skdigits.engine.distortions import (
     EDGES,
+    LENGTH,
     affine_places,
     elastic_steps,
     resampled,
@@ -41,13 +43,14 @@ from skdigits.engine.types import Distort
 __all__ = ["RandomAffine", "RandomElastic", "RandomShift"]
 CHUNK_ROWS = 2048
 ANGLE = Number(Real, 0, 90, closed="left")
+WITHIN = Number(Real, 0, LENGTH, closed="both")  # moved farther, an image is out of sight
 MODE = {"mode": [StrOptions(set(EDGES))]}
 AFFINE = {
     **MODE,
     "rotation": [Number(Real, 0, 180, closed="both")],
     "scale": [FRACTION],
     "shear": [ANGLE],
-    "shift": [NOT_NEGATIVE],
+    "shift": [WITHIN],
 }
 
 
@@ -64,7 +67,7 @@ class _Distortion(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, float32 or float64; uint8 are pixels.
+            Rows, float32 or float64; uint8 are pixels, and all else becomes float64.
         image_shape : tuple of int, default=None
             ``(height, width)`` or ``(height, width, channels)`` of an image; None: square.
         random_state : int, RandomState instance or None, default=None
@@ -73,7 +76,7 @@ class _Distortion(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            In the dtype of X.
+            New rows in the dtype of X, pixels rounded.
 
         Raises
         ------
@@ -101,7 +104,8 @@ class RandomShift(_Distortion):
     ----------
     max_shift : float, default=2
         The most by which an image moves down or up, and right or left, in pixels of an image
-        of 28 by 28; on others in as many 28ths of the longer side, rounded, but 1 at least.
+        of 28 by 28; on others in as many 28ths of the longer side, rounded, but 1 at least
+        unless it is 0. All moves up to it are equally likely. In [0, 28].
     mode : {"constant", "nearest"}, default="constant"
         What lies beyond the edge: a ground of 0, or what the edge itself is.
 
@@ -109,16 +113,16 @@ class RandomShift(_Distortion):
     --------
     >>> import numpy as np
     >>> from skdigits.augmentation import RandomShift
-    >>> X = np.zeros((1, 16))
-    >>> X[0, 5] = 1
-    >>> RandomShift().distort(X, random_state=0).reshape(4, 4)
-    array([[0., 0., 0., 0.],
-           [0., 0., 0., 0.],
-           [1., 0., 0., 0.],
+    >>> X = np.zeros((1000, 16))
+    >>> X[:, 5] = 1
+    >>> RandomShift().distort(X, random_state=0).max(axis=0).reshape(4, 4)
+    array([[1., 1., 1., 0.],
+           [1., 1., 1., 0.],
+           [1., 1., 1., 0.],
            [0., 0., 0., 0.]])
     """
 
-    _parameter_constraints = {**MODE, "max_shift": [NOT_NEGATIVE]}
+    _parameter_constraints = {**MODE, "max_shift": [WITHIN]}
 
     def __init__(self, max_shift=2, *, mode="constant"):
         self.max_shift = max_shift
@@ -130,22 +134,22 @@ class RandomShift(_Distortion):
 
 
 class RandomAffine(_Distortion):
-    """Scale, shear, turn and shift every image.
+    """Scale, shear, turn and shift every image, in this order.
 
     Each by a number that is drawn uniformly, up to the given one either way; pixels are
-    interpolated linearly.
+    interpolated linearly. All but the shift leave the middle of the image where it is.
 
     Parameters
     ----------
     rotation : float, default=10
-        The largest angle to turn by, in degrees.
+        The largest angle to turn by, in degrees, in [0, 180].
     scale : float, default=0.1
-        The largest change of height and, by itself, of width, as a part of them.
+        The largest change of height and, by itself, of width, as a part of them, in [0, 1).
     shear : float, default=10
-        The largest angle to slant the columns by, in degrees.
+        The largest angle to slant the columns by, in degrees, in [0, 90).
     shift : float, default=2
         The most by which an image moves down or up, and right or left, in pixels of an image
-        of 28 by 28; on others in as many 28ths of the longer side.
+        of 28 by 28; on others in as many 28ths of the longer side. In [0, 28].
     mode : {"constant", "nearest"}, default="constant"
         What lies beyond the edge: a ground of 0, or what the edge itself is.
 
@@ -176,7 +180,9 @@ class RandomElastic(_Distortion):
     """Wobble every image, beside what `RandomAffine` does to it.
 
     Every pixel is moved by steps of its own: uniform noise in [-1, 1], smoothed by a Gaussian
-    and multiplied by ``alpha`` [1]_. With the defaults, a step is some 1.4 pixels of 28.
+    and multiplied by ``alpha`` [1]_. So away from the edges, steps down and steps right each
+    have a standard deviation of ``alpha / (sqrt(3) * 2 * sqrt(pi) * sigma)``, with the
+    defaults 1.4 pixels of 28.
 
     Parameters
     ----------
@@ -185,7 +191,7 @@ class RandomElastic(_Distortion):
         28 by 28. On others, steps are as many 28ths of the longer side.
     sigma : float, default=4
         Standard deviation of the Gaussian, in the same units: small ones crumple, large ones
-        move the image as a whole.
+        move the image as a whole. In (0, 28].
     rotation, scale, shear, shift : float, default=10, 0.1, 10, 2
         As in `RandomAffine`; 0 for none of it.
     mode : {"constant", "nearest"}, default="constant"
@@ -205,7 +211,11 @@ class RandomElastic(_Distortion):
     (1797, 64)
     """
 
-    _parameter_constraints = {**AFFINE, "alpha": [NOT_NEGATIVE], "sigma": [POSITIVE]}
+    _parameter_constraints = {
+        **AFFINE,
+        "alpha": [NOT_NEGATIVE],
+        "sigma": [Number(Real, 0, LENGTH, closed="right")],
+    }
 
     def __init__(
         self,
@@ -249,6 +259,8 @@ def distort_of(augment: Any, image_shape: Any, n_features: int) -> Distort | Non
     ValueError
         If they are not as described, or do not go with so many features.
     """
+    if image_shape is not None:
+        shape_of_images(image_shape, n_features)
     if augment is None:
         return None
     if isinstance(augment, type):
@@ -273,6 +285,8 @@ def _distorted(
     generator: Generator,
 ) -> Tensor:
     """Rows (B, D) as images (B, channels, h, w), distorted, and back."""
+    if not isinstance(change, _Distortion):
+        rows = rows.clone()  # it may write to them, and they may be the user's X
     images = rows.view(-1, *shape).permute(0, 3, 1, 2)
     found = change(images, generator)
     if not isinstance(found, Tensor) or found.shape != images.shape:
@@ -281,4 +295,4 @@ def _distorted(
             f"augment={change!r} must return images of the shape it is given, "
             f"{tuple(images.shape)}, but returned {what}."
         )
-    return found.permute(0, 2, 3, 1).reshape(rows.shape).to(rows.dtype)
+    return found.permute(0, 2, 3, 1).reshape(rows.shape).to(rows)

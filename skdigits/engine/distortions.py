@@ -12,7 +12,8 @@ from torch.nn.functional import affine_grid, grid_sample, pad
 
 LENGTH = 28
 EDGES = {"constant": "zeros", "nearest": "border"}
-"""What lies beyond the edge, in the words of scipy.ndimage and of torch."""
+"""What lies beyond the edge, in numpy.pad's words (scipy.ndimage's "grid-constant" and
+"nearest") and in torch's."""
 
 
 def scale_of(images: Tensor) -> float:

@@ -56,3 +56,30 @@ def test_labels_are_targets_themselves():
     (batch,) = batches(Data(X, codes, rows=rows), logistic_table(0.2, X), 4)
     expected = [[[0.9, 0.9], [0.9, 0.1]], [[0.1, 0.9], [0.1, 0.9]]]
     assert batch.targets.tolist() == expected
+
+
+@pytest.mark.parametrize("per_stream", [1, 2])
+def test_rows_are_distorted_batch_by_batch_and_nothing_else_is(per_stream):
+    """As fractions where they are pixels; each stream's are its own."""
+    pixels = torch.arange(0, 240, 4, dtype=torch.uint8).view(20, 3)
+    rows = torch.stack([torch.arange(10), torch.arange(19, 9, -1)])
+    weight = torch.arange(1.0, 21, dtype=torch.float64)
+    data, seen = Data(pixels, torch.arange(20) % 3, weight, rows), []
+
+    def negative(X):
+        seen.append(X.clone())
+        return 1 - X
+
+    table = target_table(3, 0.0, torch.zeros(0))
+    plain = list(batches(data, table, 4, per_stream=per_stream))
+    found = list(batches(data, table, 4, per_stream=per_stream, distort=negative))
+    assert [tuple(X.shape) for X in seen] == [(2, 4, 3), (2, 4, 3), (2, 2, 3)]
+    expected = pixels.numpy()[rows].astype(np.float32) / np.float32(255)
+    np.testing.assert_array_equal(torch.cat(seen, 1), expected)
+    np.testing.assert_array_equal(torch.cat([batch.X for batch in found], 1), 1 - expected)
+    for one, other in zip(found, plain, strict=True):
+        assert torch.equal(one.columns, one.X.mT)
+        assert torch.equal(one.targets, other.targets)
+        assert torch.equal(one.weight, other.weight)
+        assert torch.equal(one.share, other.share)
+    assert pixels.flatten().tolist() == list(range(0, 240, 4))

@@ -13,16 +13,26 @@ from skdigits.engine.train import initial_state
 
 
 @pytest.fixture
-def field(data, make_hyper, make_plan):
+def make_field(data, make_hyper, make_plan):
     """Three streams of four models each, over rows of their own; everything is one batch."""
-    rows = torch.stack([torch.arange(start, start + 30) for start in (0, 50, 100)])
-    data, hyper = data._replace(rows=rows), make_hyper(12, learning_rate=np.arange(1.0, 13))
-    plan = make_plan(batch_size=30)._replace(noise_seeds=(7, 8, 9))
-    rngs = [np.random.RandomState(seed) for seed in range(3)]
-    network = DenseNetwork((64, 10), "cross_entropy")
-    state = initial_state(network, "sgd", rngs, 12, data.X[:0])
-    table = target_table(10, 0.0, data.X)
-    return all_models(data, data, table, plan, hyper, state, rngs)
+
+    def make(distort=None, **settings):
+        rows = torch.stack([torch.arange(start, start + 30) for start in (0, 50, 100)])
+        own = data._replace(rows=rows)
+        hyper = make_hyper(12, learning_rate=np.arange(1.0, 13), **settings)
+        plan = make_plan(batch_size=30, distort=distort, noise_seeds=(7, 8, 9))
+        rngs = [np.random.RandomState(seed) for seed in range(3)]
+        network = DenseNetwork((64, 10), "cross_entropy")
+        state = initial_state(network, "sgd", rngs, 12, data.X[:0])
+        table = target_table(10, 0.0, data.X)
+        return all_models(own, own, table, plan, hyper, state, rngs)
+
+    return make
+
+
+@pytest.fixture
+def field(make_field):
+    return make_field()
 
 
 @pytest.mark.parametrize(
@@ -64,3 +74,42 @@ def test_the_batch_of_all_rows_has_targets_for_every_model(field, data):
     assert whole.targets.shape == (12, 10, 30)
     assert torch.equal(whole.targets[6].argmax(0), data.codes[50:80])
     np.testing.assert_array_equal(whole.weight[11, 0], data.weight[100:130])
+
+
+def shuffled(rows, generator):
+    return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def test_distorted_rows_are_no_batch_that_stays(make_field):
+    assert len(make_field().streams.whole) == 1
+    assert make_field(shuffled).streams.whole == []
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_generators_are_there_for_what_is_drawn(make_field, dropout):
+    for distort in (None, shuffled):
+        streams = make_field(distort, dropout=dropout).streams
+        assert len(streams.dropping) == (3 if dropout else 0)
+        assert len(streams.distorting) == (3 if distort else 0)
+        generators = streams.dropping + streams.distorting
+        assert len({id(generator) for generator in generators}) == len(generators)
+
+
+def numbers(generators):
+    return [torch.rand(4, generator=generator).tolist() for generator in generators]
+
+
+def test_noise_depends_on_epoch_and_seed_alone(make_field):
+    """Whatever was drawn before; that of a stream stays its own when others leave."""
+    streams = make_field(shuffled, dropout=0.5).streams
+    streams.reseed(3)
+    first = numbers(streams.distorting), numbers(streams.dropping)
+    streams.reseed(4)
+    other = numbers(streams.distorting), numbers(streams.dropping)
+    drawn = [tuple(draws) for noise in (*first, *other) for draws in noise]
+    # Streams have the seeds 7, 8 and 9: the second of one epoch is the first of the next.
+    assert len(set(drawn)) == 2 * 4
+    left = streams.take(torch.tensor([0, 2]))
+    left.reseed(3)
+    assert numbers(left.distorting) == [first[0][0], first[0][2]]
+    assert numbers(left.dropping) == [first[1][0], first[1][2]]

@@ -215,3 +215,64 @@ def test_streams_validate_on_rows_of_their_own(data, make_hyper, make_plan):
         assert_same(found, alone)
         scores = [[epoch.validation_score for epoch in run.epochs] for run in (found, alone)]
         assert scores[0] == pytest.approx(scores[1], rel=1e-12)
+
+
+def sprinkled(rows, generator):
+    """Rows (B, D) times noise of their own."""
+    noise = torch.rand(rows.shape, generator=generator, dtype=rows.dtype)
+    return rows * (0.5 + noise)
+
+
+@pytest.mark.parametrize("batch_size", [25, 60])
+@pytest.mark.parametrize("hidden", [(), (12,)])
+def test_streams_are_distorted_as_they_would_be_alone(
+    hidden, batch_size, data, make_hyper, make_plan
+):
+    """All rows in one batch as well, and when a stream has left."""
+    network = DenseNetwork((64, *hidden, 10), "cross_entropy", weight_init="glorot")
+    plan = make_plan(batch_size=batch_size, epochs=4, distort=sprinkled)
+    rates = [1e200, 1e200, 0.1, 0.03, 0.1, 0.2]  # the first stream diverges and leaves
+    hyper = make_hyper(6, learning_rate=rates, alpha=1e-3, dropout=[0, 0.4] * 3)
+    rows = torch.stack([torch.arange(60), torch.arange(30, 90), torch.arange(30, 90)])
+    together = run_streams(network, data, plan, hyper, (0, 5, 7), rows)
+    assert [found.status for found in together] == ["diverged"] * 2 + ["max_iter"] * 4
+    for k, found in list(enumerate(together))[2:]:
+        seed = (0, 5, 7)[k // 2]
+        alone = data.take(rows[k // 2])
+        one = hyper.take(torch.tensor([k]))
+        (expected,) = run_streams(network, alone, plan, one, [seed], None)
+        assert_same(found, expected)
+        plain = plan._replace(distort=None)
+        (undistorted,) = run_streams(network, alone, plain, one, [seed], None)
+        assert found.epochs[0].train_loss != undistorted.epochs[0].train_loss
+
+
+@pytest.mark.parametrize("batch_size", [25, 90])
+def test_distorted_rows_are_those_trained_on_and_new_in_every_epoch(
+    batch_size, data, make_hyper, make_plan
+):
+    """As if each epoch had been given the rows that were drawn for it; the loss is theirs."""
+    network = DenseNetwork((64, 10), "cross_entropy")
+    seen = []
+
+    def recorded(rows, generator):
+        seen.append(sprinkled(rows, generator).clone())
+        return seen[-1]
+
+    plan = make_plan(batch_size=batch_size, epochs=3, shuffle=False, distort=recorded)
+    (found,) = run(network, data, plan, make_hyper(1), validation=data)
+    epochs = torch.cat(seen).view(3, 90, 64)
+    assert not any(torch.isclose(epochs[e], epochs[e - 1]).all(1).any() for e in range(3))
+    state = initial_state(network, "sgd", [np.random.RandomState(0)], 1, data.X[:0])
+    plain = plan._replace(distort=None, epochs=1)
+    for rows, record in zip(epochs, found.epochs, strict=True):
+        given = data._replace(X=rows)
+        rngs = [np.random.RandomState(0)]
+        (step,) = train(network, given, plain, make_hyper(1), state, rngs, validation=data)
+        state = step.state
+        assert record.train_loss == pytest.approx(step.epochs[0].train_loss, rel=1e-12)
+        assert record.validation_loss == pytest.approx(
+            step.epochs[0].validation_loss, rel=1e-12
+        )
+    for ours, theirs in zip(found.state.params, state.params, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
