@@ -168,9 +168,9 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
 
     All is computed in the dtype of X: float32, float64, or float32 for pixels (uint8), which
     are read batch by batch. Integer weights equal repeated rows exactly where one batch holds
-    all rows, which are not distorted; otherwise nearly so, on the average. A model whose loss is
-    no longer finite is left as it was an epoch before (with ``early_stopping``, it is that of
-    its best epoch), with a warning.
+    all rows and nothing is distorted; otherwise nearly so, on the average. A model whose loss
+    is no longer finite is left as it was an epoch before (with ``early_stopping``, it is that
+    of its best epoch), with a warning.
 
     References
     ----------

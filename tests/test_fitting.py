@@ -113,6 +113,18 @@ def test_warm_start_needs_the_same_problem(iris):
         model.fit(X, y)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # soon over
+@pytest.mark.parametrize("harder", [{"augment": "affine"}, {"dropout": 0.8}])
+def test_the_best_loss_is_that_of_the_same_task(harder, digits):
+    """Against one that is out of reach now, training would stop after 4 epochs."""
+    model = MLPClassifierTorch(32, max_iter=15, random_state=0, n_iter_no_change=3)
+    model.set_params(warm_start=True, learning_rate_init=0.01)
+    before = model.fit(*digits).best_loss_
+    model.set_params(**harder).fit(*digits)
+    assert model.n_iter_ > 8
+    assert min(model.loss_curve_[15:]) > before
+
+
 def test_without_warm_start_fit_begins_anew(iris):
     X, y = iris
     model = SoftmaxRegression(max_iter=3, tol=None, random_state=0)
