@@ -177,22 +177,23 @@ class RandomAffine(_Distortion):
 
 
 class RandomElastic(_Distortion):
-    """Wobble every image, beside what `RandomAffine` does to it.
+    """Wobble every image, beside some of what `RandomAffine` does to it.
 
     Every pixel is moved by steps of its own: uniform noise in [-1, 1], smoothed by a Gaussian
     and multiplied by ``alpha`` [1]_. So away from the edges, steps down and steps right each
     have a standard deviation of ``alpha / (sqrt(3) * 2 * sqrt(pi) * sigma)``, with the
-    defaults 1.4 pixels of 28.
+    defaults 0.65 pixels of 28. The 34 of the source are for networks that train for hundreds
+    of epochs: on MNIST, a few dozen do better with less.
 
     Parameters
     ----------
-    alpha : float, default=34
+    alpha : float, default=16
         Strength: what the smoothed noise is multiplied by, for steps in pixels of an image of
         28 by 28. On others, steps are as many 28ths of the longer side.
     sigma : float, default=4
         Standard deviation of the Gaussian, in the same units: small ones crumple, large ones
         move the image as a whole. In (0, 28].
-    rotation, scale, shear, shift : float, default=10, 0.1, 10, 2
+    rotation, scale, shear, shift : float, default=5, 0.05, 5, 1
         As in `RandomAffine`; 0 for none of it.
     mode : {"constant", "nearest"}, default="constant"
         What lies beyond the edge: a ground of 0, or what the edge itself is.
@@ -219,13 +220,13 @@ class RandomElastic(_Distortion):
 
     def __init__(
         self,
-        alpha=34,
+        alpha=16,
         sigma=4,
         *,
-        rotation=10,
-        scale=0.1,
-        shear=10,
-        shift=2,
+        rotation=5,
+        scale=0.05,
+        shear=5,
+        shift=1,
         mode="constant",
     ):
         self.alpha = alpha

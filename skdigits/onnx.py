@@ -223,13 +223,15 @@ def _shifted(
     layer: Convolution,
     sides: np.ndarray,
 ) -> str:
-    """The same as a sum over the kernel's pixels; onnxruntime's Conv knows no float64."""
+    """The same as a sum over the kernel's rows; onnxruntime's Conv knows no float64."""
     X = graph.Pad(X, np.array([0, 0, *layer.padding] * 2))
     total: Any = bias[:, None]
-    for place in np.ndindex(kernel.shape[2:]):
-        part = graph.Slice(X, np.array(place), np.array(place) + sides, np.array([2, 3]))
-        pixels = graph.Reshape(part, np.array([0, 0, -1]))
-        total = graph.Add(total, graph.MatMul(kernel[:, :, place[0], place[1]], pixels))
+    for row in range(kernel.shape[2]):
+        corners = np.array([(row, column) for column in range(kernel.shape[3])])
+        parts = [graph.Slice(X, at, at + sides, np.array([2, 3])) for at in corners]
+        pixels = graph.Reshape(graph.Concat(*parts, axis=1), np.array([0, 0, -1]))
+        weight = kernel[:, :, row].swapaxes(1, 2).reshape(len(kernel), -1)
+        total = graph.Add(total, graph.MatMul(weight, pixels))
     return graph.Reshape(total, np.array([0, 0, *sides]))
 
 

@@ -11,7 +11,12 @@ import pytest
 import torch
 from sklearn import config_context
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 from skdigits._arrays import prediction_device, surely_finite, to_tensor, training_device
 
 CPU = torch.device("cpu")
@@ -56,11 +61,13 @@ def test_fits_leave_their_input_alone(digits):
         before = X.astype(dtype)
         given = before.copy()
         for model in (
-            SoftmaxRegression(max_iter=2, tol=None),
-            MLPClassifierTorch(max_iter=2, tol=None),
+            SoftmaxRegression(max_iter=2, tol=None, augment=lambda images, _: images.zero_()),
+            MLPClassifierTorch(max_iter=2, tol=None, augment="elastic"),
+            ConvNetClassifier(2, max_iter=1, augment=lambda images, _: images.zero_()),
             TemplateMatchingClassifier("cosine"),
         ):
-            model.fit(given, y).predict_proba(given)
+            # One batch, which is no copy.
+            model.fit(given[:128], y[:128]).predict_proba(given)
             np.testing.assert_array_equal(given, before)
 
 
@@ -98,6 +105,7 @@ def test_a_device_that_is_absent_is_an_error_in_fit_and_a_warning_in_predict(iri
     [
         SoftmaxRegression(max_iter=3, tol=None, random_state=0),
         MLPClassifierTorch(9, max_iter=3, tol=None, random_state=0),
+        ConvNetClassifier(2, max_iter=1, augment="shift", random_state=0),
         TemplateMatchingClassifier(),
     ],
     ids=str,
@@ -194,6 +202,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         MLPClassifierTorch(9, dropout=0.0, max_iter=6, early_stopping=True, random_state=0),
         MLPClassifierTorch(9, max_iter=3, tol=None, random_state=0),
         TemplateMatchingClassifier(n_templates=2, random_state=0),
+        ConvNetClassifier(4, max_iter=2, precision="float32", random_state=0),
     ],
     ids=str,
 )

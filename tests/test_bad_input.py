@@ -19,7 +19,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import InvalidParameterError
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
+from skdigits.augmentation import RandomAffine, RandomElastic, RandomShift
 from skdigits.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
 
 NAN, INF = float("nan"), float("inf")
@@ -32,12 +38,13 @@ ONES = np.ones(12)
 TEMPLATES = TemplateMatchingClassifier()
 SOFTMAX = SoftmaxRegression(max_iter=2, tol=None, random_state=0)
 MLP = MLPClassifierTorch(3, max_iter=2, tol=None, random_state=0)
-MODELS = [TEMPLATES, SOFTMAX, MLP]
+CONV = ConvNetClassifier(2, max_iter=2, random_state=0)
+MODELS = [TEMPLATES, SOFTMAX, MLP, CONV]
 FITTED = [clone(model).fit(X, y) for model in MODELS]
 ASKED = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
-trained = pytest.mark.parametrize("model", MODELS[1:], ids=["softmax", "mlp"])
+trained = pytest.mark.parametrize("model", MODELS[1:], ids=["softmax", "mlp", "conv"])
 fitted_ones = pytest.mark.parametrize("model", FITTED, ids=lambda model: type(model).__name__)
 INTERNALS = r"aten::|Tensor|ufunc|DATA bounds|dtype and signature|truth value"
 
@@ -108,6 +115,8 @@ TRAINING = {
     "max_fun": COUNT,
     "class_weight": ["even", 3, True, NAN, [1, 1, 1]],
     "label_smoothing": FRACTION,
+    "augment": without([*WORDS, 3.5], None),
+    "image_shape": [8, 2.5, "8x8", True, NAN],
     "device": DEVICE,
 }
 HIDDEN = {
@@ -116,6 +125,11 @@ HIDDEN = {
     "dropout": FRACTION,
     "weight_init": ["zeros", *WORDS],
 }
+CONVOLUTIONS = {
+    "channels": HIDDEN["hidden_layer_sizes"],
+    "precision": ["float64", *WORDS],
+}
+OF_LAYERS = {name: HIDDEN[name] for name in ("activation", "dropout", "weight_init")}
 
 SEARCHES = {
     "estimator": [None, 3, "softmax", NAN],
@@ -140,6 +154,7 @@ BAD_PARAMETERS = {
     },
     SoftmaxRegression: TRAINING,
     MLPClassifierTorch: TRAINING | HIDDEN,
+    ConvNetClassifier: CONVOLUTIONS | {"augment": TRAINING["augment"]},
     BatchedGridSearchCV: SEARCHES | {"param_grid": [None, 3, "alpha", NAN]},
     BatchedRandomizedSearchCV: SEARCHES
     | {
@@ -158,7 +173,14 @@ MADE = {type(model): model for model in MODELS} | {
 
 @pytest.mark.parametrize("Model", BAD_PARAMETERS)
 def test_no_parameter_is_forgotten(Model):
-    assert BAD_PARAMETERS[Model].keys() == MADE[Model].get_params(deep=False).keys()
+    known = BAD_PARAMETERS[Model].keys()
+    if Model is ConvNetClassifier:  # of what the MLP has as well, that is checked
+        known |= TRAINING.keys() | OF_LAYERS.keys()
+        shared = (ConvNetClassifier, MLPClassifierTorch)
+        for name in known - BAD_PARAMETERS[Model].keys():
+            one, other = (each._parameter_constraints[name] for each in shared)
+            assert one is other
+    assert known == MADE[Model].get_params(deep=False).keys()
     assert min(map(len, BAD_PARAMETERS[Model].values())) >= 4
 
 
@@ -231,6 +253,83 @@ def test_bad_layers(sizes):
         one.set_params(hidden_layer_sizes=sizes)
         for learn in learning(one):
             with refused(one, ValueError, message):
+                learn(X, y)
+
+
+@pytest.mark.parametrize("sizes", LAYERS[::3], ids=str)
+def test_bad_channels(sizes):
+    message = f"channels must be > 0, got {re.escape(repr(sizes))}: give a whole"
+    for one in both(CONV):
+        one.set_params(channels=sizes)
+        with refused(one, ValueError, message):
+            one.fit(X, y)
+
+
+def other_shape(images, generator):
+    return images[:, :, :1]
+
+
+def in_numpy(images, generator):
+    return images.numpy()
+
+
+def infinite(images, generator):
+    return images / 0
+
+
+DISTORTIONS = [
+    ({"augment": RandomShift}, "augment=RandomShift is a class: pass one of its kind, as in"),
+    ({"augment": "affine", "solver": "lbfgs"}, "augment='affine' makes other rows in every"),
+    ({"augment": "shift", "image_shape": (3, 3)}, "image_shape=.3, 3. is that of 9 features,"),
+    ({"augment": "shift", "image_shape": (2, 2, 2)}, "image_shape=.2, 2, 2. is that of 8 fe"),
+    ({"augment": "shift", "image_shape": (4,)}, "image_shape must be .height, width. or"),
+    ({"augment": "shift", "image_shape": (4.0, 1)}, "image_shape must be .height, width. or"),
+    ({"augment": "shift", "image_shape": (-2, -2)}, "image_shape must be .height, width. or"),
+    ({"augment": "shift", "image_shape": (NAN, 2)}, "image_shape must be .height, width. or"),
+    ({"augment": "shift", "image_shape": []}, "image_shape must be .height, width. or"),
+    ({"augment": other_shape}, r"augment=.*other_shape.* must return images of the shape"),
+    ({"augment": in_numpy}, r"augment=.*in_numpy.* must return .* but returned ndarray"),
+    ({"augment": RandomAffine(scale=1.5)}, "'scale' parameter of RandomAffine .* Got 1.5"),
+    ({"augment": RandomAffine(shear=90)}, "'shear' parameter of RandomAffine .* Got 90"),
+    ({"augment": RandomShift(mode="wrap")}, "'mode' parameter of RandomShift .* Got 'wrap'"),
+    ({"augment": RandomElastic(sigma=0)}, "'sigma' parameter of RandomElastic .* Got 0"),
+    ({"augment": RandomElastic(NAN)}, "'alpha' parameter of RandomElastic .* Got nan"),
+]
+
+
+@trained
+@pytest.mark.parametrize(("settings", "message"), DISTORTIONS, ids=str)
+def test_bad_distortions(model, settings, message):
+    for one in both(model):
+        one.set_params(**settings)
+        for learn in learning(one) if "solver" not in settings else [one.fit]:
+            with refused(one, ValueError, message):
+                learn(X, y)
+
+
+@pytest.mark.filterwarnings("ignore:X has 3 features, of which no square can be made")
+@trained
+def test_distortions_of_what_is_no_square(model):
+    for one in both(model):
+        one.set_params(augment="shift")
+        with refused(one, ValueError, "but X has 3 features, of which no square can be made"):
+            one.fit(X[:, :3], y)
+
+
+@trained
+def test_distortions_that_leave_no_numbers_are_warned_of(model):
+    model = clone(model).set_params(augment=infinite)
+    with pytest.warns(match="diverged"):
+        model.fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (4,), (2, 2, 0), (2.0, 2)], ids=str)
+def test_bad_shapes_of_images(shape):
+    for one in both(CONV):
+        one.set_params(image_shape=shape)
+        for learn in learning(one):
+            with refused(one, ValueError, "image_shape"):
                 learn(X, y)
 
 
@@ -436,7 +535,7 @@ def test_rows_that_overflow(dtype):
         for learn in learning(one):
             with refused(one, ValueError, r"distances of these rows overflow.*Bring X to \["):
                 learn(huge, y)
-    for one in map(clone, (SOFTMAX, MLP)):
+    for one in map(clone, (SOFTMAX, MLP, CONV)):
         with pytest.warns(match="root mean square inf"), pytest.warns(match="diverged"):
             one.fit(huge, y)
         assert np.isfinite(one.predict_proba(X)).all()

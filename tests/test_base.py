@@ -14,7 +14,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
+from skdigits.augmentation import RandomElastic
 
 QUICK = {"max_iter": 20, "tol": None, "random_state": 0}
 ESTIMATORS = [
@@ -29,7 +35,15 @@ ESTIMATORS = [
 ]
 TRAINED = [estimator for estimator in ESTIMATORS if hasattr(estimator, "max_iter")]
 
+CONV = ConvNetClassifier(4, learning_rate_init=0.05, **QUICK | {"max_iter": 3})
+DISTORTING = [
+    SoftmaxRegression(0.1, augment="shift", image_shape=(2, 2), **QUICK),
+    MLPClassifierTorch(20, learning_rate_init=0.01, dropout=0.2, augment="affine", **QUICK),
+    clone(CONV).set_params(dropout=0.2, augment=RandomElastic(alpha=10)),
+]
+
 each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+each_and_conv = pytest.mark.parametrize("estimator", [*ESTIMATORS, CONV], ids=str)
 
 
 def assert_probabilities(proba):
@@ -38,7 +52,7 @@ def assert_probabilities(proba):
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-5)
 
 
-@each
+@each_and_conv
 @pytest.mark.parametrize(
     "labels",
     [
@@ -65,7 +79,7 @@ def test_labels_of_any_kind(estimator, labels, iris):
     assert model.decision_function(X).shape == ((len(X),) if n == 2 else (len(X), n))
 
 
-@each
+@each_and_conv
 def test_numbering_of_the_labels_makes_no_difference(estimator, iris):
     X, y = iris
     gaps = np.array([3, 11, 40])[y]
@@ -73,7 +87,7 @@ def test_numbering_of_the_labels_makes_no_difference(estimator, iris):
     np.testing.assert_array_equal(found, clone(estimator).fit(X, y).predict_proba(X))
 
 
-@each
+@each_and_conv
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_a_few_rows_of_one_feature(estimator, rows):
     X, y = np.arange(float(rows))[:, None], np.arange(rows) % 2
@@ -94,7 +108,7 @@ def test_constant_features(estimator, iris):
     assert_probabilities(clone(estimator).fit(constant, y).predict_proba(constant))
 
 
-@each
+@each_and_conv
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_logits_far_out(estimator, dtype, iris):
     """Rows a thousand times farther out than those learnt from, and weights likewise."""
@@ -138,7 +152,7 @@ def test_logits_that_overflow_are_an_error(iris):
             method((X * 1e20).astype(np.float32))
 
 
-@each
+@each_and_conv
 def test_a_failed_refit_leaves_the_model_as_it_was(estimator, digits):
     X, y = digits
     model = clone(estimator).fit(X, y)
@@ -156,7 +170,7 @@ def test_a_failed_refit_leaves_the_model_as_it_was(estimator, digits):
     np.testing.assert_array_equal(model.predict_proba(X), expected)
 
 
-@each
+@each_and_conv
 def test_a_default_device_of_torch_changes_nothing(estimator, digits):
     X, y = digits
     expected = clone(estimator).set_params(device="cpu").fit(X, y).predict_proba(X)
@@ -169,7 +183,7 @@ def test_a_default_device_of_torch_changes_nothing(estimator, digits):
     np.testing.assert_array_equal(found, expected)
 
 
-@each
+@each_and_conv
 @pytest.mark.parametrize(
     ("dtype", "expected"),
     [("f2", "f8"), (">f4", "f8"), ("g", "f8"), ("i4", "f8"), ("?", "f8"), ("f4", "f4")],
@@ -181,7 +195,7 @@ def test_what_is_neither_float32_nor_pixels_is_float64(estimator, dtype, expecte
     assert model.predict_proba(X).dtype == expected
 
 
-@each
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, CONV, *DISTORTING], ids=str)
 def test_the_world_around_is_left_alone(estimator, iris):
     np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(2)
@@ -218,6 +232,19 @@ def test_the_same_seed_is_the_same_model(estimator, digits):
     np.testing.assert_array_equal(clone(estimator).fit(X, y).predict_proba(X), first)
 
 
+@pytest.mark.parametrize("estimator", DISTORTING, ids=lambda e: type(e).__name__)
+def test_distortions_are_those_of_the_seed(estimator, iris):
+    X, y = iris
+    model = clone(estimator).set_params(max_iter=2)
+    first = clone(model).fit(X, y).predict_proba(X)
+    np.random.seed(99)  # noqa: NPY002
+    torch.manual_seed(99)
+    np.testing.assert_array_equal(clone(model).fit(X, y).predict_proba(X), first)
+    for other in ({"random_state": 1}, {"augment": None}):
+        found = clone(model).set_params(**other).fit(X, y).predict_proba(X)
+        assert np.abs(found - first).max() > 1e-3
+
+
 def test_without_a_seed_models_differ(digits):
     X, y = digits
     for Model in (SoftmaxRegression, MLPClassifierTorch):
@@ -233,7 +260,7 @@ def test_a_random_state_instance_moves_on(digits):
     assert np.abs(first - second).max() > 1e-6
 
 
-@each
+@each_and_conv
 def test_pickles_predict_the_same(estimator, digits):
     X, y = digits
     model = clone(estimator).fit(X, y)
@@ -242,7 +269,7 @@ def test_pickles_predict_the_same(estimator, digits):
     assert not any(isinstance(value, torch.Tensor) for value in vars(model).values())
 
 
-@each
+@each_and_conv
 def test_rows_one_by_one_are_those_of_the_whole(estimator, digits):
     X, y = digits
     model = clone(estimator).fit(X, y)
@@ -279,7 +306,7 @@ def test_weights_of_any_size_with_rows_of_any_dtype(estimator, dtype, scale, dig
     assert np.abs(clone(estimator).fit(X, y).predict_proba(X) - expected).max() > 1e-4
 
 
-@each
+@each_and_conv
 def test_pandas_in(estimator, iris):
     X = pd.DataFrame(iris[0], columns=list("abcd"))
     y = pd.Series(np.array(["x", "y", "z"])[iris[1]])
@@ -290,7 +317,7 @@ def test_pandas_in(estimator, iris):
         model.predict(X[list("dcba")])
 
 
-@each
+@each_and_conv
 def test_pixels_are_read_as_fractions(estimator, digits):
     X, y = digits
     pixels = (X * 255).astype(np.uint8)

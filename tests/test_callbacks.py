@@ -11,16 +11,20 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits.engine import lbfgs, train
 from skdigits.model_selection import BatchedGridSearchCV, _search
 
+SIX = {"max_iter": 6, "tol": None, "random_state": 0}
 MODELS = [
     SoftmaxRegression(max_iter=6, tol=None, random_state=0),
     SoftmaxRegression(solver="lbfgs", max_iter=6, tol=None),
     MLPClassifierTorch(8, max_iter=6, tol=None, random_state=0, dropout=0.2),
+    ConvNetClassifier(
+        2, learning_rate="constant", batch_size=600, dropout=0.2, augment="shift", **SIX
+    ),
 ]
-models = pytest.mark.parametrize("model", MODELS, ids=["softmax", "lbfgs", "mlp"])
+models = pytest.mark.parametrize("model", MODELS, ids=["softmax", "lbfgs", "mlp", "conv"])
 
 
 class Recorder:
@@ -154,7 +158,7 @@ def interrupt_in_call(monkeypatch, module, name, number):
     monkeypatch.setattr(module, name, function)
 
 
-@pytest.mark.parametrize("model", [MODELS[0], MODELS[2]], ids=["softmax", "mlp"])
+@pytest.mark.parametrize("model", [MODELS[0], *MODELS[2:]], ids=["softmax", "mlp", "conv"])
 def test_training_goes_on_where_it_was_interrupted(model, digits, monkeypatch):
     X, y = digits
     whole = clone(model).fit(X, y)

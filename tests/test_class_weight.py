@@ -6,14 +6,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_sample_weight
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV
 
 MODELS = [
     SoftmaxRegression(batch_size=50, max_iter=5, tol=None, random_state=0),
     MLPClassifierTorch(8, batch_size=50, max_iter=5, tol=None, random_state=0),
+    ConvNetClassifier(2, batch_size=50, max_iter=3, random_state=0),
 ]
-models = pytest.mark.parametrize("model", MODELS, ids=["softmax", "mlp"])
+models = pytest.mark.parametrize("model", MODELS, ids=["softmax", "mlp", "conv"])
 WEIGHTS = [None, "balanced", {0: 5, 1: 0.5, 2: 2}]
 
 

@@ -9,7 +9,12 @@ import torch
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 from skdigits.engine.losses import LOSSES
 from skdigits.engine.schedules import SCHEDULES
 
@@ -50,12 +55,15 @@ ESTIMATORS = [
         max_iter=60,
     ),
     *gradient_trained(),
+    ConvNetClassifier(),
 ]
 
 ABSENT = re.compile(r"cupy|dpnp|cuda|XPU|MPS")  # namespaces and devices of other machines
 if torch.cuda.is_available():
     ABSENT = re.compile(r"cupy|dpnp|XPU|MPS")
-EXPECTED = re.compile("ConvergenceWarning|SkipTestWarning|put a StandardScaler in front")
+EXPECTED = re.compile(
+    "ConvergenceWarning|SkipTestWarning|put a StandardScaler in front|no square can be made"
+)
 
 
 def test_every_pair_of_settings_is_checked():

@@ -1,5 +1,7 @@
 """Validation sets, passed to fit or set aside, and what is measured on them."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,10 +12,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV
 
 MODELS = [SoftmaxRegression, MLPClassifierTorch]
+SMALL_CONV = partial(ConvNetClassifier, 3, learning_rate="constant")
+NAMES = ["softmax", "mlp", "conv"]
 PLAIN = {"solver": "adam", "learning_rate_init": 0.03, "batch_size": 100, "random_state": 0}
 
 
@@ -28,7 +32,7 @@ def after(Model, n_epochs, X, y, **settings):
     return Model(**PLAIN, max_iter=n_epochs, tol=None, **settings).fit(X, y)
 
 
-@pytest.mark.parametrize("Model", MODELS)
+@pytest.mark.parametrize("Model", [*MODELS, SMALL_CONV], ids=NAMES)
 def test_a_validation_set_is_measured_after_every_epoch(Model, parts):
     X, X_val, y, y_val = parts
     model = Model(**PLAIN, max_iter=4, tol=None).fit(X, y, X_val=X_val, y_val=y_val)
@@ -58,6 +62,42 @@ def test_early_stopping_returns_to_the_best_epoch(Model, scoring, parts):
     name = "accuracy" if scoring in (None, "loss") else scoring
     expected = get_scorer(name)(again, X_val, y_val)
     assert history["validation_score"][best - 1] == pytest.approx(expected, rel=1e-9)
+
+
+def mirrored(images, generator):
+    return images.flip(3)
+
+
+@pytest.mark.parametrize("Model", [*MODELS, SMALL_CONV], ids=NAMES)
+def test_a_validation_set_is_not_distorted(Model, parts):
+    """As if what is learnt from had been distorted beforehand."""
+    X, X_val, y, y_val = parts
+    flipped = X.reshape(-1, 8, 8)[:, :, ::-1].reshape(X.shape)
+    settings = PLAIN | {"max_iter": 3, "tol": None, "early_stopping": True}
+    model = Model(**settings, augment=mirrored).fit(X, y, X_val=X_val, y_val=y_val)
+    expected = Model(**settings).fit(flipped, y, X_val=X_val, y_val=y_val)
+    np.testing.assert_allclose(
+        model.history_.drop(columns="seconds"), expected.history_.drop(columns="seconds"),
+        rtol=1e-9,
+    )  # fmt: skip
+    np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(X), rtol=1e-8)
+    plain = Model(**settings).fit(X, y, X_val=X_val, y_val=y_val)
+    assert abs(plain.history_ - model.history_)["validation_loss"].min() > 0.01
+
+
+@pytest.mark.parametrize("Model", [*MODELS, SMALL_CONV], ids=NAMES)
+def test_the_part_set_aside_is_not_distorted(Model, parts):
+    X, _, y, _ = parts
+    losses = []
+
+    def scorer(model, X_val, y_val):
+        assert {row.tobytes() for row in X_val} <= {row.tobytes() for row in X}
+        losses.append(log_loss(y_val, model.predict_proba(X_val)))
+        return model.score(X_val, y_val)
+
+    settings = PLAIN | {"max_iter": 3, "tol": None, "early_stopping": True}
+    model = Model(**settings, augment=mirrored, scoring=scorer).fit(X, y)
+    np.testing.assert_allclose(model.history_["validation_loss"], losses, rtol=1e-9)
 
 
 def test_the_part_set_aside_is_scored_by_any_scorer(parts):

@@ -10,7 +10,12 @@ from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 
 QUICK = {"max_iter": 4, "tol": None, "batch_size": 30, "random_state": 0}
 MODELS = [
@@ -19,8 +24,9 @@ MODELS = [
     SoftmaxRegression(0.03, **QUICK),
     SoftmaxRegression(solver="lbfgs", max_iter=4, tol=None),
     MLPClassifierTorch(12, learning_rate_init=0.02, **QUICK),
+    ConvNetClassifier(2, learning_rate_init=0.1, **QUICK),
 ]
-NAMES = ["templates", "two templates", "softmax", "lbfgs", "mlp"]
+NAMES = ["templates", "two templates", "softmax", "lbfgs", "mlp", "conv"]
 each = pytest.mark.parametrize("model", MODELS, ids=NAMES)
 one_of_each = pytest.mark.parametrize("model", MODELS[::2], ids=NAMES[::2])
 

@@ -36,16 +36,25 @@ from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 
 QUICK = {"max_iter": 8, "tol": None, "batch_size": 40, "random_state": 0}
 TEMPLATES = TemplateMatchingClassifier("cosine", random_state=0)
 SOFTMAX = SoftmaxRegression(0.03, **QUICK)
 MLP = MLPClassifierTorch(12, learning_rate_init=0.02, **QUICK)
+CONV = ConvNetClassifier(3, learning_rate_init=0.05, **QUICK)
 CV = StratifiedKFold(3)
 
 each = pytest.mark.parametrize(
     "model", [TEMPLATES, SOFTMAX, MLP], ids=lambda m: type(m).__name__
+)
+each_and_conv = pytest.mark.parametrize(
+    "model", [TEMPLATES, SOFTMAX, MLP, CONV], ids=lambda m: type(m).__name__
 )
 trained = pytest.mark.parametrize("model", [SOFTMAX, MLP], ids=lambda m: type(m).__name__)
 
@@ -83,7 +92,7 @@ def candidates_of(model):
     return {"learning_rate_init": [1e-5, 0.03, 1e-3]}
 
 
-@each
+@each_and_conv
 def test_pipeline(model, few):
     X, y, queries, _ = few
     mean, spread = X.mean(0), X.std(0)
@@ -118,7 +127,7 @@ def test_column_transformer(model, few):
     assert found[-1].feature_names_in_[0] == "half__pixel 8"
 
 
-@each
+@each_and_conv
 def test_cross_val_score(model, few):
     X, y, _, _ = few
     found = cross_val_score(model, X, y, cv=CV)
@@ -201,7 +210,7 @@ def test_learning_curve(model, few):
     assert found_test[1].mean() > found_test[0].mean()
 
 
-@each
+@each_and_conv
 def test_learning_curve_by_partial_fits(model, few):
     X, y, _, _ = few
     sizes, _, found = learning_curve(
@@ -253,7 +262,7 @@ def test_calibration_by_temperature(model, data, frozen, request):
     assert np.abs(expected - before.predict_proba(queries)).max() > 1e-3
 
 
-@each
+@each_and_conv
 def test_a_frozen_model_is_not_fitted_again(model, few):
     X, y, queries, answers = few
     before = fitted(model, X, y)
@@ -334,7 +343,7 @@ def test_bagging_draws_rows_as_if_they_were_copied(few):
         np.testing.assert_allclose(member.predict_proba(queries), expected, rtol=1e-6)
 
 
-@each
+@each_and_conv
 def test_bagging_where_a_class_may_not_be_drawn(model, few):
     X, y, queries, _ = few
     rows = np.r_[np.flatnonzero(y == 9)[:1], np.flatnonzero(y < 9)]  # nine is one row alone
@@ -439,7 +448,7 @@ def asking(model):
     return model.set_score_request(sample_weight=True)
 
 
-@each
+@each_and_conv
 @pytest.mark.usefixtures("routing")
 def test_weights_reach_a_model_in_a_pipeline(model, few, weight):
     X, y, queries, _ = few

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neural_network import MLPClassifier
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV
 
 ONE_BATCH = {"hidden_layer_sizes": (9,), "batch_size": 150, "max_iter": 20, "random_state": 0}
@@ -18,6 +18,7 @@ SETTINGS = [
     {"solver": "adam", "learning_rate_init": 0.01, "shuffle": False},
     {"solver": "sgd", "learning_rate_init": 0.1, "activation": "logistic", "shuffle": False},
 ]
+CONV = ConvNetClassifier(3, image_shape=(4, 5), max_iter=3, random_state=0)
 everyone = pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: s["solver"])
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -95,10 +96,13 @@ def test_mini_batches_weights_and_early_stopping(dtype, labelled):
     assert len(model.validation_scores_) == 60
 
 
-def test_integer_weights_are_repetitions(labelled):
+@pytest.mark.parametrize("Model", [MLPClassifierTorch, ConvNetClassifier])
+def test_integer_weights_are_repetitions(Model, labelled):
     X, Y = labelled
     times = np.arange(150) % 3
-    model = MLPClassifierTorch(5, solver="lbfgs", max_iter=30, random_state=0)
+    model = Model(5, solver="lbfgs", max_iter=30, random_state=0)
+    if Model is ConvNetClassifier:
+        model.set_params(image_shape=(4, 5), tol=None, max_iter=3)
     weighted = clone(model).fit(X, Y, times).predict_proba(X)
     repeated = clone(model).fit(X.repeat(times, 0), Y.repeat(times, 0)).predict_proba(X)
     np.testing.assert_allclose(weighted, repeated, atol=1e-6)
@@ -114,9 +118,16 @@ def test_indicators_come_in_many_forms(form, labelled):
     assert found.dtype.kind == "i"
 
 
-def test_partial_fits_are_the_epochs_of_a_fit(labelled):
+@pytest.mark.parametrize(
+    "model",
+    [
+        MLPClassifierTorch(8, max_iter=3, tol=None, batch_size=50, random_state=0),
+        clone(CONV).set_params(augment="affine", dropout=0.2),
+    ],
+    ids=["mlp", "conv"],
+)
+def test_partial_fits_are_the_epochs_of_a_fit(model, labelled):
     X, Y = labelled
-    model = MLPClassifierTorch(8, max_iter=3, tol=None, batch_size=50, random_state=0)
     bit_by_bit = clone(model)
     for _ in range(3):
         bit_by_bit.partial_fit(X, Y, classes=np.arange(4))
@@ -158,6 +169,21 @@ def test_what_is_no_indicator_is_refused(labelled):
         SoftmaxRegression().fit(X, Y)
     with pytest.raises(ValueError, match="rows of multilabel targets have none"):
         MLPClassifierTorch(class_weight="balanced").fit(X, Y)
+
+
+def test_a_convolutional_network_learns_labels_and_two_classes(labelled):
+    """Better than guessing, in the form of a network of MLPClassifier's."""
+    X, Y = labelled
+    model = clone(CONV).set_params(max_iter=20, learning_rate_init=0.03)
+    for y, n_outputs in ((Y, 4), (Y[:, 0], 1)):
+        theirs = MLPClassifier(4, max_iter=1, random_state=0).fit(X, y)
+        fitted = clone(model).fit(X, y)
+        assert fitted.n_outputs_ == theirs.n_outputs_ == n_outputs
+        assert fitted.out_activation_ == theirs.out_activation_ == "logistic"
+        assert fitted.predict_proba(X).shape == theirs.predict_proba(X).shape
+        assert fitted.predict(X).dtype == theirs.predict(X).dtype
+        guessed = np.maximum(y.mean(0), 1 - y.mean(0)).mean()
+        assert (fitted.predict(X) == y).mean() > guessed + 0.05
 
 
 def test_guessing_many_labels_is_not_taken_for_failing(rng):

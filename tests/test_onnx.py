@@ -15,7 +15,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import skdigits.onnx  # noqa: F401
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 from skdigits.engine.losses import LOSSES
 from skdigits.engine.networks import ACTIVATIONS
 from skdigits.engine.templates import METRICS
@@ -25,6 +30,9 @@ MODELS = [
     TemplateMatchingClassifier(),
     SoftmaxRegression(**TRAINED),
     MLPClassifierTorch((16, 8), **TRAINED),
+    ConvNetClassifier(
+        (3, 5), max_iter=5, batch_size=75, learning_rate_init=0.05, random_state=0
+    ),
 ]
 each = pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 
@@ -88,6 +96,8 @@ def test_integers_are_no_pixels(model, few):
 def test_losses(loss, model, n_classes, dtype, few):
     X, y = few[0].astype(dtype), few[1] % n_classes
     settings = {"max_iter": 60, "learning_rate_init": 0.03, "loss": loss}
+    if isinstance(model, ConvNetClassifier):
+        settings |= {"max_iter": 1, "learning_rate_init": 0.001}  # as it is drawn
     settings |= {"solver": "adam", "label_smoothing": 0.0}
     model = type(model)(**TRAINED | settings).fit(X, y)
     assert_agrees(model, X)
@@ -109,6 +119,64 @@ def test_far_logits(loss, few):
 def test_networks(activation, sizes, few):
     settings = TRAINED | {"max_iter": 40}
     assert_agrees(MLPClassifierTorch(sizes, activation, **settings).fit(*few), few[0])
+
+
+def drawn(X, y, **settings):
+    """A network with weights and biases as they are drawn, N(0, 1), but for one step."""
+    settings = {"max_iter": 1, "weight_init": "normal", "random_state": 0} | settings
+    return ConvNetClassifier(**settings).fit(X, y)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("image_shape", "channels"),
+    [
+        ((8, 8), (3, 3, 5)),
+        ((4, 16), (3, 4, 5)),
+        ((32, 2), (4,)),
+        ((4, 4, 4), (3, 5)),
+        ((1, 64), (3, 5)),
+        ((1, 7, 3), (3, 5)),
+        ((1, 5), (9, 11)),
+        ((1, 1, 8), (9, 11)),
+    ],
+    ids=str,
+)
+def test_convolutions(activation, image_shape, channels, rng):
+    X = rng.normal(size=(90, np.prod(image_shape))).astype(np.float32)
+    settings = {"activation": activation, "channels": channels, "image_shape": image_shape}
+    model = drawn(X, np.arange(90) % 10, **settings)
+    assert_agrees(model, X)
+    assert_agrees(model, X.astype(np.float64))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_precision_is_that_of_the_graph(precision, few):
+    X = few[0].astype(np.float64)
+    model = drawn(X, few[1], channels=(3, 5), precision=precision)
+    expected = model.predict_proba(X)
+    assert expected.dtype == np.float32
+    assert np.ptp(expected, 0).max() > 0.5
+    graph = to_onnx(model, X[:1], options={"zipmap": False})
+    assert "Conv" in [node.op_type for node in graph.graph.node]
+    _, proba = InferenceSession(graph.SerializeToString()).run(None, {"X": X})
+    np.testing.assert_allclose(proba, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_convolutions_with_several_labels_a_row(dtype, few):
+    X, Y = few[0].astype(dtype), (few[1][:, None] % [2, 3, 5] == 0).astype(int)
+    model = drawn(X, Y, channels=(3, 5))
+    assert_agrees(model, X)
+    assert 0.1 < model.predict(X).mean() < 0.9
+
+
+def test_equal_weights_of_a_convolution_are_zeros(few):
+    model = drawn(*few, channels=(3, 5))
+    before = model.predict_proba(few[0])
+    model.coefs_[1][2] = 1.0
+    assert_agrees(model, few[0])
+    assert np.abs(model.predict_proba(few[0]) - before).max() > 0.01
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -187,7 +255,7 @@ def test_labels(model, kind, few):
 )
 @pytest.mark.parametrize("names", ["strings", "integers"])
 def test_outputs_are_those_of_scikit_learns_classifiers(model, options, names, few):
-    X, y = few[0][:, :5], LABELS[names][few[1] % 3]
+    X, y = few[0][:, 20:36], LABELS[names][few[1] % 3]
     theirs = session(LogisticRegression(max_iter=1000).fit(X, y), X, options)
     ours = session(model.fit(X, y), X, options)
     described = [

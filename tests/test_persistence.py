@@ -14,7 +14,12 @@ import skops.io
 import torch
 from sklearn.base import clone
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 
 SHORT = {
     "max_iter": 6,
@@ -38,6 +43,7 @@ MODELS = {
         [9], solver="adamw", **SHORT | {"random_state": np.random.RandomState(0)}
     ),
     "stopping": MLPClassifierTorch(9, early_stopping=True, warm_start=True, **SHORT),
+    "convnet": ConvNetClassifier((3, 5), dropout=0.2, augment="shift", **SHORT),
 }
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning"  # these few epochs are to be quick
@@ -132,7 +138,20 @@ def test_a_model_of_several_labels_a_row(way, few, tmp_path):
     assert_same(loaded.partial_fit(X, Y), model.partial_fit(X, Y), X)
 
 
-@pytest.mark.parametrize("name", ["softmax", "mlp"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@ways
+def test_a_convolutional_network_in_float32(precision, way, few, tmp_path):
+    settings = SHORT | {"max_iter": 2, "precision": precision}
+    model = ConvNetClassifier((3, 5), **settings).fit(*few)
+    loaded = WAYS[way](model, tmp_path)
+    kept = [array for group in loaded._memory.moments for array in group]
+    assert len(kept) == 12
+    assert {array.dtype for array in (*kept, *loaded.coefs_)} == {np.dtype(np.float32)}
+    assert_same(loaded.partial_fit(*few), model.partial_fit(*few), few[0])
+    assert model.score(*few) > 0.2
+
+
+@pytest.mark.parametrize("name", ["softmax", "mlp", "convnet"])
 @ways
 def test_a_warm_start_goes_on_the_same(name, way, few, tmp_path):
     model = fitted(name, few).set_params(warm_start=True)
@@ -184,7 +203,7 @@ print(type(proba).__module__, *[str(w.message).split(":")[0] for w in caught])
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["means", "softmax", "mlp"])
+@pytest.mark.parametrize("name", ["means", "softmax", "mlp", "convnet"])
 def test_what_was_fitted_on_cuda_opens_without(name, few, tmp_path):
     model = copy.deepcopy(MODELS[name]).set_params(device="cuda").fit(*few)
     assert model.device_.startswith("cuda")

@@ -1,5 +1,7 @@
 """Warnings that can be acted on, from the line that can act; epochs as they pass."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
@@ -7,20 +9,26 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._testing import ignore_warnings
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits._fitting import fit_many
 from skdigits.engine import lbfgs
 
+SMALL_CONV = partial(ConvNetClassifier, 2, tol=1e-4, learning_rate="constant")
 BOTH = pytest.mark.parametrize("Model", [SoftmaxRegression, MLPClassifierTorch])
+ALL = pytest.mark.parametrize(
+    "Model",
+    [SoftmaxRegression, MLPClassifierTorch, SMALL_CONV],
+    ids=["softmax", "mlp", "conv"],
+)
 
 
-@BOTH
+@ALL
 def test_too_few_epochs_are_warned_of(Model, digits):
     with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(3\) reached.*tol=None"):
         Model(max_iter=3).fit(*digits)
 
 
-@BOTH
+@ALL
 def test_too_few_iterations_are_warned_of(Model, digits):
     message = (
         r"lbfgs failed to converge: Maximum iterations \(3\) reached.*Raise max_iter or tol"
@@ -29,7 +37,7 @@ def test_too_few_iterations_are_warned_of(Model, digits):
         Model(solver="lbfgs", max_iter=3).fit(*digits)
 
 
-@BOTH
+@ALL
 def test_too_few_evaluations_are_warned_of(Model, digits):
     with pytest.warns(ConvergenceWarning, match=r"evaluations \(4\) reached. Raise max_fun"):
         Model(solver="lbfgs", max_fun=4).fit(*digits)
@@ -51,13 +59,13 @@ def test_divergence_of_lbfgs_is_not_blamed_on_a_rate(digits):
         model.fit(digits[0] * 1e307, digits[1])
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("settings", [{"tol": None}, {"learning_rate": "one_cycle"}])
 def test_epochs_that_were_asked_for_are_not(Model, settings, digits):
     assert Model(max_iter=3, **settings).fit(*digits).n_iter_ == 3
 
 
-@BOTH
+@ALL
 def test_divergence_is_warned_of_with_its_rate_and_epoch(Model, digits):
     X, y = digits
     model = Model(learning_rate_init=1e300, random_state=0)
@@ -68,7 +76,7 @@ def test_divergence_is_warned_of_with_its_rate_and_epoch(Model, digits):
     assert model.n_iter_ == 1
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize(("scale", "dtype"), [(255, np.float32), (-255, np.float64)])
 def test_features_that_are_not_scaled_are_warned_of(Model, scale, dtype, digits):
     X, y = (digits[0] * scale).astype(dtype), digits[1]
@@ -86,7 +94,7 @@ def test_rare_features_that_stand_out_once_standardised_are_not(digits):
     assert SoftmaxRegression(max_iter=1, tol=None).fit(wide, y).n_iter_ == 1
 
 
-@BOTH
+@ALL
 def test_bytes_that_are_no_pixels_are_warned_of(Model, digits):
     counts = (digits[0] * 16).astype(np.uint8)
     with pytest.warns(UserWarning, match="uint8, which is read as pixels .* reaches 16 only"):
@@ -99,7 +107,7 @@ def test_pixels_and_lbfgs_need_no_scaling(digits):
     assert SoftmaxRegression(solver="lbfgs", tol=10.0).fit(X, y).n_iter_ >= 1
 
 
-@BOTH
+@ALL
 def test_a_batch_larger_than_the_data_is_warned_of(Model, iris):
     with pytest.warns(UserWarning, match="batch_size=500, larger than the 150 rows"):
         Model(batch_size=500, max_iter=1, tol=None).fit(*iris)

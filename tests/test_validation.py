@@ -6,9 +6,15 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 
 BOTH = (SoftmaxRegression, MLPClassifierTorch)
+ALL = (*BOTH, ConvNetClassifier)
 BAD = {
     "solver": "newton",
     "loss": "hinge",
@@ -35,11 +41,13 @@ BAD = {
     "max_fun": 0,
     "label_smoothing": 1.0,
     "weight_init": "orthogonal",
+    "augment": "rotate",
+    "image_shape": 3,
     "device": 3,
 }
 
 
-@pytest.mark.parametrize("Model", BOTH)
+@pytest.mark.parametrize("Model", ALL)
 @pytest.mark.parametrize(("name", "value"), BAD.items())
 def test_a_bad_parameter_is_named(Model, name, value, iris):
     message = f"The '{name}' parameter of {Model.__name__} must be .* Got {value!r} instead"
@@ -77,13 +85,18 @@ def test_a_bad_parameter_of_templates_is_named(name, value, iris):
 
 
 def test_every_parameter_is_constrained():
-    for Model in (*BOTH, TemplateMatchingClassifier):
+    for Model in (*ALL, TemplateMatchingClassifier):
         assert set(Model().get_params()) == set(Model._parameter_constraints)
 
 
 MODELS = pytest.mark.parametrize(
     "model",
-    [TemplateMatchingClassifier(), SoftmaxRegression(), MLPClassifierTorch()],
+    [
+        TemplateMatchingClassifier(),
+        SoftmaxRegression(),
+        MLPClassifierTorch(),
+        ConvNetClassifier(2),
+    ],
     ids=lambda model: type(model).__name__,
 )
 
@@ -170,7 +183,7 @@ def test_partial_fit_needs_its_classes(model, iris):
     np.testing.assert_array_equal(model.classes_, [0, 1, 2])
 
 
-@pytest.mark.parametrize("Model", BOTH)
+@pytest.mark.parametrize("Model", ALL)
 def test_partial_fit_has_its_limits(Model, iris):
     with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
         Model(early_stopping=True).partial_fit(*iris, classes=[0, 1, 2])
@@ -181,7 +194,7 @@ def test_partial_fit_has_its_limits(Model, iris):
     assert "only available for stochastic" in str(error.value.__cause__)
 
 
-@pytest.mark.parametrize("Model", BOTH)
+@pytest.mark.parametrize("Model", ALL)
 def test_early_stopping_needs_rows_of_every_class(Model):
     message = "sets validation_fraction=0.1 of the rows aside.*set early_stopping=False"
     with pytest.raises(ValueError, match=message):

@@ -5,7 +5,12 @@ import pytest
 from scipy.stats import ks_2samp
 from sklearn.base import clone
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 
 LOSSES = ["cross_entropy", "softmax_mse", "sigmoid_mse"]
 FULL_BATCH = {"max_iter": 40, "tol": None, "batch_size": "auto", "random_state": 0}
@@ -49,6 +54,29 @@ def test_full_batches_of_any_loss(Model, solver, loss, dtype, weighted):
     assert_repeats(model, weighted, dtype)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"solver": "adamw", "loss": "cross_entropy", "alpha": 0.5},
+        {"solver": "sgd", "loss": "softmax_mse", "learning_rate": "invscaling"},
+        {"solver": "lbfgs", "loss": "sigmoid_mse"},
+    ],
+    ids=lambda settings: settings["solver"],
+)
+def test_full_batches_of_a_convolutional_network(settings, weighted):
+    """Also where all rows are more than one chunk of images."""
+    more = FULL_BATCH | {"max_iter": 8}
+    model = ConvNetClassifier(2, learning_rate_init=0.05, **more, **settings)
+    assert_repeats(model.set_params(batch_size="auto"), weighted)
+    X, y, weight, X_repeated, y_repeated = (np.concatenate([part] * 3) for part in weighted)
+    if settings["solver"] != "lbfgs":
+        model.set_params(batch_size=len(X_repeated))
+        with pytest.warns(match="batch_size"):
+            found = clone(model).fit(X, y, weight).predict_proba(X)
+        expected = model.fit(X_repeated, y_repeated).predict_proba(X)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 @pytest.mark.filterwarnings(
     "ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning"
 )
@@ -75,8 +103,9 @@ def test_schedules_count_weights_as_rows(Model, schedule, weighted):
         SoftmaxRegression(0.1, random_state=0),
         MLPClassifierTorch(9, learning_rate_init=0.1, random_state=0),
         TemplateMatchingClassifier(),
+        ConvNetClassifier(2, learning_rate="constant", random_state=0),
     ],
-    ids=["softmax", "mlp", "templates"],
+    ids=["softmax", "mlp", "templates", "conv"],
 )
 def test_partial_fits(model, weighted):
     """Chunk by chunk of 30 rows, each one batch."""

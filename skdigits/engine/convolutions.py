@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import conv2d, max_pool2d, normalize
+from torch.linalg import vector_norm
+from torch.nn.functional import conv2d, max_pool2d
 
 from skdigits.engine.gradients import Gradients
 from skdigits.engine.losses import OUTPUTS
@@ -198,8 +199,14 @@ class ConvNetwork(LayeredNetwork):
 
 
 def standardised(weight: Tensor, gain: float) -> Tensor:
-    """Weights (O, n) with mean 0 and norm ``gain`` for each output; equal ones become 0."""
-    return normalize(weight - weight.mean(1, keepdim=True), dim=1) * gain
+    """Weights (O, n) with mean 0 and norm ``gain`` for each output.
+
+    Those that are all the same become 0, but for a trace of rounding errors.
+    """
+    centred = weight - weight.mean(1, keepdim=True)
+    least = vector_norm(weight, dim=1, keepdim=True) * torch.finfo(weight.dtype).eps ** 0.5
+    size = torch.maximum(vector_norm(centred, dim=1, keepdim=True), least)
+    return centred * (gain / size.clamp_min(1e-12))
 
 
 def chunk_size(device: torch.device) -> int:

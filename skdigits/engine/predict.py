@@ -15,8 +15,14 @@ def predict_scores(network: Network, params: Params, X: Tensor) -> Tensor:
 
     Their softmax over the classes are the probabilities.
     """
-    dtype = params[0].dtype
-    chunks = [
-        network.scores(params, as_floats(chunk, dtype)[None]) for chunk in X.split(CHUNK_ROWS)
-    ]
-    return (chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=2)).mT
+    dtype, first = params[0].dtype, X[:CHUNK_ROWS]
+    scores = network.scores(params, as_floats(first, dtype)[None])
+    if len(X) == len(first):
+        return scores.mT
+    # Allocated first: small results between chunks that come and go break up the heap.
+    found = scores.new_empty(*scores.shape[:2], len(X))
+    found[..., :CHUNK_ROWS] = scores
+    for start in range(CHUNK_ROWS, len(X), CHUNK_ROWS):
+        rows = as_floats(X[start : start + CHUNK_ROWS], dtype)
+        found[..., start : start + CHUNK_ROWS] = network.scores(params, rows[None])
+    return found.mT

@@ -79,13 +79,12 @@ def class_distances(X: Tensor, templates: Tensor, counts: Tensor, metric: str) -
     """
     if X.is_floating_point():
         templates = templates.to(torch.promote_types(templates.dtype, X.dtype))
-    chunks = [
-        METRICS[metric](as_floats(chunk, templates.dtype), templates)
-        .view(len(chunk), len(counts), -1)
-        .amin(2)
-        for chunk in X.split(CHUNK_ROWS)
-    ]
-    return torch.cat(chunks).masked_fill(counts == 0, torch.inf)
+    # Allocated first: small results between chunks that come and go break up the heap.
+    found = templates.new_empty(len(X), len(counts))
+    for chunk, nearest in zip(X.split(CHUNK_ROWS), found.split(CHUNK_ROWS), strict=True):
+        each = METRICS[metric](as_floats(chunk, templates.dtype), templates)
+        torch.amin(each.view(len(chunk), len(counts), -1), 2, out=nearest)
+    return found.masked_fill_(counts == 0, torch.inf)
 
 
 def likeliest_temperature(distances: Tensor, data: Data) -> float:

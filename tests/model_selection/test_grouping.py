@@ -7,8 +7,9 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits._fitting import BATCHABLE
+from skdigits.augmentation import RandomAffine, RandomElastic, RandomShift
 from skdigits.model_selection._grouping import group_candidates, same_settings, split_pipeline
 
 PIPELINE = Pipeline([("scale", StandardScaler()), ("model", MLPClassifierTorch())])
@@ -44,6 +45,33 @@ def test_batchable_parameters_share_a_row(name):
 def test_all_others_have_groups_of_their_own(grid):
     found = numbers(MLPClassifierTorch(), ParameterGrid(grid))
     assert found == [[[[0]], [[1]], [[2]]]]
+
+
+@pytest.mark.parametrize("name", BATCHABLE)
+def test_convolutional_networks_share_rows_too(name):
+    assert numbers(ConvNetClassifier(), [{name: 0.1}, {name: 0.2}, {}]) == [[[[0, 1, 2]]]]
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"channels": [(2,), (3,), (2, 3)]},
+        {"precision": ["auto", "float32", "bfloat16"]},
+        {"image_shape": [(2, 8), (4, 4), (8, 2)]},
+        {"augment": [None, "shift", "affine"]},
+        {"augment": [RandomElastic(), RandomElastic(30), RandomAffine()]},
+        {"augment": [RandomShift()], "augment__max_shift": [1, 2, 3]},
+    ],
+    ids=str,
+)
+def test_other_images_have_groups_of_their_own(grid):
+    assert numbers(ConvNetClassifier(), ParameterGrid(grid)) == [[[[0]], [[1]], [[2]]]]
+
+
+def test_equal_distortions_are_the_same():
+    settings = [{"augment": RandomElastic(20)}, {"augment": RandomElastic(alpha=20)}]
+    for model in (SoftmaxRegression(), MLPClassifierTorch(), ConvNetClassifier()):
+        assert numbers(model, settings) == [[[[0, 1]]]]
 
 
 def test_seeds_are_rows():

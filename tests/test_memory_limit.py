@@ -1,0 +1,118 @@
+"""Rows that are larger than the memory there is: they are read from their file, in parts.
+
+A process of its own has 70 MB left when it learns from files of 140 MB. What is limited is
+private memory: a file that is mapped read-only does not count, and any copy of it does.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="the limit of private memory, RLIMIT_DATA, is Linux's"
+    ),
+]
+
+SCRIPT = """
+import json, pathlib, re, resource, sys, traceback
+import numpy as np
+from skdigits import (
+    ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier,
+)
+from skdigits.preprocessing import CenterByMass, DigitNormalizer
+
+QUICK = {"max_iter": 1, "tol": None, "random_state": 0, "learning_rate_init": 1e-3}
+SOFTMAX = SoftmaxRegression(batch_size=500, **QUICK)
+MLP = MLPClassifierTorch(4, **QUICK)
+CONV = ConvNetClassifier(1, image_shape=(16, 64), precision="float32", **QUICK)
+STOPPER = MLPClassifierTorch(4, early_stopping=True, **QUICK)
+TEMPLATES = TemplateMatchingClassifier()
+MODELS = {"softmax": SOFTMAX, "mlp": MLP, "conv": CONV, "templates": TEMPLATES}
+
+def rows(name):
+    X = np.load(name, mmap_mode="r")
+    return X, np.arange(len(X)) % 2
+
+def tasks(pixels, floats):
+    X, y = pixels
+    yield "fit softmax", lambda: SOFTMAX.fit(X, y)
+    yield "predict softmax", lambda: SOFTMAX.predict(X)
+    yield "fit templates", lambda: TEMPLATES.fit(X, y)
+    yield "predict_proba templates", lambda: TEMPLATES.predict_proba(X)
+    yield "fit mlp", lambda: MLP.fit(X, y)
+    yield "predict_proba mlp", lambda: MLP.predict_proba(X)
+    yield "fit a transformer", lambda: CenterByMass().fit(X)
+    large = X[: len(X) // 1000 * 1000].reshape(-1, 1000, 1024)
+    small = DigitNormalizer(size=8, digit_size=6)
+    yield "digits of large images", lambda: small.fit(large).transform(large)
+    Z, z = floats
+    for name, model in MODELS.items():
+        yield f"{name} of floats", lambda: model.fit(Z, z).score(Z, z)
+    yield "weights", lambda: MLP.fit(Z, z, 1 + np.arange(len(z)) % 3)
+    yield "early stopping", lambda: STOPPER.fit(Z, z)
+    yield "validation", lambda: SOFTMAX.fit(Z[:99], z[:99], X_val=Z, y_val=z)
+    balanced = SoftmaxRegression(class_weight="balanced", **QUICK)
+    yield "balanced", lambda: balanced.fit(Z, z)
+    distorting = MLPClassifierTorch(4, augment="shift", image_shape=(16, 64), **QUICK)
+    yield "augment", lambda: distorting.fit(Z, z)
+    yield "partial_fit", lambda: SOFTMAX.partial_fit(Z, z)
+
+def outcome(task):
+    try:
+        task()
+        return "done"
+    except Exception as error:
+        return f"{error!r:.200} {traceback.extract_tb(error.__traceback__)[-4:]}"
+
+def private():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(re.search("VmData:\\\\s+(\\\\d+)", status)[1])
+
+pixels, floats = map(rows, sys.argv[1:])
+for _, task in tasks(*((X[:1000], y[:1000]) for X, y in (pixels, floats))):
+    outcome(task)  # whatever is imported later is there now
+resource.setrlimit(resource.RLIMIT_DATA, (private() + 70 * 2**20, -1))
+found = {"a copy": outcome(lambda: np.array(pixels[0]))}
+found |= {"a copy of floats": outcome(lambda: np.array(floats[0]))}
+found |= {name: outcome(task) for name, task in tasks(pixels, floats)}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """What became of each task, by name."""
+    folder = tmp_path_factory.mktemp("large")
+    (folder / "limited.py").write_text(SCRIPT)
+    rng = np.random.default_rng(0)
+    for dtype, n_rows, scale in (("uint8", 144_000, 255), ("float32", 36_000, 1)):
+        X = np.lib.format.open_memmap(folder / f"{dtype}.npy", "w+", dtype, (n_rows, 1024))
+        X[:: n_rows // 50] = rng.uniform(high=scale, size=(50, 1024))  # the rest are holes
+        X.flush()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", folder / "limited.py", "uint8.npy", "float32.npy"],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_there_is_no_memory_for_a_copy(outcomes):
+    for name in ("a copy", "a copy of floats"):
+        assert "MemoryError" in outcomes[name]
+
+
+def test_rows_larger_than_memory_are_learnt_from_and_asked_for(outcomes):
+    found = {name: v for name, v in outcomes.items() if "copy" not in name}
+    assert len(found) >= 18
+    assert found == dict.fromkeys(found, "done")
