@@ -298,7 +298,9 @@ DISTORTIONS = [
 
 
 @trained
-@pytest.mark.parametrize(("settings", "message"), DISTORTIONS, ids=str)
+@pytest.mark.parametrize(
+    ("settings", "message"), DISTORTIONS, ids=[message for _, message in DISTORTIONS]
+)
 def test_bad_distortions(model, settings, message):
     for one in both(model):
         one.set_params(**settings)
