@@ -115,7 +115,9 @@ def prediction_device(device: str, X: Any) -> torch.device:
     try:
         return training_device(device, X)
     except ValueError as error:
-        warnings.warn(f"Predicting on the CPU: {error}", UserWarning, stacklevel=4)
+        if not device.startswith("cuda"):
+            raise
+        warnings.warn(f"Computing on the CPU: {error}", UserWarning, stacklevel=4)
         return torch.device("cpu")
 
 

@@ -124,6 +124,14 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         two = logits.shape[1] == 2 and not self._multilabel
         return from_tensor(logits[:, 1] - logits[:, 0] if two else logits, X)
 
+    def _fitted_network(self) -> Any:
+        """The network that was fitted, of those that are one."""
+        return self._network(self.n_features_in_, len(self.classes_), self._multilabel)
+
+    def _layout(self) -> tuple[Any, ...]:
+        """That of the fitted network, in which it can be trained further."""
+        return tuple(tuple(weight.shape) for weight in self._weights())
+
     def _checked_logits(self, X: Any, method: str) -> tuple[Any, Tensor]:
         X = check_query(self, X, method)
         return X, self._finite(self._logits(to_tensor(X, prediction_device(self.device, X))))

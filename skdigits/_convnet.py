@@ -1,18 +1,11 @@
 """The convolutional network."""
 
-from sklearn.callback import CallbackSupportMixin
-from sklearn.utils.metaestimators import available_if
-
-from skdigits._base import TorchClassifier
-from skdigits._fitting import fit_many, is_stochastic, network_logits
-from skdigits._held_out import Given
-from skdigits._mlp import last_layer
-from skdigits._parameters import CONVOLUTIONS, EPSILON, TRAINING, layer_sizes, shape_of_images
+from skdigits._layered import LayeredClassifier, last_layer
+from skdigits._parameters import CONVOLUTIONS, TRAINING, layer_sizes, shape_of_images
 from skdigits.engine.convolutions import ConvNetwork
-from skdigits.engine.losses import LOGISTIC
 
 
-class ConvNetClassifier(CallbackSupportMixin, TorchClassifier):
+class ConvNetClassifier(LayeredClassifier):
     r"""Convolutional network for small images, trained by gradients.
 
     A few convolutions, pooling between them, and a linear layer on top; no batch statistics.
@@ -34,8 +27,8 @@ class ConvNetClassifier(CallbackSupportMixin, TorchClassifier):
         ``"adamw"`` [2]_ adapt the step of every weight; ``"lbfgs"`` is SciPy's L-BFGS on
         all rows at once.
     alpha : float, default=0.0001
-        Strength of the L2 penalty on the weights, biases spared; divided by the
-        weight of the batch, as in MLPClassifier.
+        Strength of the L2 penalty on the weights of the last layer, divided by the weight of
+        the batch as in MLPClassifier; the size of all others does not matter.
     batch_size : int or "auto", default="auto"
         Rows per step; ``"auto"`` is ``min(128, n_samples)``. One batch with all rows takes one
         unshuffled step per epoch. Ignored by ``"lbfgs"``.
@@ -140,6 +133,8 @@ class ConvNetClassifier(CallbackSupportMixin, TorchClassifier):
         order of (row, column, channel).
     intercepts_ : list of ndarray of shape (n_out,)
         Biases of each layer.
+    image_shape_ : tuple of int
+        ``(height, width, channels)`` of the images.
     n_layers_ : int
         Layers, input and output among them, pooling not.
     n_outputs_ : int
@@ -226,10 +221,8 @@ class ConvNetClassifier(CallbackSupportMixin, TorchClassifier):
     """
 
     _parameter_constraints = {**TRAINING, **CONVOLUTIONS}
-    _takes_labels = True
     _reads_images = True
     _auto_batch = 128
-    _ftol = 1e7 * EPSILON  # SciPy's own, as in MLPClassifier
 
     def __init__(
         self,
@@ -304,97 +297,43 @@ class ConvNetClassifier(CallbackSupportMixin, TorchClassifier):
         self.precision = precision
         self.device = device
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, float32 or float64; uint8 are pixels and read as ``X / 255``.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels: numbers, strings or booleans; or zeros and ones, a column for each label.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts; default: once. Rows of weight 0 are left out,
-            and classes that have no others.
-        X_val, y_val : array-like, default=None
-            Rows to measure the model by after every epoch, with their labels; with
-            ``early_stopping``, in the place of a part of X.
-        sample_weight_val : array-like of shape (n_val,), default=None
-            How often each of these counts; default: once.
-
-        Returns
-        -------
-        self : ConvNetClassifier
-            The fitted model.
-
-        Raises
-        ------
-        ValueError
-            If a parameter, X, y, the weights or the validation set are not as described.
-        """
-        given = Given(X_val, y_val, sample_weight_val)
-        fit_many([self], X, y, sample_weight, given=given)
-        return self
-
-    @available_if(is_stochastic)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Go on training for one epoch over these rows.
-
-        Not to be had with ``solver="lbfgs"``.
-
-        Parameters
-        ----------
-        X, y, sample_weight : array-like
-            As in ``fit``.
-        classes : array-like of shape (n_classes,), default=None
-            All labels there will be; needed in the first call.
-
-        Returns
-        -------
-        self : ConvNetClassifier
-            The model, trained further.
-
-        Raises
-        ------
-        ValueError
-            As in ``fit``; if the first call lacks ``classes``; with ``early_stopping``.
-        """
-        fit_many([self], X, y, sample_weight, incremental=True, classes=classes)
-        return self
-
     def _network(self, n_features, n_classes, multilabel=False):
         n_outputs, loss = last_layer(self.loss, n_classes, multilabel)
+        channels = layer_sizes("channels", self.channels)
+        if not channels:
+            raise ValueError(
+                "channels=() leaves no convolution: give the channels of each, such as "
+                "(24, 48), or use SoftmaxRegression."
+            )
         return ConvNetwork(
             shape_of_images(self.image_shape, n_features),
-            layer_sizes("channels", self.channels),
+            channels,
             n_outputs,
             loss=loss,
             activation=self.activation,
             weight_init=self.weight_init,
-            precision=self.precision,
+            precision=self._precision_of_training(),
         )
 
+    def _precision_of_training(self):
+        """That of the parameters for L-BFGS: by less, its line search would lose the way."""
+        if self.solver == "lbfgs" and self.precision == "bfloat16":
+            raise ValueError(
+                "precision='bfloat16' is too coarse for solver='lbfgs': set "
+                "precision='float32', or solver to 'sgd', 'adam' or 'adamw'."
+            )
+        return "float32" if self.solver == "lbfgs" else self.precision
+
+    def _fitted_network(self):
+        # What it was fitted with, whatever the parameters are now.
+        fitted = {"channels": [len(coef) for coef in self.coefs_[:-1]]}
+        fitted |= {"image_shape": self.image_shape_, "precision": "float32"}
+        model = type(self)(**self.get_params(deep=False) | fitted)
+        return model._network(self.n_features_in_, len(self.classes_), self._multilabel)
+
+    def _layout(self):
+        return (self.image_shape_, *super()._layout())
+
     def _install(self, weights, biases, network):
-        self.coefs_ = [*weights[:-1], weights[-1].T]
-        self.intercepts_ = biases
-        self.n_layers_ = len(weights) + 1
-        self.n_outputs_ = network.shapes[-1][0]
-        self.out_activation_ = "logistic" if network.loss == LOGISTIC else "softmax"
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = self.loss == "cross_entropy"
-        return tags
-
-    def _weights(self):
-        return [*self.coefs_[:-1], self.coefs_[-1].T]
-
-    def _biases(self):
-        return self.intercepts_
-
-    @property
-    def _fitted_array(self):
-        return self.coefs_[0]
-
-    def _logits(self, X):
-        return network_logits(self, X)
+        super()._install(weights, biases, network)
+        self.image_shape_ = network.image_shape

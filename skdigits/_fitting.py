@@ -134,7 +134,7 @@ def _run(
     held_out = check_given(lead, given, rows)
     network, data, like = crossing(lead, rows)
     if resuming:
-        check_resumable(estimators, rows, network.shapes)
+        check_resumable(estimators, rows, network)
         start = resume(estimators, like, restart_cycle=not incremental)
     else:
         start = begin(estimators, network, like, n_streams=1)
@@ -243,7 +243,7 @@ def network_logits(estimator: Any, X: Tensor) -> Tensor:
     dtype = params[0].dtype
     if X.is_floating_point():
         dtype = torch.promote_types(dtype, _working_dtype(estimator, X))
-    network = estimator._network(X.shape[1], len(estimator.classes_), estimator._multilabel)
+    network = estimator._fitted_network()
     return predict_scores(network, tuple(p.to(dtype).unsqueeze(0) for p in params), X)[0]
 
 
@@ -270,9 +270,9 @@ def check_alike(estimators: Sequence[Any]) -> None:
         raise ValueError(f"Models of one run must be of one class, found {sorted(kinds)}.")
     for estimator in estimators:
         check_parameters(estimator)
-    lead = estimators[0].get_params()
+    lead = estimators[0].get_params(deep=False)
     for estimator in estimators[1:]:
-        for name, value in estimator.get_params().items():
+        for name, value in estimator.get_params(deep=False).items():
             if name not in BATCHABLE and not same_setting(value, lead[name]):
                 raise ValueError(
                     f"Models of one run must have the same {name}, found {lead[name]!r} "

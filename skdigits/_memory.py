@@ -10,7 +10,9 @@ from torch import Tensor
 
 from skdigits._arrays import to_numpy, to_tensor
 from skdigits._validation import Rows, private_random_state
+from skdigits.augmentation import name_of
 from skdigits.engine import train
+from skdigits.engine.networks import LayeredNetwork
 from skdigits.engine.types import Network, Params, Progress, Run, State, Stopping
 
 
@@ -101,9 +103,7 @@ def resume(estimators: Sequence[Any], like: Tensor, restart_cycle: bool) -> Star
     return Start(state, [rng], [split_rng], [lead.noise_seed])
 
 
-def check_resumable(
-    estimators: Sequence[Any], rows: Rows, shapes: Sequence[tuple[int, ...]]
-) -> None:
+def check_resumable(estimators: Sequence[Any], rows: Rows, network: LayeredNetwork) -> None:
     """Check that what was fitted before is what is to be trained further.
 
     Raises
@@ -124,11 +124,11 @@ def check_resumable(
             f"call to fit. Previously got {lead.classes_}, `y` has {rows.classes}: set "
             "warm_start=False to begin anew."
         )
-    fitted = [tuple(weight.shape) for weight in lead._weights()]
-    if fitted != list(shapes):
+    fitted, wanted = lead._layout(), network.layout
+    if fitted != wanted:
         raise ValueError(
-            f"The fitted model has weights of shapes {fitted}, its parameters now ask for "
-            f"{list(shapes)}: clone it to begin anew."
+            f"The fitted model has shapes {list(fitted)}, its parameters now ask for "
+            f"{list(wanted)}: clone it to begin anew."
         )
     if not all(_left_together(lead, other) for other in estimators[1:]):
         raise ValueError(
@@ -151,7 +151,7 @@ def _merit(estimator: Any) -> tuple[object, ...]:
     """All that an epoch's loss or score depends on, beside the rows."""
     names = ("solver", "early_stopping", "scoring", "loss", "label_smoothing", "alpha")
     settings = estimator.get_params(deep=False)
-    noise = settings.get("dropout"), repr(estimator.augment)  # what skops need not trust
+    noise = settings.get("dropout"), name_of(estimator.augment), str(estimator.image_shape)
     return (*(settings[name] for name in names), *noise)
 
 

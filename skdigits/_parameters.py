@@ -137,8 +137,10 @@ def shape_of_images(image_shape: Any, n_features: int) -> tuple[int, int, int]:
     if image_shape is None:
         side = math.isqrt(n_features)
         return (side, side, 1) if side * side == n_features else (1, n_features, 1)
-    sizes = np.asarray(image_shape, dtype=object).ravel()
-    if len(sizes) not in (2, 3) or not all(COUNT.is_satisfied_by(size) for size in sizes):
+    sizes = np.atleast_1d(np.asarray(image_shape, dtype=object))
+    if sizes.shape not in ((2,), (3,)) or not all(
+        COUNT.is_satisfied_by(size) for size in sizes
+    ):
         raise ValueError(
             f"image_shape must be (height, width) or (height, width, channels), whole numbers "
             f"of 1 or more, got {image_shape!r}."

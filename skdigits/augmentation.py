@@ -22,7 +22,6 @@ from torch import Generator, Tensor
 from skdigits._arrays import from_tensor, input_dtypes, to_tensor
 from skdigits._parameters import (
     FRACTION,
-    NOT_NEGATIVE,
     Number,
     StrOptions,
     check_parameters,
@@ -93,7 +92,7 @@ class _Distortion(BaseEstimator):
         made = torch.cat(
             [change(as_floats(chunk, dtype), generator) for chunk in rows.split(CHUNK_ROWS)]
         )
-        made = made.mul(255).round_().to(rows.dtype) if pixels else made
+        made = made.clamp(0, 1).mul_(255).round_().to(rows.dtype) if pixels else made
         return from_tensor(made, X)
 
 
@@ -189,7 +188,7 @@ class RandomElastic(_Distortion):
     ----------
     alpha : float, default=16
         Strength: what the smoothed noise is multiplied by, for steps in pixels of an image of
-        28 by 28. On others, steps are as many 28ths of the longer side.
+        28 by 28. On others, steps are as many 28ths of the longer side. In [0, 10000].
     sigma : float, default=4
         Standard deviation of the Gaussian, in the same units: small ones crumple, large ones
         move the image as a whole. In (0, 28].
@@ -214,7 +213,7 @@ class RandomElastic(_Distortion):
 
     _parameter_constraints = {
         **AFFINE,
-        "alpha": [NOT_NEGATIVE],
+        "alpha": [Number(Real, 0, 10_000, closed="both")],
         "sigma": [Number(Real, 0, LENGTH, closed="right")],
     }
 
@@ -271,12 +270,23 @@ def distort_of(augment: Any, image_shape: Any, n_features: int) -> Distort | Non
     if isinstance(change, _Distortion):
         check_parameters(change)
     height, width, n_channels = shape_of_images(image_shape, n_features)
-    if image_shape is None and 1 in (height, width) and n_features > 1:
+    if 1 in (height, width):
+        found = "of which no square can be made" if image_shape is None else "a line of pixels"
         raise ValueError(
-            f"augment={augment!r} distorts images, but X has {n_features} features, of which "
-            "no square can be made: pass image_shape=(height, width)."
+            f"augment={augment!r} distorts images of two dimensions, but X has {n_features} "
+            f"features, {found}: pass image_shape=(height, width)."
         )
     return partial(_distorted, change, (height, width, n_channels))
+
+
+def name_of(augment: Any) -> str:
+    """Words that are the same wherever an ``augment`` is that does the same."""
+    if isinstance(augment, BaseEstimator):
+        return f"{type(augment).__name__} {sorted(augment.get_params().items())}"
+    if augment is None or isinstance(augment, str):
+        return str(augment)
+    named = augment if hasattr(augment, "__qualname__") else type(augment)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _distorted(
@@ -286,7 +296,7 @@ def _distorted(
     generator: Generator,
 ) -> Tensor:
     """Rows (B, D) as images (B, channels, h, w), distorted, and back."""
-    if not isinstance(change, _Distortion):
+    if type(change) not in NAMED.values():
         rows = rows.clone()  # it may write to them, and they may be the user's X
     images = rows.view(-1, *shape).permute(0, 3, 1, 2)
     found = change(images, generator)

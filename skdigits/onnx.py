@@ -186,7 +186,7 @@ def _hidden(graph: _Graph, X: str, model: Any, layers: list[_Layer]) -> str:
 
 def _convolved(graph: _Graph, X: str, model: Any, layers: list[_Layer]) -> str:
     """What convolutions make of images that are rows, again as rows."""
-    network = model._network(model.n_features_in_, len(model.classes_), model._multilabel)
+    network = model._fitted_network()
     sides = np.array(network.image_shape[:2])
     X = graph.Reshape(X, np.array([-1, *network.image_shape]))
     X = graph.Transpose(X, perm=[0, 3, 1, 2])

@@ -90,11 +90,11 @@ def test_a_device_that_is_absent_is_an_error_in_fit_and_a_warning_in_predict(iri
     absent = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(ValueError, match=f"device='{absent}', but torch finds"):
         SoftmaxRegression(device=absent).fit(*iris)
-    with pytest.warns(UserWarning, match="Predicting on the CPU: device="):
+    with pytest.warns(UserWarning, match="Computing on the CPU: device="):
         assert prediction_device(absent, iris[0]) == CPU
     model = TemplateMatchingClassifier(device="cpu").fit(*iris)
     expected = model.predict(iris[0])
-    with pytest.warns(UserWarning, match="Predicting on the CPU"):
+    with pytest.warns(UserWarning, match="Computing on the CPU"):
         np.testing.assert_array_equal(
             model.set_params(device=absent).predict(iris[0]), expected
         )

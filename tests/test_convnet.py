@@ -11,6 +11,7 @@ from torch import nn, optim
 from torch.nn.utils.parametrize import register_parametrization
 
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
+from skdigits.engine import convolutions
 from skdigits.model_selection import BatchedGridSearchCV
 
 RELU_GAIN = 1.7139
@@ -77,7 +78,7 @@ class Torchs(nn.Module):
                     self(X[rows], mask), y[rows], reduction="none",
                     label_smoothing=model.label_smoothing,
                 )  # fmt: skip
-                squares = sum(p.square().sum() for p in self.weights())
+                squares = self.weights()[-1].square().sum()
                 total = weight[rows].sum()
                 loss = (each @ weight[rows] + model.alpha / 2 * squares) / total
                 optimizer.zero_grad()
@@ -310,6 +311,29 @@ def test_lbfgs_goes_far_below_the_start(few):
     proba = model.predict_proba(few[0])[np.arange(200), few[1]]
     assert model.loss_ == pytest.approx(-np.log(proba).mean(), rel=1e-8)
     assert model.loss_ < 0.1
+
+
+def test_lbfgs_never_trains_in_bfloat16(few, monkeypatch):
+    """Its line search would be lost in the rounding, where "auto" is fast by it, too."""
+    X, y = few[0].astype(np.float32), few[1]
+    settings = SHORT | {"channels": (4,), "solver": "lbfgs", "max_iter": 4}
+    expected = ConvNetClassifier(**settings).fit(X, y).coefs_[0]
+    monkeypatch.setattr(convolutions, "bfloat16_is_fast", lambda device: True)
+    np.testing.assert_array_equal(ConvNetClassifier(**settings).fit(X, y).coefs_[0], expected)
+    with pytest.raises(ValueError, match="'bfloat16' is too coarse for solver='lbfgs'"):
+        ConvNetClassifier(**settings | {"precision": "bfloat16"}).fit(X, y)
+
+
+def test_what_was_fitted_predicts_whatever_the_parameters_are_now(few):
+    model = ConvNetClassifier(**SHORT | {"channels": (4, 8), "warm_start": True}).fit(*few)
+    expected = model.predict_proba(few[0])
+    model.set_params(channels=(8, 4), image_shape=(4, 16), precision="bfloat16")
+    np.testing.assert_array_equal(model.predict_proba(few[0]), expected)
+    assert model.image_shape_ == (8, 8, 1)
+    with pytest.raises(ValueError, match=r"shapes \[\(8, 8, 1\), .* ask for \[\(4, 16, 1\),"):
+        model.fit(*few)
+    with pytest.raises(ValueError, match=r"channels=\(\) leaves no convolution"):
+        model.set_params(channels=(), warm_start=False).fit(*few)
 
 
 def test_a_batched_search_is_gridsearchcvs(few):

@@ -17,6 +17,7 @@ LAYERS = [
     ["skdigits.augmentation"],
     ["skdigits._base", "skdigits._memory", "skdigits._callbacks", "skdigits._held_out"],
     ["skdigits._fitting"],
+    ["skdigits._layered"],
     ["skdigits._template_matching", "skdigits._softmax_regression", "skdigits._mlp"],
     ["skdigits._convnet"],
     ["skdigits.preprocessing"],
@@ -71,6 +72,7 @@ def test_estimators_leave_tensors_to_others():
     estimators = {
         "skdigits._template_matching",
         "skdigits._softmax_regression",
+        "skdigits._layered",
         "skdigits._mlp",
         "skdigits._convnet",
     }

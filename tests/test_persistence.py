@@ -183,7 +183,7 @@ def test_a_model_whose_device_is_gone_predicts_on_the_cpu(name, few, tmp_path):
     model.device = model.device_ = f"cuda:{torch.cuda.device_count()}"
     loaded = by_joblib(mmap_mode="r")(model, tmp_path)
     assert loaded.device_ == model.device_
-    with pytest.warns(UserWarning, match="Predicting on the CPU: device='cuda:"):
+    with pytest.warns(UserWarning, match="Computing on the CPU: device='cuda:"):
         np.testing.assert_array_equal(loaded.predict_proba(few[0]), expected)
     assert loaded.set_params(device="cpu").fit(*few).device_ == "cpu"
 
@@ -215,4 +215,4 @@ def test_what_was_fitted_on_cuda_opens_without(name, few, tmp_path):
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
         capture_output=True, text=True,
     )  # fmt: skip
-    assert done.stdout.strip() == "numpy Predicting on the CPU", done.stderr
+    assert done.stdout.strip() == "numpy Computing on the CPU", done.stderr

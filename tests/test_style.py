@@ -1,9 +1,6 @@
 """Guards of the house rules that a linter does not know."""
 
 import ast
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest

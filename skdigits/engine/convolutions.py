@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
+from torch.backends import cudnn
 from torch.linalg import vector_norm
 from torch.nn.functional import conv2d, max_pool2d
 
@@ -17,8 +19,11 @@ from skdigits.engine.networks import ACTIVATIONS, LayeredNetwork, dropout_mask
 from skdigits.engine.types import Batch, Hyper, Params
 
 FIRST_KERNEL, KERNEL = 5, 3  # pixels a side
-CHUNK_IMAGES = 128  # what the layers hold of so many stays in the processor's cache
-GPU_IMAGES = 4096  # on a GPU, that they fit into memory
+MNIST_PIXELS = 28 * 28
+CHUNK_IMAGES = (
+    128  # of so many pixels: what the layers hold of so many stays in the processor's cache
+)
+GPU_IMAGES = 4096  # on a GPU, that it fits into memory
 GAINS = {"identity": 1.0, "logistic": 4.8, "tanh": 1.59, "relu": 1.7139}
 """One over the standard deviation of the activation of a standard normal input."""
 
@@ -53,6 +58,9 @@ class ConvNetwork(LayeredNetwork):
         What convolutions are computed in while training: ``"auto"`` is bfloat16 where the
         device is faster by it and parameters are float32, else the dtype of these.
 
+    The penalty is on the last layer's weights alone: the loss does not change with the size of
+    weights that are standardised, and a penalty would have no minimum but at size 0.
+
     Notes
     -----
     The weights of each channel are standardised, ``gain · (W − mean W) / ‖W − mean W‖``, with
@@ -72,16 +80,25 @@ class ConvNetwork(LayeredNetwork):
     @cached_property
     def convolutions(self) -> list[Convolution]:
         """The layers but the last."""
-        return self._layout[0]
+        return self._layers[0]
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """(O, I, k, k) of each convolution, and (O, features) of the last layer."""
-        convolutions, features = self._layout
+        convolutions, features = self._layers
         return [*(layer.shape for layer in convolutions), (self.n_outputs, features)]
 
+    @property
+    def layout(self) -> tuple[Any, ...]:
+        """Shapes of images and of weights."""
+        return (self.image_shape, *self.shapes)
+
+    def penalty(self, params: Params, hyper: Hyper, total: Tensor | float) -> Tensor:
+        """L2 penalty (K,) on the last layer, summed over rows of this total weight."""
+        return super().penalty(params[-2:], hyper, total)
+
     @cached_property
-    def _layout(self) -> tuple[list[Convolution], int]:
+    def _layers(self) -> tuple[list[Convolution], int]:
         """The convolutions, and how many numbers they leave of an image."""
         *sides, n_in = self.image_shape
         layers, more = [], (*self.channels[1:], 0)
@@ -128,8 +145,7 @@ class ConvNetwork(LayeredNetwork):
         gradients = [torch.stack(each) for each in zip(*(m[1] for m in models), strict=True)]
         strength = self._strength(batch, hyper, logits.dtype)
         if strength is not None:
-            for gradient, weight in zip(gradients[::2], params[::2], strict=True):
-                gradient.addcmul_(strength, weight)
+            gradients[-2].addcmul_(strength, params[-2])
         return logits, tuple(gradients)
 
     def _model_gradients(
@@ -142,11 +158,11 @@ class ConvNetwork(LayeredNetwork):
     ) -> tuple[Tensor, Params]:
         """Logits (C, B) of one model's rows (B, D), and gradients summed over chunks."""
         found, sums = [], tuple(map(torch.zeros_like, params))
-        size = chunk_size(rows.device)
+        size = self._chunk_size(rows.device)
         for start in range(0, len(rows), size):
             some = slice(start, start + size)
             # Autograd takes no part in what belongs to inference mode: it gets copies.
-            with torch.inference_mode(False):
+            with torch.inference_mode(False), exact_convolutions(rows.device):
                 leaves = tuple(p.clone().requires_grad_() for p in params)
                 kept = None if mask is None else mask[some].clone()
                 logits = self._forward(leaves, rows[some].clone(), kept, self._dtype(params))
@@ -167,13 +183,22 @@ class ConvNetwork(LayeredNetwork):
 
     def _logits(self, params: Params, X: Tensor) -> Tensor:
         """Logits (K, C, B) for rows X (S, B, D), a chunk at a time."""
-        n_models = len(params[0])
+        n_models, size = len(params[0]), self._chunk_size(X.device)
         models = []
-        for k in range(n_models):
-            own, rows = tuple(p[k] for p in params), X[k * len(X) // n_models]
-            chunks = rows.split(chunk_size(rows.device))
-            models.append(torch.cat([self._forward(own, chunk) for chunk in chunks], 1))
+        with exact_convolutions(X.device):
+            for k in range(n_models):
+                own, chunks = (
+                    tuple(p[k] for p in params),
+                    X[k * len(X) // n_models].split(size),
+                )
+                models.append(torch.cat([self._forward(own, rows) for rows in chunks], 1))
         return torch.stack(models)
+
+    def _chunk_size(self, device: torch.device) -> int:
+        """Images that pass through the layers together."""
+        most = CHUNK_IMAGES if device.type == "cpu" else GPU_IMAGES
+        pixels = self.image_shape[0] * self.image_shape[1]
+        return max(1, min(most, most * MNIST_PIXELS // pixels))
 
     def _forward(
         self,
@@ -209,9 +234,11 @@ def standardised(weight: Tensor, gain: float) -> Tensor:
     return centred * (gain / size.clamp_min(1e-12))
 
 
-def chunk_size(device: torch.device) -> int:
-    """Images that pass through the layers together."""
-    return CHUNK_IMAGES if device.type == "cpu" else GPU_IMAGES
+def exact_convolutions(device: torch.device) -> AbstractContextManager[None]:
+    """Let cuDNN give the same results every time, and compute float32 as such, not as TF32."""
+    if device.type == "cpu":
+        return nullcontext()
+    return cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 @cache
@@ -219,5 +246,5 @@ def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether a device has instructions for products of bfloat16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # of torch 2.11
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

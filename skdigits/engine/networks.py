@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -92,6 +92,11 @@ class LayeredNetwork(ABC):
         In the engine they are (K, outputs, all others). Of the last layer's outputs there is
         one for each class or label, or one for two classes.
         """
+
+    @property
+    def layout(self) -> tuple[Any, ...]:
+        """What fitted weights can be trained further in."""
+        return tuple(self.shapes)
 
     @abstractmethod
     def gradients(

@@ -25,8 +25,8 @@ class BatchedGridSearchCV(GridSearchCV):
     Parameters
     ----------
     estimator : estimator
-        ``SoftmaxRegression``, ``MLPClassifierTorch`` or a Pipeline that ends in one of them;
-        any other is searched as by scikit-learn.
+        ``SoftmaxRegression``, ``MLPClassifierTorch``, ``ConvNetClassifier`` or a Pipeline that
+        ends in one of them; any other is searched as by scikit-learn.
     param_grid : dict or list of dicts
         Names of parameters with the values to try, or several such grids.
     scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
@@ -73,10 +73,10 @@ class BatchedGridSearchCV(GridSearchCV):
     Candidates that differ in other parameters, such as ``hidden_layer_sizes``,
     ``batch_size``, ``solver`` or ``loss``, are trained in runs of their own. The steps of a
     Pipeline before the model are fitted once for each fold and each of their own settings.
-    A model with so many parameters that it keeps the processor busy by itself is trained
-    alone. Other estimators, settings that raise an error, folds whose train rows lack a
-    class, and parameters of ``fit`` other than the model's ``sample_weight`` go
-    scikit-learn's own way.
+    A model with so many parameters that it keeps the processor busy by itself, and a
+    ``ConvNetClassifier``, is trained alone. Other estimators, settings that raise an error,
+    folds whose train rows lack a class, and parameters of ``fit`` other than the model's
+    ``sample_weight`` go scikit-learn's own way.
 
     Every candidate becomes what its own fit would make of it, to rounding: models share rows,
     but neither loss nor step. One that diverges is warned of, and is scored as it was before.
@@ -171,8 +171,8 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
     Parameters
     ----------
     estimator : estimator
-        ``SoftmaxRegression``, ``MLPClassifierTorch`` or a Pipeline that ends in one of them;
-        any other is searched as by scikit-learn.
+        ``SoftmaxRegression``, ``MLPClassifierTorch``, ``ConvNetClassifier`` or a Pipeline that
+        ends in one of them; any other is searched as by scikit-learn.
     param_distributions : dict or list of dicts
         Names of parameters with lists or distributions (that have ``rvs``) to draw from.
     n_iter : int, default=10

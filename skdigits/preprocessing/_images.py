@@ -82,6 +82,8 @@ def _grey_image(image: Any, name: str) -> np.ndarray:
         raise TypeError(f"{name} is sparse: make it dense by '.toarray()'.")
     try:
         array = to_numpy(image) if isinstance(image, Tensor) else np.asarray(image)
+        if array.dtype.kind == "c":
+            raise ValueError("complex numbers: pass its .real, say")
         if array.dtype not in input_dtypes(array):
             array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
