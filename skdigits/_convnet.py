@@ -19,7 +19,8 @@ class ConvNetClassifier(LayeredClassifier):
         largest of each 2 × 2 values.
     image_shape : tuple of int, default=None
         ``(height, width)``, or ``(height, width, channels)`` where the channels of a pixel
-        stand side by side; None: square, or, with a warning, a single row of pixels.
+        stand side by side, as in ``images.reshape(len(images), -1)`` of images of shape
+        (n, height, width, channels); None: square, or, with a warning, a single row of pixels.
     activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
         Of the convolutions.
     solver : {"sgd", "adam", "adamw", "lbfgs"}, default="adamw"
@@ -69,7 +70,8 @@ class ConvNetClassifier(LayeredClassifier):
     early_stopping : bool, default=False
         Whether to stop by ``scoring`` on rows that are not learnt from, and return to the
         epoch where it was best. They are those passed to ``fit`` as ``X_val``, else part of
-        X, the same whenever a warm start goes on. Ignored by ``"lbfgs"``.
+        X, the same whenever a warm start goes on. While ``tol`` is None it does not stop, but
+        does return. Ignored by ``"lbfgs"``.
     validation_fraction : float, default=0.1
         The part to set aside, of each class the same.
     scoring : "loss", str, callable or None, default=None
@@ -113,8 +115,9 @@ class ConvNetClassifier(LayeredClassifier):
     augment : {"shift", "affine", "elastic"}, callable or None, default=None
         How images are distorted, at random and anew in every epoch, while the model is
         trained: one of `skdigits.augmentation` with its defaults, or an object of there, whose
-        parameters can be searched over (``augment__shift``), or a function of your own. Not
-        to be had with ``"lbfgs"``.
+        parameters can be searched over (``augment__scale``), or a function of a tensor
+        (n, channels, height, width) and a `torch.Generator` that returns such a tensor. Not to
+        be had with ``"lbfgs"``.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         ``"auto"`` computes in the dtype of X, and trains the convolutions in bfloat16 where X
         is float32 or pixels and the device is faster by it: GPUs since Ampere, and CPUs with
@@ -326,7 +329,7 @@ class ConvNetClassifier(LayeredClassifier):
 
     def _fitted_network(self):
         # What it was fitted with, whatever the parameters are now.
-        fitted = {"channels": [len(coef) for coef in self.coefs_[:-1]]}
+        fitted = {"channels": [coef.shape[0] for coef in self.coefs_[:-1]]}
         fitted |= {"image_shape": self.image_shape_, "precision": "float32"}
         model = type(self)(**self.get_params(deep=False) | fitted)
         return model._network(self.n_features_in_, len(self.classes_), self._multilabel)

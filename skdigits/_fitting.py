@@ -144,6 +144,7 @@ def _run(
         held_out = set_aside(lead, rows, validation)
     else:
         validation = to_data(held_out.X, held_out.codes, held_out.weight, like.device)
+    _distort(lead, data.X.shape[1])  # whose errors come before any warnings
     warn_beforehand(lead, data, incremental)
     as_fitted = partial(snapshot, lead, rows=rows, network=network)
     watch = Watch(

@@ -107,8 +107,9 @@ class MLPClassifierTorch(LayeredClassifier):
     augment : {"shift", "affine", "elastic"}, callable or None, default=None
         How images are distorted, at random and anew in every epoch, while the model is
         trained: one of `skdigits.augmentation` with its defaults, or an object of there, whose
-        parameters can be searched over (``augment__shift``), or a function of your own. Not
-        to be had with ``"lbfgs"``.
+        parameters can be searched over (``augment__scale``), or a function of a tensor
+        (n, channels, height, width) and a `torch.Generator` that returns such a tensor. Not to
+        be had with ``"lbfgs"``.
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of the images that ``augment``
         distorts; None: square.

@@ -147,6 +147,11 @@ def shape_of_images(image_shape: Any, n_features: int) -> tuple[int, int, int]:
         )
     height, width, *channels = map(int, sizes)
     shape = (height, width, *(channels or [1]))
+    if height in (1, 3) and width > 4 and shape[2] > 4:
+        raise ValueError(
+            f"image_shape={image_shape!r} has the channels first: pass (height, width, "
+            "channels), and rows made of images (n, height, width, channels)."
+        )
     if math.prod(shape) != n_features:
         raise ValueError(
             f"image_shape={image_shape!r} is that of {math.prod(shape)} features, but X has "

@@ -86,6 +86,8 @@ def warn_beforehand(estimator: Any, data: Data, incremental: bool) -> None:
         return
     if X.is_floating_point():
         _warn_of_large_features(estimator, X)
+    if incremental and estimator.learning_rate == "one_cycle":
+        _warn_of_a_cycle_that_is_over(estimator)
     if (
         not incremental
         and estimator.batch_size != "auto"
@@ -121,14 +123,31 @@ def _warn_of_dark_pixels(X: Tensor) -> None:
         )
 
 
+def _warn_of_a_cycle_that_is_over(estimator: Any) -> None:
+    epochs = estimator._memory.cycle if estimator.__sklearn_is_fitted__() else 0
+    if epochs >= estimator.max_iter:
+        _warn(
+            f"The cycle of learning_rate='one_cycle' was over after {epochs} epochs, and this "
+            "partial_fit changes next to nothing: raise max_iter to the number of calls there "
+            "will be, or set learning_rate='constant'.",
+            ConvergenceWarning,
+            deeper=1,
+        )
+
+
 def _warn_of_large_features(estimator: Any, X: Tensor) -> None:
     some = X[:: max(1, len(X) // SAMPLE)]
     size = float(torch.linalg.vector_norm(some)) / math.sqrt(some.numel())
     if size > UNSCALED:
+        cure = (
+            "put a StandardScaler in front, or pass pixels as uint8, which are read as 0 to 1"
+        )
+        if estimator._reads_images or estimator.augment is not None:
+            # A StandardScaler would make something other than 0 of the ground.
+            cure = "pass pixels as uint8, which are read as 0 to 1, or divide them by 255"
         _warn(
             f"{type(estimator).__name__} was given features of root mean square {size:.3g}, "
-            "and gradient descent needs them near 1: put a StandardScaler in front, or pass "
-            "pixels as uint8, which are read as 0 to 1.",
+            f"and gradient descent needs them near 1: {cure}.",
             UserWarning,
             deeper=1,
         )

@@ -87,6 +87,7 @@ def check_rows(
     ValueError
         If anything is amiss with X, y or the weights.
     """
+    _check_dimensions(estimator, X)
     doubtful = not surely_finite(X)
     X, y = validate_data(
         estimator, X, _dense(y), dtype=input_dtypes(X), reset=reset,
@@ -105,6 +106,17 @@ def check_rows(
     rows = Rows(X, codes, None, known)
     rows = rows if weight is None else rows.weighted(weight)
     return rows if class_weight is None else _class_weighted(rows, class_weight)
+
+
+def _check_dimensions(estimator: Any, X: Any) -> None:
+    """In scikit-learn's words, and what is to be done with images."""
+    shape = tuple(getattr(X, "shape", ()))
+    if len(shape) > 2:
+        raise ValueError(
+            f"Found array with dim {len(shape)}, while dim <= 2 is required by "
+            f"{type(estimator).__name__}: X has shape {shape}, make a row of each image by "
+            "X.reshape(len(X), -1)."
+        )
 
 
 def _dense(y: Any) -> Any:
@@ -309,6 +321,7 @@ def check_more(estimator: Any, X: Any) -> Any:
         and surely_finite(X)
     ):
         return X
+    _check_dimensions(estimator, X)
     return validate_data(estimator, X, dtype=input_dtypes(X), reset=False)
 
 

@@ -303,7 +303,7 @@ def _distorted(
     if not isinstance(found, Tensor) or found.shape != images.shape:
         what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise ValueError(
-            f"augment={change!r} must return images of the shape it is given, "
+            f"augment={change!r} must return images of the shape it is given, a tensor of "
             f"{tuple(images.shape)}, but returned {what}."
         )
     return found.permute(0, 2, 3, 1).reshape(rows.shape).to(rows)

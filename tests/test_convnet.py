@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from torch import nn, optim
 from torch.nn.utils.parametrize import register_parametrization
@@ -334,6 +335,32 @@ def test_what_was_fitted_predicts_whatever_the_parameters_are_now(few):
         model.fit(*few)
     with pytest.raises(ValueError, match=r"channels=\(\) leaves no convolution"):
         model.set_params(channels=(), warm_start=False).fit(*few)
+
+
+def test_a_cycle_lasts_so_many_calls_whatever_their_rows(few):
+    X, y = few
+    model = ConvNetClassifier(2, max_iter=6, batch_size=10, random_state=0)
+    for call in range(6):
+        rows = slice(50 if call % 2 else 200)
+        model.partial_fit(X[rows], y[rows], classes=range(10))
+    summit, *falling = model.history_["learning_rate"][1:]
+    assert 0.009 < summit <= 0.01
+    assert (np.diff([summit, *falling]) < 0).all()
+    assert falling[-1] == pytest.approx(0.01 / 250_000, rel=1e-6)
+    with pytest.warns(ConvergenceWarning, match="was over after 6 epochs, .* raise max_iter"):
+        model.partial_fit(X, y)
+
+
+def test_images_that_are_passed_as_such_are_told_to_be_rows(few):
+    images, y = few[0].reshape(-1, 8, 8), few[1]
+    cure = r"dim 3, while dim <= 2 is required by ConvNetClassifier: X has shape \(200, 8, 8\)"
+    with pytest.raises(ValueError, match=cure):
+        ConvNetClassifier(**SHORT).fit(images, y)
+    model = ConvNetClassifier(**SHORT).fit(*few)
+    with pytest.raises(ValueError, match=cure + r".* X\.reshape\(len\(X\), -1\)"):
+        model.predict(images)
+    with pytest.raises(ValueError, match=r"image_shape=\(1, 8, 8\) has the channels first"):
+        ConvNetClassifier(**SHORT | {"image_shape": (1, 8, 8)}).fit(*few)
 
 
 def test_a_batched_search_is_gridsearchcvs(few):

@@ -50,7 +50,8 @@ def one_cycle(
     end = planned * steps - 1
     if end == 0:  # a single step has no time to rise and fall
         return hyper.learning_rate[None]
-    step = torch.arange(progress.cycle, progress.cycle + steps, device="cpu").double()
+    first = progress.cycle * steps
+    step = torch.arange(first, first + steps, device="cpu").double()
     rising = _cosine(low, 1.0, step / summit) if summit > 0 else torch.ones_like(step)
     falling = _cosine(1.0, last, (step - summit) / (end - summit))
     return torch.where(step <= summit, rising, falling)[:, None] * hyper.learning_rate

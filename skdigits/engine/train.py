@@ -189,7 +189,7 @@ def _epoch(
     objective = _take_steps(network, params, field.local, streams.dropping, step, run, every)
     progress = Progress(
         progress.seen + field.totals, progress.epochs + 1, progress.steps + steps,
-        progress.cycle + steps,
+        progress.cycle + 1,
     )  # fmt: skip
     state = State(params, moments, field.state.stopping, progress)
     return field._replace(state=state), objective / field.totals, rates[-1]

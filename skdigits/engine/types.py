@@ -135,7 +135,7 @@ class Progress(NamedTuple):
     """How far training has come since the first fit.
 
     ``seen`` (K,) float64 on the host is the weight of all rows seen so far, their number
-    where they have none; ``cycle`` counts the steps since the current cycle of the one-cycle
+    where they have none; ``cycle`` counts the epochs since the current cycle of the one-cycle
     schedule began.
     """
 

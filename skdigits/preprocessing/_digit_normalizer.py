@@ -67,6 +67,11 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
        ``size`` has room for.
     4. The largest value becomes 1, or 255 of uint8. An image of a single value becomes 0.
 
+    One image is a list of one, ``[image]``: an array (h, w) is taken for h rows of pixels. The
+    ground is one value for all of an image, and whatever else stands out from it is ink: even
+    out a strong gradient of light first, raise ``threshold`` (0.4, say) where the page has
+    lines, and leave out pages without a digit, whose noise would be taken for one.
+
     MNIST's own digits were made so from scans [1]_.
 
     References

@@ -112,10 +112,14 @@ def _n_dim(X: Any) -> int:
 
 def _not_grey(name: str, shape: tuple[int, ...]) -> str:
     colours = len(shape) > 2 and shape[-1] in (3, 4)
-    cure = f"make it grey first, by {name}.mean(axis=-1), say" if colours else "change that"
+    cure = "bring it to one of these"
+    if colours:
+        cure = f"make it grey first, by np.asarray({name}).mean(axis=-1), say"
+    elif shape[-1:] == (1,):
+        cure = f"take {name}[..., 0]"
     return (
-        f"{name} has shape {shape}, but one grey image is of shape (h, w), many are (n, h, w) "
-        f"or (n, h * w): {cure}."
+        f"{name} has shape {shape}, but a grey image is of shape (h, w), in a list; many are "
+        f"(n, h, w) or (n, h * w): {cure}."
     )
 
 

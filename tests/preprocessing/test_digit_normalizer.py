@@ -177,8 +177,11 @@ def _objects(images):
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (np.zeros((5, 5, 3)), r"X\[1\] has shape \(5, 5, 3\), .* by X\[1\].mean\(axis=-1\)"),
-        (np.zeros(25), r"X\[1\] has shape \(25,\), but one grey image is of shape \(h, w\)"),
+        (
+            np.zeros((5, 5, 3)),
+            r"X\[1\] has shape \(5, 5, 3\), .* by np.asarray\(X\[1\]\).mean\(ax",
+        ),
+        (np.zeros(25), r"X\[1\] has shape \(25,\), but a grey image is of shape \(h, w\)"),
         (np.zeros((0, 5)), r"X\[1\] has shape \(0, 5\): an image must have pixels"),
         (np.full((5, 5), np.nan), r"X\[1\] contains NaN or infinity"),
         (np.full((2, 2), "a"), r"X\[1\] is no image, a 2-D array of numbers"),

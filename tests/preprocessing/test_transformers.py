@@ -209,7 +209,7 @@ WRONG = {
     "sparse": (sp.csr_array(np.eye(4)), TypeError, "Sparse data was passed"),
     "one image's row": (np.zeros(4), ValueError, "Expected 2D array, got 1D array"),
     "colours": (
-        np.zeros((2, 4, 4, 3)), ValueError, r"X has shape \(2, 4, 4, 3\), .* X.mean\(axis=-1\)"
+        np.zeros((2, 4, 4, 3)), ValueError, r"shape \(2, 4, 4, 3\), .* np.asarray\(X\).mean"
     ),
     "axes": (np.zeros((1, 1, 1, 4, 4)), ValueError, r"\(1, 1, 1, 4, 4\), but .* \(n, h, w\)"),
     "nothing": (np.zeros((0, 4, 4)), ValueError, "Found array with 0 sample"),
