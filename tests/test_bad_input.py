@@ -298,6 +298,9 @@ DISTORTIONS = [
 
 
 @trained
+@pytest.mark.filterwarnings(
+    "ignore:The cycle of learning_rate"
+)  # said before a function is asked
 @pytest.mark.parametrize(
     ("settings", "message"), DISTORTIONS, ids=[message for _, message in DISTORTIONS]
 )
