@@ -40,7 +40,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
     ----------
     n_features_in_ : int
         Number of pixels in an image, after a ``fit`` to images of one size.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the pixels, where X had any.
 
     See Also

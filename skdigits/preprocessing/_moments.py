@@ -51,7 +51,7 @@ class Deskew(_ByMoments):
     ----------
     n_features_in_ : int
         Number of pixels in an image, after ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the pixels, where X had any.
 
     See Also
@@ -114,7 +114,7 @@ class CenterByMass(_ByMoments):
     ----------
     n_features_in_ : int
         Number of pixels in an image, after ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the pixels, where X had any.
 
     See Also
