@@ -13,14 +13,14 @@ ROOT = Path(skdigits.__file__).parent
 LAYERS = [
     ["skdigits.engine"],
     ["skdigits._arrays", "skdigits._parameters"],
-    ["skdigits._validation", "skdigits._reporting", "skdigits.datasets"],
+    ["skdigits._validation", "skdigits._reporting", "skdigits.datasets", "skdigits._plotting"],
     ["skdigits.augmentation"],
     ["skdigits._base", "skdigits._memory", "skdigits._callbacks", "skdigits._held_out"],
     ["skdigits._fitting"],
     ["skdigits._layered"],
     ["skdigits._template_matching", "skdigits._softmax_regression", "skdigits._mlp"],
     ["skdigits._convnet"],
-    ["skdigits.preprocessing"],
+    ["skdigits.preprocessing", "skdigits.inspection"],
     ["skdigits.model_selection", "skdigits.onnx", "skdigits._show_versions"],
     ["skdigits"],
 ]

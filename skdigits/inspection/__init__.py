@@ -1,0 +1,1 @@
+"""What a fitted model knows, as pictures and as DataFrames."""
