@@ -24,12 +24,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import sklearn
 import torch
-from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
 from skdigits.datasets import load_mnist
+from skdigits.model_selection import BatchedGridSearchCV
 
 RESULTS = Path(__file__).with_name("PUBLISHED.md")
 
@@ -87,7 +88,7 @@ def searched(seed: int) -> Any:
     )
     held_out = StratifiedShuffleSplit(1, test_size=10_000, random_state=seed)
     rates = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
-    return GridSearchCV(model, {"learning_rate_init": rates}, cv=held_out)
+    return BatchedGridSearchCV(model, {"learning_rate_init": rates}, cv=held_out)
 
 
 def standardise(X: np.ndarray) -> np.ndarray:
