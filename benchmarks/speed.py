@@ -21,13 +21,13 @@ import time
 import warnings
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import sklearn
 import torch
 from peers import Loop, Products, skorch_classifier
+from report import HERE, enter
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -39,7 +39,6 @@ from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClas
 from skdigits.datasets import load_mnist
 from skdigits.model_selection import BatchedGridSearchCV
 
-HERE = Path(__file__).parent
 SGD = {
     "solver": "sgd", "momentum": 0, "nesterovs_momentum": False, "alpha": 0, "batch_size": 64,
     "tol": None, "random_state": 0,
@@ -423,9 +422,7 @@ def keep(results: dict[str, Any], lines: list[str]) -> None:
     text += ["*Ours is* n× as fast as the row; *asked* is the least that it is to be."]
     text += [line for result in kept["jobs"].values() for line in table(result)]
     text += ["", "**Processes of their own**", "", *kept["processes"]]
-    path = HERE / "RESULTS.md"
-    _, heading, accuracy = path.read_text(encoding="utf-8").partition("\n# Accuracy on MNIST")
-    path.write_text("\n".join(text) + "\n" + heading + accuracy, encoding="utf-8")
+    enter(text)
 
 
 def main() -> None:

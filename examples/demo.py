@@ -17,18 +17,24 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_digits
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
-from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit, train_test_split
+from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
 from skdigits.datasets import load_mnist
+from skdigits.inspection import (
+    LearningCurveDisplay,
+    TemplatesDisplay,
+    WeightsDisplay,
+    confusion_pairs,
+)
+from skdigits.model_selection import BatchedGridSearchCV
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 FIGURES = Path("demo_figures")
-BLUE, ORANGE = "#0072B2", "#D55E00"  # distinct to the colour-blind, too
 
 
 def load():
@@ -72,67 +78,29 @@ def searches(epochs):
     for name, (model, grid) in models.items():
         pipeline = Pipeline([("scale", FunctionTransformer(fractions)), ("model", model)])
         grid = {f"model__{parameter}": values for parameter, values in grid.items()}
-        yield name, GridSearchCV(pipeline, grid, cv=held_out)
+        yield name, BatchedGridSearchCV(pipeline, grid, cv=held_out)
 
 
 def most_confused(y_true, y_pred, count=3):
     """The pairs of a digit and what it was most often taken for, such as ``4→9 ×20``."""
-    confusion = confusion_matrix(y_true, y_pred)
-    np.fill_diagonal(confusion, 0)
-    worst = np.argsort(-confusion, axis=None, kind="stable")[:count]
-    pairs = [np.unravel_index(index, confusion.shape) for index in worst]
-    return ", ".join(f"{true}→{pred} ×{confusion[true, pred]}" for true, pred in pairs)
+    pairs = confusion_pairs(y_pred, None, y_true).head(count)
+    return ", ".join(f"{row.true}→{row.predicted} ×{row.count}" for row in pairs.itertuples())
 
 
-def images(rows, labels, title, unit, path, *, signed):
-    """An image for each class, all on one scale; signed values blue and red about 0."""
-    side = int(np.sqrt(rows.shape[1]))
-    largest = np.abs(rows).max()
-    scale = {"vmin": -largest if signed else 0, "vmax": largest}
-    fig, axes = plt.subplots(2, 5, figsize=(7, 3.4), layout="constrained")
-    for ax, row, label in zip(axes.flat, rows, labels, strict=True):
-        ax.set_axis_off()
-        ax.set_title(label, fontsize=10)
-        cmap = "RdBu_r" if signed else "gray"
-        picture = ax.imshow(row.reshape(side, side), cmap=cmap, **scale)
-    fig.suptitle(title)
-    fig.colorbar(picture, ax=axes, shrink=0.8, label=unit)
-    fig.savefig(path, dpi=120)
-    plt.close(fig)
-
-
-def learning_curves(histories, path):
-    """Training loss of each epoch, a line for each classifier."""
-    fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
-    styles = zip((BLUE, ORANGE), ("o", "s"), strict=True)
-    for (name, history), (color, marker) in zip(histories.items(), styles, strict=True):
-        ax.plot(
-            history["epoch"], history["train_loss"], color=color, marker=marker, markersize=4,
-            label=name,
-        )  # fmt: skip
-    ax.set(xlabel="epoch", ylabel="training loss", title="Learning curves", yscale="log")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.grid(alpha=0.3, which="both")
-    fig.legend(loc="outside lower center")
-    fig.savefig(path, dpi=120)
-    plt.close(fig)
-
-
-def confusion(name, y_true, y_pred, path):
+def confusion(y_true, y_pred):
     """Counts of true against predicted digits, on a scale that shows the errors."""
     counts = confusion_matrix(y_true, y_pred)
     most = (counts - np.diag(np.diag(counts))).max()
-    fig, ax = plt.subplots(figsize=(5.4, 5), layout="constrained")
-    ConfusionMatrixDisplay(counts).plot(
-        ax=ax,
-        cmap="Blues",
-        colorbar=False,
-        text_kw={"fontsize": 8},
-        im_kw={"vmax": 1.5 * most},
+    return ConfusionMatrixDisplay(counts).plot(
+        cmap="Blues", colorbar=False, text_kw={"fontsize": 8}, im_kw={"vmax": 1.5 * most}
     )
-    ax.set_title(f"{name}: confusions")
-    fig.savefig(path, dpi=120)
-    plt.close(fig)
+
+
+def save(display, title, name):
+    """Keep the figure of a display."""
+    display.ax_.set_title(title)
+    display.figure_.savefig(FIGURES / f"{name}.png", dpi=120, bbox_inches="tight")
+    plt.close(display.figure_)
 
 
 def main():
@@ -148,7 +116,7 @@ def main():
     ):
         table.add_column(heading, justify="left" if heading == "classifier" else "right")
     FIGURES.mkdir(exist_ok=True)
-    histories = {}
+    trained = {}
     for name, search in searches(epochs):
         search.fit(X_train, y_train)
         predicted = search.predict(X_test)
@@ -159,17 +127,16 @@ def main():
             name, f"{(predicted == y_test).mean():.2%}", f"{seconds:.1f}",
             f"{search.refit_time_:.1f}", best, most_confused(y_test, predicted),
         )  # fmt: skip
-        model = search.best_estimator_["model"]
-        if isinstance(model, TemplateMatchingClassifier):
-            images(model.templates_, model.classes_, "Templates: the average digits", "ink",
-                   FIGURES / "templates.png", signed=False)  # fmt: skip
+        if name == "average image":
+            display = TemplatesDisplay.from_estimator(search)
+            save(display, "Templates: the average digits", "templates")
         else:
-            histories[f"{name}, learning rate {best}"] = model.history_
-        if isinstance(model, SoftmaxRegression):
-            images(model.coef_, model.classes_, "Weights of softmax regression", "weight",
-                   FIGURES / "weights.png", signed=True)  # fmt: skip
-    learning_curves(histories, FIGURES / "learning_curves.png")
-    confusion(name, y_test, predicted, FIGURES / "confusion_matrix.png")
+            trained[f"{name}, learning rate {best}"] = search
+        if name == "softmax regression":
+            display = WeightsDisplay.from_estimator(search)
+            save(display, "Weights of softmax regression", "weights")
+    save(LearningCurveDisplay.from_estimator(trained), "Learning curves", "learning_curves")
+    save(confusion(y_test, predicted), f"{name}: confusions", "confusion_matrix")
     Console(width=100).print(table)
     print(f"Figures: {', '.join(str(path) for path in sorted(FIGURES.glob('*.png')))}")
 

@@ -1,0 +1,57 @@
+"""The picture in the README, on MNIST: python docs/overview.py (about two minutes)."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from sklearn.model_selection import StratifiedShuffleSplit
+
+from skdigits import ConvNetClassifier, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits.datasets import load_mnist
+from skdigits.inspection import (
+    DigitGridDisplay,
+    LearningRateSearchDisplay,
+    TemplatesDisplay,
+    WeightsDisplay,
+    top_losses,
+)
+from skdigits.model_selection import BatchedGridSearchCV
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+PICTURE = Path(__file__).parent / "_static" / "overview.png"
+
+
+def main() -> None:
+    mnist = load_mnist()
+    X, y = mnist.data[mnist.train], mnist.target[mnist.train]
+    X_test, y_test = mnist.data[mnist.test], mnist.target[mnist.test]
+    softmax = SoftmaxRegression(0.1, batch_size=64, max_iter=5, tol=None, random_state=0)
+    search = BatchedGridSearchCV(
+        softmax,
+        {"learning_rate_init": np.geomspace(0.0003, 3, 9).round(4).tolist()},
+        cv=StratifiedShuffleSplit(1, test_size=10_000, random_state=0),
+    ).fit(X, y)
+    network = ConvNetClassifier(max_iter=4, augment="shift", random_state=0).fit(X, y)
+    worst = top_losses(network, X_test, y_test, 24)["row"].to_numpy()
+
+    fig, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
+    TemplatesDisplay.from_estimator(TemplateMatchingClassifier().fit(X, y)).plot(axes[0, 0])
+    WeightsDisplay.from_estimator(search).plot(axes[0, 1])
+    LearningRateSearchDisplay.from_estimator(search, kind="epoch").plot(axes[1, 0])
+    DigitGridDisplay.from_estimator(network, X_test, y_test, rows=worst).plot(axes[1, 1])
+    titles = (
+        "Average digits: 82 % of the test digits",
+        "Weights of softmax regression: 92 %",
+        "Nine learning rates, trained in one run",
+        "What a convolutional network of 99.4 % gets most wrong",
+    )
+    for ax, title in zip(axes.flat, titles, strict=True):
+        ax.set_title(title)
+    PICTURE.parent.mkdir(exist_ok=True)
+    fig.savefig(PICTURE, dpi=90)
+
+
+if __name__ == "__main__":
+    main()
