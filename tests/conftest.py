@@ -14,6 +14,7 @@ from sklearn.neural_network import MLPClassifier, _multilayer_perceptron
 from skdigits.datasets import load_mnist
 from skdigits.engine.types import Hyper, Plan
 
+os.environ.setdefault("MPLBACKEND", "Agg")  # pictures are drawn, not shown
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # one worker a core: threads would only wait for each other
 

@@ -1,0 +1,428 @@
+"""What Displays draw is what models, histories and searches hold."""
+
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
+from skdigits._plotting import BLUE, ORANGE
+from skdigits.inspection import (
+    DigitGridDisplay,
+    LearningCurveDisplay,
+    LearningRateSearchDisplay,
+    TemplatesDisplay,
+    WeightsDisplay,
+)
+from skdigits.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+RATES = np.array([0.001, 0.01, 0.1])
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def softmax(digits):
+    X, y = digits
+    model = SoftmaxRegression(0.1, max_iter=4, tol=None, random_state=0)
+    return model.fit(X[:500], y[:500], X_val=X[500:700], y_val=y[500:700])
+
+
+@pytest.fixture(scope="module")
+def templates(digits):
+    X, y = digits
+    return TemplateMatchingClassifier().fit(X[:500], y[:500])
+
+
+@pytest.fixture(scope="module")
+def search(digits):
+    X, y = digits
+    model = SoftmaxRegression(max_iter=3, tol=None, random_state=0)
+    grid = {"learning_rate_init": RATES[[2, 0, 1]], "momentum": [0.5, 0.9]}
+    return BatchedGridSearchCV(model, grid, cv=3).fit(X[:500], y[:500])
+
+
+def tiles(display, shape):
+    """The mosaic cut into the tiles that have a frame, as they can be seen."""
+    sheet = display.image_.get_array().filled(np.nan)
+    (frames,) = display.ax_.collections
+    corners = [path.vertices.min(0) + 0.5 for path in frames.get_paths()]
+    height, width = shape
+    return np.array(
+        [sheet[int(y) : int(y) + height, int(x) : int(x) + width] for x, y in corners]
+    )
+
+
+def texts(display):
+    return [text.get_text() for text in display.texts_]
+
+
+def drawn(lines):
+    """Coordinates of lines by their labels."""
+    return {line.get_label(): np.array(line.get_data()) for line in lines}
+
+
+class TestLearningCurve:
+    def test_losses_are_those_of_the_history(self, softmax):
+        display = LearningCurveDisplay.from_estimator(softmax)
+        lines, history = drawn(display.lines_), softmax.history_
+        np.testing.assert_array_equal(lines["training"], [[1, 2, 3, 4], history["train_loss"]])
+        np.testing.assert_array_equal(lines["validation"][1], history["validation_loss"])
+        assert [line.get_linestyle() for line in display.lines_] == ["-", "--"]
+        assert [line.get_color() for line in display.lines_] == [BLUE, ORANGE]
+        assert display.ax_.get_xlabel() == "Epoch"
+        assert all(tick == int(tick) for tick in display.ax_.get_xticks())
+
+    @pytest.mark.parametrize(
+        ("kind", "column", "label"),
+        [
+            ("score", "validation_score", "Validation accuracy"),
+            ("learning_rate", "learning_rate", "Learning rate (end of the epoch)"),
+        ],
+    )
+    def test_other_columns(self, softmax, kind, column, label):
+        display = LearningCurveDisplay.from_estimator(softmax, kind=kind)
+        (line,) = display.lines_
+        np.testing.assert_array_equal(line.get_ydata(), softmax.history_[column])
+        assert display.ax_.get_ylabel() == label
+
+    def test_all_has_the_score_on_the_right(self, softmax):
+        display = LearningCurveDisplay.from_estimator(softmax, kind="all")
+        (score,) = display.score_ax_.lines
+        np.testing.assert_array_equal(score.get_ydata(), softmax.history_["validation_score"])
+        assert len(display.ax_.lines) == 2
+        assert display.score_ax_.yaxis.get_label_position() == "right"
+
+    def test_several_models_have_a_colour_each(self, softmax, digits):
+        other = SoftmaxRegression(max_iter=2, tol=None).fit(*digits)
+        display = LearningCurveDisplay.from_estimator({"a": softmax, "b": other})
+        one, dashed, two = display.lines_  # the other held no rows out
+        assert one.get_color() == dashed.get_color() != two.get_color()
+        np.testing.assert_array_equal(two.get_ydata(), other.loss_curve_)
+        legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+        assert legend == ["a", "b", "training", "validation"]
+
+    def test_histories_of_others(self):
+        losses = [2.0, 0.5, 0.01]
+        display = LearningCurveDisplay.from_history({"train_loss": losses}, "theirs")
+        np.testing.assert_array_equal(display.lines_[0].get_data(), [[1, 2, 3], losses])
+        assert display.ax_.get_yscale() == "log"  # as they differ by more than a factor of 20
+        history = pd.DataFrame({"epoch": [5, 6], "train_loss": [1.0, 0.9]})
+        display = LearningCurveDisplay.from_history(history)
+        np.testing.assert_array_equal(display.lines_[0].get_xdata(), [5, 6])
+        assert display.ax_.get_yscale() == "linear"
+
+    def test_sees_through_others(self, digits):
+        X, y = digits
+        inner = SoftmaxRegression(max_iter=2, tol=None, random_state=0)
+        pipeline = make_pipeline(FrozenEstimator(MinMaxScaler().fit(X)), inner)
+        grid = GridSearchCV(pipeline, {"softmaxregression__alpha": [0.1]}, cv=2).fit(X, y)
+        display = LearningCurveDisplay.from_estimator(FrozenEstimator(grid))
+        expected = grid.best_estimator_[-1].loss_curve_
+        np.testing.assert_array_equal(display.lines_[0].get_ydata(), expected)
+
+    def test_what_cannot_be_drawn(self, templates, digits):
+        with pytest.raises(TypeError, match="history_, which TemplateMatching"):
+            LearningCurveDisplay.from_estimator(templates)
+        with pytest.raises(NotFittedError, match="not fitted"):
+            LearningCurveDisplay.from_estimator(SoftmaxRegression())
+        model = SoftmaxRegression(max_iter=1, tol=None).fit(*digits)
+        with pytest.raises(ValueError, match="no rows were held out"):
+            LearningCurveDisplay.from_estimator(model, kind="score")
+        with pytest.raises(ValueError, match="kind='speed' is none of"):
+            LearningCurveDisplay.from_estimator(model, kind="speed")
+        grid = GridSearchCV(model, {"alpha": [0.1]}, cv=2, refit=False).fit(*digits)
+        with pytest.raises(ValueError, match="refit=False"):
+            LearningCurveDisplay.from_estimator(grid)
+        assert plt.get_fignums() == []
+
+
+class TestTemplates:
+    def test_a_tile_is_a_class_mean(self, templates, digits):
+        X, y = digits
+        display = TemplatesDisplay.from_estimator(templates)
+        means = [X[:500][y[:500] == digit].mean(0).reshape(8, 8) for digit in range(10)]
+        np.testing.assert_allclose(tiles(display, (8, 8)), means, rtol=1e-12)
+        assert texts(display) == list("0123456789")
+        assert display.image_.get_clim() == (0, 1)
+
+    def test_classes_of_several_templates_start_new_rows(self, digits):
+        X, y = digits
+        names = np.array(["zero", "one", "a name much too long to be shown in full"])[y[y < 3]]
+        model = TemplateMatchingClassifier(n_templates=3, random_state=0).fit(X[y < 3], names)
+        display = TemplatesDisplay.from_estimator(model)
+        found = tiles(display, (8, 8))
+        np.testing.assert_allclose(found, model.templates_.reshape(-1, 8, 8), rtol=1e-12)
+        labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+        assert labels == ["a name much too lon…", "one", "zero"]
+        assert display.texts_ == []
+
+    def test_shapes_and_colours(self, rng):
+        X, y = rng.random((6, 24)), [0, 0, 0, 1, 1, 1]
+        model = TemplateMatchingClassifier().fit(X, y)
+        with pytest.raises(ValueError, match="24 features are no square image: pass"):
+            TemplatesDisplay.from_estimator(model)
+        with pytest.raises(ValueError, match="is that of 25 features"):
+            TemplatesDisplay.from_estimator(model, image_shape=(5, 5))
+        with pytest.raises(ValueError, match="has 2 channels"):
+            TemplatesDisplay.from_estimator(model, image_shape=(3, 4, 2))
+        wide = TemplatesDisplay.from_estimator(model, image_shape=(4, 6))
+        means = np.array([X[:3].mean(0), X[3:].mean(0)])
+        np.testing.assert_allclose(tiles(wide, (4, 6)), means.reshape(2, 4, 6))
+        colour = TemplatesDisplay.from_estimator(model, image_shape=(2, 4, 3))
+        sheet = colour.image_.get_array()
+        opaque = sheet[sheet[:, :, 3] == 1][:, :3]
+        np.testing.assert_allclose(np.sort(opaque.ravel()), np.sort(means.ravel()))
+
+    def test_other_estimators(self, softmax):
+        wanted = "draws a fitted TemplateMatchingClassifier, got SoftmaxRegression"
+        with pytest.raises(TypeError, match=wanted):
+            TemplatesDisplay.from_estimator(softmax)
+        with pytest.raises(NotFittedError, match="not fitted"):
+            TemplatesDisplay.from_estimator(TemplateMatchingClassifier())
+
+
+class TestWeights:
+    def test_a_tile_is_a_row_of_coef(self, softmax):
+        display = WeightsDisplay.from_estimator(softmax)
+        found = tiles(display, (8, 8))
+        np.testing.assert_array_equal(found, softmax.coef_.reshape(10, 8, 8))
+        low, high = display.image_.get_clim()
+        assert -low == high == np.abs(softmax.coef_).max()
+        assert texts(display) == list("0123456789")
+
+    def test_hidden_units(self, digits):
+        X, y = digits
+        model = MLPClassifierTorch((12,), max_iter=2, tol=None, random_state=0).fit(X, y)
+        weights = model.coefs_[0].T
+        display = WeightsDisplay.from_estimator(model)
+        np.testing.assert_array_equal(tiles(display, (8, 8)), weights.reshape(12, 8, 8))
+        assert texts(display) == []
+        display = WeightsDisplay.from_estimator(model, n_units=3)
+        largest = sorted(np.argsort((weights**2).sum(1))[-3:])
+        assert texts(display) == [str(unit) for unit in largest]
+        found = tiles(display, (8, 8))
+        np.testing.assert_array_equal(found, weights[largest].reshape(3, 8, 8))
+        with pytest.raises(ValueError, match="n_units=0 must be a whole number"):
+            WeightsDisplay.from_estimator(model, n_units=0)
+
+    def test_kernels_are_standardised_with_channels_side_by_side(self, digits):
+        X, y = digits
+        X = np.repeat(X[:200], 3, axis=1) * np.tile([1, 0.5, 0.2], 64)
+        model = ConvNetClassifier((4,), image_shape=(8, 8, 3), max_iter=1, random_state=0)
+        display = WeightsDisplay.from_estimator(model.fit(X, y[:200]))
+        found = tiles(display, (5, 15))
+        np.testing.assert_allclose(found.mean((1, 2)), 0, atol=1e-12)
+        np.testing.assert_allclose((found**2).sum((1, 2)), 1)
+        kernel = model.coefs_[0][2, 1]  # the green part of the third
+        assert np.corrcoef(found[2, :, 5:10].ravel(), kernel.ravel())[0, 1] == pytest.approx(1)
+
+    def test_of_two_classes_scikit_learn_has_the_second(self, digits):
+        X, y = digits
+        words = np.array(["no", "yes"])[y[y < 2]]
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+        display = WeightsDisplay.from_estimator(model.fit(X[y < 2], words))
+        assert texts(display) == ["yes"]
+        found = tiles(display, (8, 8))
+        np.testing.assert_array_equal(found, model[-1].coef_.reshape(1, 8, 8))
+
+    def test_other_estimators(self, templates):
+        with pytest.raises(TypeError, match="ConvNetClassifier, got TemplateMatching"):
+            WeightsDisplay.from_estimator(templates)
+
+
+class TestDigitGrid:
+    def test_wrong_rows_are_marked(self, templates, digits):
+        X, y = digits
+        rows = np.arange(500, 560)
+        display = DigitGridDisplay.from_estimator(templates, X, y, rows=rows)
+        np.testing.assert_array_equal(tiles(display, (8, 8)), X[rows].reshape(-1, 8, 8))
+        pairs = list(zip(y[rows], templates.predict(X[rows]), strict=True))
+        assert 0 < sum(a != b for a, b in pairs) < 20
+        assert texts(display) == [f"{a}→{b}" if a != b else str(a) for a, b in pairs]
+        colors = [text.get_color() for text in display.texts_]
+        assert colors == [ORANGE if a != b else "black" for a, b in pairs]
+
+    @pytest.mark.parametrize("convert", [pd.DataFrame, torch.tensor, np.ndarray.tolist])
+    def test_other_containers_and_masks(self, templates, digits, convert):
+        X, y = digits
+        mask = np.arange(50) % 7 == 3
+        display = DigitGridDisplay.from_predictions(
+            convert(X[:50]), pd.Series(y[:50]), torch.tensor(y[:50]), rows=mask
+        )
+        np.testing.assert_array_equal(tiles(display, (8, 8)), X[:50][mask].reshape(-1, 8, 8))
+        assert texts(display) == [str(label) for label in y[:50][mask]]
+        again = DigitGridDisplay.from_estimator(templates, convert(X[:50]), rows=[-1, 2])
+        np.testing.assert_array_equal(tiles(again, (8, 8)), X[[49, 2]].reshape(-1, 8, 8))
+        assert texts(again) == [str(label) for label in templates.predict(X[[49, 2]])]
+
+    def test_pixels_and_other_scales(self, rng):
+        pixels = rng.integers(0, 200, (120, 5, 7)).astype(np.uint8)
+        display = DigitGridDisplay.from_predictions(pixels)
+        np.testing.assert_array_equal(tiles(display, (5, 7)), pixels[:100])
+        assert display.image_.get_clim() == (0, 255)
+        assert display.texts_ == []
+        values = rng.normal(size=(3, 35))
+        display = DigitGridDisplay.from_predictions(values, image_shape=(5, 7))
+        assert display.image_.get_clim() == (values.min(), values.max())
+        colour = DigitGridDisplay.from_predictions(pixels[:4].reshape(4, 35, 1).repeat(3, 2),
+                                                   image_shape=(5, 7, 3))  # fmt: skip
+        sheet = colour.image_.get_array()
+        np.testing.assert_allclose(sheet[:5, :7, 1] * 255, pixels[0])
+
+    def test_the_model_knows_the_shape(self, rng):
+        X, y = rng.random((20, 24)), np.arange(20) % 2
+        model = ConvNetClassifier((2,), image_shape=(4, 6), max_iter=1).fit(X, y)
+        display = DigitGridDisplay.from_estimator(model, X, y, n_columns=4)
+        np.testing.assert_array_equal(tiles(display, (4, 6)), X.reshape(-1, 4, 6))
+
+    def test_what_cannot_be_drawn(self, templates, digits):
+        X, y = digits
+        with pytest.raises(ValueError, match="y_true has 5 labels for 1797 rows"):
+            DigitGridDisplay.from_estimator(templates, X, y[:5])
+        for rows in ([1797], [0.5], np.ones(3, bool)):
+            with pytest.raises(ValueError, match="X, which has 1797 rows"):
+                DigitGridDisplay.from_estimator(templates, X, y, rows=rows)
+        with pytest.raises(ValueError, match="no rows to draw"):
+            DigitGridDisplay.from_predictions(X, y, rows=[])
+        with pytest.raises(ValueError, match=r"shape \(100, 2\), but an image is"):
+            DigitGridDisplay.from_predictions(X, np.ones((1797, 2)))
+        with pytest.raises(ValueError, match="n_columns=0 must be a whole number"):
+            DigitGridDisplay.from_predictions(X, y, n_columns=0)
+        with pytest.raises(NotFittedError, match="not fitted"):
+            DigitGridDisplay.from_estimator(TemplateMatchingClassifier(), X, y)
+
+
+class TestLearningRateSearch:
+    def test_scores_are_those_of_the_search(self, search):
+        display = LearningRateSearchDisplay.from_estimator(search)
+        lines, results = drawn(display.lines_), pd.DataFrame(search.cv_results_)
+        assert list(lines) == ["momentum=0.5", "momentum=0.9"]
+        bands = display.ax_.collections
+        for momentum, band in zip([0.5, 0.9], bands, strict=True):
+            own = results[results["param_momentum"] == momentum]
+            own = own.sort_values("param_learning_rate_init")
+            mean, std = own["mean_test_score"], own["std_test_score"]
+            np.testing.assert_allclose(lines[f"momentum={momentum}"], [RATES, mean])
+            edge = band.get_paths()[0].vertices[:, 1]
+            assert edge.max() == pytest.approx((mean + std).max())
+            assert edge.min() == pytest.approx((mean - std).min())
+        assert display.ax_.get_xscale() == "log"
+        assert display.ax_.get_ylabel() == "Test accuracy, mean ± std of 3 folds"
+
+    def test_scores_by_epoch(self, search):
+        display = LearningRateSearchDisplay.from_estimator(search, kind="epoch")
+        expected = {tuple(each) for each in search.cv_results_["mean_test_score_by_epoch"]}
+        assert {tuple(line.get_ydata()) for line in display.lines_} == expected
+        assert all(list(line.get_xdata()) == [1, 2, 3] for line in display.lines_)
+        looks = {(line.get_label(), line.get_color()) for line in display.lines_}
+        assert len(looks) == 3  # as many colours as rates
+        assert [line.get_linestyle() for line in display.lines_] == ["-"] * 3 + ["--"] * 3
+
+    def test_failed_candidates_are_left_out(self, search):
+        frame = LearningRateSearchDisplay.from_estimator(search).scores
+        frame.loc[frame["learning_rate"] == 0.1, "mean"] = np.nan
+        display = LearningRateSearchDisplay(frame, n_splits=3).plot()
+        for line in display.lines_:
+            np.testing.assert_array_equal(line.get_xdata(), RATES[:2])
+        with pytest.raises(ValueError, match="all their scores are NaN"):
+            LearningRateSearchDisplay(frame.assign(mean=np.nan)).plot()
+
+    def test_several_metrics_without_refit(self, digits):
+        X, y = digits
+        model = make_pipeline(MinMaxScaler(), SoftmaxRegression(max_iter=2, tol=None))
+        grid = {"softmaxregression__learning_rate_init": RATES}
+        scoring = ["accuracy", "neg_log_loss"]
+        search = BatchedGridSearchCV(model, grid, cv=2, scoring=scoring, refit=False)
+        search.fit(X[:200], y[:200])
+        display = LearningRateSearchDisplay.from_estimator(search, metric="neg_log_loss")
+        expected = search.cv_results_["mean_test_neg_log_loss"]
+        np.testing.assert_array_equal(display.lines_[0].get_ydata(), expected)
+        assert display.ax_.get_ylabel().startswith("Test neg log loss")
+        with pytest.raises(ValueError, match=r"one of \['accuracy', 'neg_log_loss'\]"):
+            LearningRateSearchDisplay.from_estimator(search)
+
+    def test_a_random_search_has_points(self, digits):
+        X, y = digits
+        model = SoftmaxRegression(max_iter=1, tol=None)
+        rates = {"learning_rate_init": [0.01, 0.1], "alpha": [0.1, 0.2, 0.3, 0.4]}
+        search = BatchedRandomizedSearchCV(model, rates, n_iter=3, cv=2, random_state=1)
+        display = LearningRateSearchDisplay.from_estimator(search.fit(X[:200], y[:200]))
+        (points,) = display.lines_
+        assert points.get_linestyle() == "None"
+        expected = search.cv_results_["mean_test_score"]
+        np.testing.assert_array_equal(np.sort(points.get_ydata()), np.sort(expected))
+
+    def test_of_convnets_and_of_one_rate(self, digits):
+        X, y = digits
+        model = ConvNetClassifier((4,), max_iter=2, random_state=0)
+        search = BatchedGridSearchCV(model, {"learning_rate_init": [0.01]}, cv=2)
+        search.fit(X[:200], y[:200])
+        display = LearningRateSearchDisplay.from_estimator(search)
+        expected = search.cv_results_["mean_test_score"]
+        np.testing.assert_array_equal(display.lines_[0].get_data(), [[0.01], expected])
+        (line,) = display.plot(kind="epoch").lines_
+        expected = search.cv_results_["mean_test_score_by_epoch"][0]
+        np.testing.assert_array_equal(line.get_ydata(), expected)
+
+    def test_what_cannot_be_drawn(self, softmax, search, digits):
+        X, y = digits
+        with pytest.raises(TypeError, match="got SoftmaxRegression, which has no cv_results_"):
+            LearningRateSearchDisplay.from_estimator(softmax)
+        with pytest.raises(NotFittedError, match="not fitted"):
+            LearningRateSearchDisplay.from_estimator(BatchedGridSearchCV(softmax, {}))
+        tree = GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 2]}, cv=2).fit(X, y)
+        with pytest.raises(ValueError, match=r"no learning_rate_init: .* \['max_depth'\]"):
+            LearningRateSearchDisplay.from_estimator(tree)
+        with pytest.raises(ValueError, match="parameter='depth' was not searched over"):
+            LearningRateSearchDisplay.from_estimator(tree, parameter="depth")
+        with pytest.raises(ValueError, match="has no mean_test_…_by_epoch"):
+            LearningRateSearchDisplay.from_estimator(tree, kind="epoch", parameter="max_depth")
+        with pytest.raises(ValueError, match="metric='f1' is none of"):
+            LearningRateSearchDisplay.from_estimator(search, metric="f1")
+
+
+@pytest.mark.parametrize("display", [LearningCurveDisplay, WeightsDisplay])
+class TestAxes:
+    def test_those_given_are_drawn_on(self, display, softmax):
+        figure, (left, right) = plt.subplots(1, 2)
+        shown = display.from_estimator(softmax, ax=left)
+        assert shown.ax_ is left
+        assert shown.figure_ is figure
+        assert left.has_data()
+        assert shown.plot(right) is shown
+        assert right.has_data()
+        assert plt.get_fignums() == [figure.number]
+
+    def test_a_second_plot_leaves_one_figure(self, display, softmax):
+        first = display.from_estimator(softmax).figure_
+        second = display.from_estimator(softmax).plot().figure_
+        assert second is not first
+        assert plt.get_fignums() == [first.number, second.number]
+
+    def test_without_matplotlib(self, display, softmax, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+        with pytest.raises(ImportError, match=r"pip install 'skdigits\[plot\]'"):
+            display.from_estimator(softmax)
