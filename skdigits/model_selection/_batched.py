@@ -29,10 +29,25 @@ class BatchedGridSearchCV(GridSearchCV):
         ends in one of them; any other is searched as by scikit-learn.
     param_grid : dict or list of dicts
         Names of parameters with the values to try, or several such grids.
-    scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
-        As in scikit-learn's GridSearchCV. ``n_jobs`` processes share the candidates out, or
-        the folds where steps come before the model; one process uses all cores, and for
-        models of few parameters that is mostly as fast.
+    scoring : str, callable, list, tuple or dict, default=None
+        What to score by, one metric or several; None is the estimator's own ``score``.
+    n_jobs : int or None, default=None
+        Processes that share the candidates out, or the folds where steps come before the
+        model. One process, as with None, uses all cores, and for models of few parameters
+        that is mostly as fast.
+    refit : bool, str or callable, default=True
+        Whether to fit the best candidate to all rows; of several metrics the name of the one
+        to choose by, or a function of ``cv_results_`` that returns the best index.
+    cv : int, cross-validation generator or iterable, default=None
+        The folds, as in GridSearchCV; None is 5, stratified.
+    verbose : int, default=0
+        How much is printed about candidates, as in GridSearchCV.
+    pre_dispatch : int or str, default="2*n_jobs"
+        Jobs that are handed out ahead, as in GridSearchCV.
+    error_score : "raise" or float, default=np.nan
+        Score of a fit that fails, with a warning; ``"raise"`` raises its error.
+    return_train_score : bool, default=False
+        Whether ``cv_results_`` has the scores on the train rows as well.
     refit_epochs : {"best"} or None, default=None
         ``"best"`` takes, of all candidates and numbers of epochs, the pair with the highest
         mean test score, and refits for that number: ``max_iter`` is tuned without a fit for
@@ -138,8 +153,8 @@ class BatchedGridSearchCV(GridSearchCV):
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows; uint8 are pixels.
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,), default=None
+            Labels; None for estimators that need none.
         **params : dict
             Parameters of the estimator's ``fit``, of the scorer and of the splitter, as in
             scikit-learn.
@@ -177,12 +192,27 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
         Names of parameters with lists or distributions (that have ``rvs``) to draw from.
     n_iter : int, default=10
         Settings to draw.
+    scoring : str, callable, list, tuple or dict, default=None
+        What to score by, one metric or several; None is the estimator's own ``score``.
+    n_jobs : int or None, default=None
+        Processes that share the candidates out, or the folds where steps come before the
+        model. One process, as with None, uses all cores, and for models of few parameters
+        that is mostly as fast.
+    refit : bool, str or callable, default=True
+        Whether to fit the best candidate to all rows; of several metrics the name of the one
+        to choose by, or a function of ``cv_results_`` that returns the best index.
+    cv : int, cross-validation generator or iterable, default=None
+        The folds, as in RandomizedSearchCV; None is 5, stratified.
+    verbose : int, default=0
+        How much is printed about candidates, as in RandomizedSearchCV.
+    pre_dispatch : int or str, default="2*n_jobs"
+        Jobs that are handed out ahead, as in RandomizedSearchCV.
     random_state : int, RandomState instance or None, default=None
         Drives the drawing.
-    scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
-        As in scikit-learn's RandomizedSearchCV. ``n_jobs`` processes share the candidates
-        out, or the folds where steps come before the model; one process uses all cores, and
-        for models of few parameters that is mostly as fast.
+    error_score : "raise" or float, default=np.nan
+        Score of a fit that fails, with a warning; ``"raise"`` raises its error.
+    return_train_score : bool, default=False
+        Whether ``cv_results_`` has the scores on the train rows as well.
     refit_epochs : {"best"} or None, default=None
         ``"best"`` takes, of all candidates and numbers of epochs, the pair with the highest
         mean test score, and refits for that number: ``max_iter`` is tuned without a fit for
@@ -278,8 +308,8 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows; uint8 are pixels.
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,), default=None
+            Labels; None for estimators that need none.
         **params : dict
             Parameters of the estimator's ``fit``, of the scorer and of the splitter, as in
             scikit-learn.
