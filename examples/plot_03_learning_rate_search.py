@@ -1,0 +1,68 @@
+"""
+Search for a learning rate
+==========================
+
+A learning rate that was guessed is the most common reason for a network that does badly. The
+remedy is to try many of them. As the models of such a search differ in nothing but a number,
+:class:`~skdigits.model_selection.BatchedGridSearchCV` trains all of them, with all folds, as
+one batch of models. It takes the place of :class:`~sklearn.model_selection.GridSearchCV` by
+changing one import.
+"""
+
+from time import perf_counter
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skdigits import SoftmaxRegression
+from skdigits.inspection import LearningRateSearchDisplay
+from skdigits.model_selection import BatchedGridSearchCV
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=0.5, stratify=y, random_state=0
+)
+pipeline = make_pipeline(
+    MinMaxScaler(), SoftmaxRegression(batch_size=32, max_iter=20, tol=None, random_state=0)
+)
+grid = {"softmaxregression__learning_rate_init": np.geomspace(1e-3, 10, 9)}
+
+# %%
+# Both searches train nine models on each of three folds, and find the same.
+
+found = {}
+for Search in (GridSearchCV, BatchedGridSearchCV):
+    begin = perf_counter()
+    search = found[Search.__name__] = Search(pipeline, grid, cv=3).fit(X_train, y_train)
+    print(f"{Search.__name__}: {perf_counter() - begin:.2f} s")
+
+scores = [search.cv_results_["mean_test_score"] for search in found.values()]
+np.testing.assert_allclose(*scores, atol=0.005)
+print(search.best_params_, f"test accuracy: {search.score(X_test, y_test):.3f}")
+
+# %%
+# Score against rate
+# ------------------
+# The mean of the folds, and their standard deviation. Too small a rate does not get there in
+# 20 epochs; too large a one jumps about.
+
+figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
+LearningRateSearchDisplay.from_estimator(search, ax=ax)
+plt.show()
+
+# %%
+# Score by epoch
+# --------------
+# The batched search scores all models after every epoch. So it also tells for how long to
+# train: ``refit_epochs="best"`` takes the best pair of rate and number of epochs.
+
+figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
+LearningRateSearchDisplay.from_estimator(search, kind="epoch", ax=ax)
+plt.show()
+
+search.set_params(refit_epochs="best").fit(X_train, y_train)
+print(f"{search.best_params_} for {search.best_n_epochs_} epochs: {search.best_score_:.3f}")

@@ -1,0 +1,89 @@
+"""
+Range test or sweep?
+====================
+
+Two quick ways to a learning rate. The *range test* (L. N. Smith, 2017) trains one model for a
+few dozen steps, raises the rate with every step, and looks at the loss. The *sweep* trains a
+model for each rate, all in one batch, for an epoch, and scores them on rows that they have not
+seen. The first is famous; the second asks the question whose answer one wants.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
+
+from skdigits import MLPClassifierTorch
+from skdigits.model_selection import (
+    BatchedGridSearchCV,
+    learning_rate_range_test,
+    learning_rate_sweep,
+)
+
+plt.style.use("seaborn-v0_8-colorblind")
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(
+    X / 16, y, test_size=0.5, stratify=y, random_state=0
+)
+model = MLPClassifierTorch(batch_size=32, max_iter=20, tol=None, random_state=0)
+
+# %%
+# The range test
+# --------------
+# Neither the model nor a random generator is touched: the test is made with a clone. It has
+# several suggestions, as there are several rules in use: where the loss falls most steeply, a
+# tenth of the rate where it is least, and the middle of its longest valley.
+
+test = learning_rate_range_test(model, X_train, y_train, random_state=0)
+for rule, rate in test.suggestions.items():
+    print(f"{rule}: {rate:.2g}")
+
+figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
+test.plot(ax=ax)
+plt.show()
+
+# %%
+# The sweep
+# ---------
+# Sixteen models, trained for one epoch each, scored on rows that were held out.
+
+sweep = learning_rate_sweep(model, X_train, y_train)
+print(f"best: {sweep.best_rate:.2g}")
+
+figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
+sweep.plot(ax=ax)
+plt.show()
+
+# %%
+# Which of them was right?
+# ------------------------
+# What matters is where training ends: here, after 20 epochs at each of thirteen rates. All
+# suggestions lie on the plateau, where a few digits more or less are chance. The range test
+# looked at one model and its training digits, though, and needs someone to choose among its
+# rules.
+
+search = BatchedGridSearchCV(
+    model,
+    {"learning_rate_init": np.geomspace(1e-4, 1, 13)},
+    cv=StratifiedShuffleSplit(1, test_size=0.25, random_state=0),
+    refit=False,
+).fit(X_train, y_train)
+rates = test.suggestions | {"sweep": sweep.best_rate}
+looks = zip(("C1", "C2", "C3", "C0"), (":", "--", "-.", "-"), strict=True)
+
+figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
+for (rule, rate), (color, style) in zip(rates.items(), looks, strict=True):
+    ax.axvline(
+        rate, color=color, linestyle=style, label=f"{rule.replace('_', ' ')}: {rate:.2g}"
+    )
+results = search.cv_results_
+ax.plot(results["param_learning_rate_init"], results["mean_test_score"], "o-", color="0.3")
+ax.set(
+    xscale="log",
+    xlabel="learning rate",
+    ylabel="held-out accuracy",
+    title="After 20 epochs, and what was suggested",
+)
+ax.legend()
+plt.show()

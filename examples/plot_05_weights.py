@@ -1,0 +1,76 @@
+"""
+What weights look like
+======================
+
+A linear model has a weight for each pixel and class: its weights are ten images. Unlike the
+average of a digit, such an image does not show what the digit looks like, but what tells it
+from the others.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
+from skdigits.inspection import WeightsDisplay
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(
+    X / 16, y, test_size=0.5, stratify=y, random_state=0
+)
+
+# %%
+# Softmax regression
+# ------------------
+# Ink on a red pixel speaks for the digit, ink on a blue one against it. The middle of a 0 is
+# where there must be none.
+
+linear = SoftmaxRegression(0.1, max_iter=50, tol=None, random_state=0).fit(X_train, y_train)
+print(f"test accuracy: {linear.score(X_test, y_test):.3f}")
+
+WeightsDisplay.from_estimator(linear)
+plt.show()
+
+# %%
+# Weights under a penalty
+# -----------------------
+# ``alpha`` is the price of large weights. Where they cost little, the model uses every pixel
+# that helps it with some training digit. Where they are dear, little is left but the average
+# of the digit less that of all digits: the templates are back.
+
+figure, axes = plt.subplots(3, 1, figsize=(5, 8), layout="constrained")
+for ax, alpha in zip(axes, (0.0001, 0.01, 1), strict=True):
+    model = SoftmaxRegression(solver="lbfgs", alpha=alpha, max_iter=1000)
+    score = model.fit(X_train, y_train).score(X_test, y_test)
+    WeightsDisplay.from_estimator(model, ax=ax)
+    ax.set_title(f"alpha={alpha}: test accuracy {score:.3f}")
+plt.show()
+
+averages = np.array([X_train[y_train == digit].mean(axis=0) for digit in range(10)])
+alike = np.corrcoef(model.coef_.ravel(), (averages - X_train.mean(axis=0)).ravel())[0, 1]
+print(f"correlation with the averages: {alike:.3f}")
+
+# %%
+# A hidden layer
+# --------------
+# A unit of a hidden layer is not one digit's. Each looks for a stroke, an edge or an empty
+# place that several digits share, and the second layer puts them together.
+
+mlp = MLPClassifierTorch(36, alpha=1, batch_size=64, max_iter=60, tol=None, random_state=0)
+mlp.fit(X_train, y_train)
+print(f"test accuracy: {mlp.score(X_test, y_test):.3f}")
+
+WeightsDisplay.from_estimator(mlp)
+plt.show()
+
+# %%
+# A convolution
+# -------------
+# A convolutional network moves small kernels of weights, here of 5 × 5 pixels, over the image.
+
+net = ConvNetClassifier((12, 24), max_iter=10, random_state=0).fit(X_train, y_train)
+print(f"test accuracy: {net.score(X_test, y_test):.3f}")
+
+WeightsDisplay.from_estimator(net)
+plt.show()

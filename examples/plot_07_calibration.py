@@ -1,0 +1,78 @@
+"""
+Confidence that lies
+====================
+
+Of the predictions that a model is 90 % sure of, nine in ten should be right. A network that
+was trained until it knows its training digits by heart is sure of nearly everything, mistakes
+included. One number cures that, a temperature that all its logits are divided by, and no
+prediction changes.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay
+from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+
+from skdigits import MLPClassifierTorch
+from skdigits.inspection import confidences, reliability
+
+plt.style.use("seaborn-v0_8-colorblind")
+
+# %%
+# Digits that are hard to read
+# ----------------------------
+# There is grain over all of them, so that there is something to doubt. A third is to train on,
+# a third to be tested by. The last third is for the temperature: digits that were trained on
+# will not do, as the network is rightly sure of those.
+
+X, y = load_digits(return_X_y=True)
+X = X / 16 + np.random.default_rng(0).normal(scale=0.4, size=X.shape)
+X_train, X_rest, y_train, y_rest = train_test_split(
+    X, y, train_size=600, stratify=y, random_state=0
+)
+X_held, X_test, y_held, y_test = train_test_split(
+    X_rest, y_rest, train_size=600, stratify=y_rest, random_state=0
+)
+model = MLPClassifierTorch(100, max_iter=300, tol=None, random_state=0).fit(X_train, y_train)
+calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="temperature")
+calibrated = calibrated.fit(X_held, y_held)
+
+# %%
+# In numbers
+# ----------
+# The expected calibration error (``ece``) is the mean distance of confidence and accuracy. On
+# few rows, some of it is chance: ``ece_expected`` is what a model would show whose
+# probabilities are just right.
+
+models = {"before": model, "after": calibrated}
+reliability(models, X_test, y_test).round(3)
+
+# %%
+# As a curve
+# ----------
+# On the diagonal, models are right as often as they say. Below it, they boast.
+
+figure, axes = plt.subplots(
+    2, 1, figsize=(6, 6.4), height_ratios=[3, 1], sharex=True, layout="constrained"
+)
+for (name, fitted), marker in zip(models.items(), "os", strict=True):
+    correct, confidence = confidences(fitted, X_test, y_test)
+    CalibrationDisplay.from_predictions(
+        correct,
+        confidence,
+        n_bins=8,
+        strategy="quantile",
+        name=name,
+        ax=axes[0],
+        marker=marker,
+    )
+    axes[1].hist(confidence, bins=np.linspace(0, 1, 21), histtype="step", linewidth=2)
+axes[0].set(
+    xlabel="", ylabel="share that is right", title="The same predictions, before and after",
+    xlim=(0.25, 1.02), ylim=(0.25, 1.02),
+)  # fmt: skip
+axes[0].legend(loc="upper left")
+axes[1].set(xlabel="confidence: probability of the predicted digit", ylabel="test digits")
+plt.show()
