@@ -62,6 +62,13 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             The likeliest class; of equally likely ones the first in ``classes_``. After a
             multilabel fit, 1 for every label more likely there than not, else 0.
+
+        Raises
+        ------
+        ValueError
+            If X is not as described, or unlike the X of ``fit``.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
         """
         X, logits = self._checked_logits(X, "predict")
         if self._multilabel:
@@ -81,6 +88,13 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             Positive, in the order of ``classes_``; summing to 1, but for labels, each of
             which has a probability of its own.
+
+        Raises
+        ------
+        ValueError
+            If X is not as described, or unlike the X of ``fit``.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
         """
         X, logits = self._checked_logits(X, "predict_proba")
         proba = _proba_of_labels(logits) if self._multilabel else _log_proba(logits).exp()
@@ -99,6 +113,13 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             Finite: no less than the logarithm of the smallest normal number, which is
             -87.3 in float32 and -708.4 in float64.
+
+        Raises
+        ------
+        ValueError
+            If X is not as described, or unlike the X of ``fit``.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
         """
         X, logits = self._checked_logits(X, "predict_log_proba")
         labels = self._multilabel
@@ -119,6 +140,13 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             ``loss="sigmoid_mse"``, or −distance / temperature, which is -inf for a class
             that has no template yet. Of two classes, the second's minus the first's: it
             is positive where the second is predicted, as is a label's own logit.
+
+        Raises
+        ------
+        ValueError
+            If X is not as described, or unlike the X of ``fit``.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
         """
         X, logits = self._checked_logits(X, "decision_function")
         two = logits.shape[1] == 2 and not self._multilabel

@@ -71,10 +71,12 @@ class LayeredClassifier(CallbackSupportMixin, TorchClassifier):
 
         Parameters
         ----------
-        X, y, sample_weight : array-like
+        X, y : array-like
             As in ``fit``.
         classes : array-like of shape (n_classes,), default=None
             All labels there will be; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in ``fit``.
 
         Returns
         -------

@@ -96,7 +96,7 @@ class MLPClassifierTorch(LayeredClassifier):
         ``n_samples / (n_classes * np.bincount(y))``, each class as much as any other. It
         counts for rows that are set aside as well, but not for those passed as ``X_val``.
     label_smoothing : float, default=0.0
-        ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
+        The ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
     dropout : float, default=0.0
         Part of the hidden units that is left out of each row's step, in [0, 1) [4]_.
         Ignored by ``"lbfgs"``.

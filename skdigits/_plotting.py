@@ -7,7 +7,8 @@ BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "
 AMBER, BLACK = "#E69F00", "#000000"
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, BLACK)
 FEW_DECADES = 100  # largest by smallest value up to which 2 and 5 have ticks, too
-ROW_OF_LEGEND = 80  # letters
+LETTERS = 15  # of a legend that an inch has room for, colour bars beside it
+LABELS_BELOW = 34  # points that the ticks and the label of an axis take
 
 
 def pyplot() -> Any:
@@ -53,11 +54,15 @@ def log_ticks(axis: Any, smallest: float, largest: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend_above(ax: Any, handles: list[Any], title: str | None = None) -> None:
-    """A legend above the axes, where it covers nothing."""
+def legend_below(ax: Any, handles: list[Any], title: str | None = None) -> None:
+    """A legend below the axes and its label, where it covers neither lines nor a title."""
+    from matplotlib.transforms import ScaledTranslation
+
+    below = ScaledTranslation(0, -LABELS_BELOW / 72, ax.figure.dpi_scale_trans)
     letters = 8 + max(len(handle.get_label()) for handle in handles)
-    columns = max(1, min(len(handles), ROW_OF_LEGEND // letters))
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    columns = int(max(1, min(len(handles), LETTERS * inches // letters)))
     ax.legend(
         handles=handles, title=title, ncols=columns, frameon=False,
-        loc="lower center", bbox_to_anchor=(0.5, 1),
+        loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + below,
     )  # fmt: skip

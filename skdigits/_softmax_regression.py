@@ -102,7 +102,7 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
         ``n_samples / (n_classes * np.bincount(y))``, each class as much as any other. It
         counts for rows that are set aside as well, but not for those passed as ``X_val``.
     label_smoothing : float, default=0.0
-        ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
+        The ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
     augment : {"shift", "affine", "elastic"}, callable or None, default=None
         How images are distorted, at random and anew in every epoch, while the model is
         trained: one of `skdigits.augmentation` with its defaults, or an object of there, whose
@@ -300,10 +300,12 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
 
         Parameters
         ----------
-        X, y, sample_weight : array-like
+        X, y : array-like
             As in ``fit``.
         classes : array-like of shape (n_classes,), default=None
             All labels there will be; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in ``fit``.
 
         Returns
         -------

@@ -36,6 +36,9 @@ def _has_means(estimator):
 class TemplateMatchingClassifier(TorchClassifier):
     r"""Classify by the nearest template: the class's average image, or several of them.
 
+    The oldest way to read digits: a row is of the class whose templates it differs from
+    least. Class means are found in one pass over the rows, with no step size to choose.
+
     Parameters
     ----------
     metric : {"mse", "mae", "cosine"}, default="mse"
@@ -47,7 +50,7 @@ class TemplateMatchingClassifier(TorchClassifier):
         each of them as a template, some of them repeated.
     temperature : "auto" or float, default="auto"
         Scale of the distances in the probabilities. ``"auto"`` is the one that makes the
-        labels of the training rows likeliest (temperature scaling, Guo et al. 2017).
+        labels of the training rows likeliest (temperature scaling [1]_).
     device : str, default="auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is that of a tensor X under array
         API dispatch, else CUDA where there is one, else the CPU.
@@ -157,10 +160,12 @@ class TemplateMatchingClassifier(TorchClassifier):
 
         Parameters
         ----------
-        X, y, sample_weight : array-like
+        X, y : array-like
             As in ``fit``.
         classes : array-like of shape (n_classes,), default=None
             All labels there will be; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in ``fit``.
 
         Returns
         -------

@@ -99,6 +99,8 @@ class _Distortion(BaseEstimator):
 class RandomShift(_Distortion):
     """Move every image by whole pixels.
 
+    The cheapest of distortions: pixels go elsewhere, and none is interpolated.
+
     Parameters
     ----------
     max_shift : float, default=2
@@ -107,6 +109,11 @@ class RandomShift(_Distortion):
         unless it is 0. All moves up to it are equally likely. In [0, 28].
     mode : {"constant", "nearest"}, default="constant"
         What lies beyond the edge: a ground of 0, or what the edge itself is.
+
+    See Also
+    --------
+    RandomAffine : Moves images by parts of a pixel, and turns, scales and shears them.
+    RandomElastic : Bends them, too.
 
     Examples
     --------
@@ -152,6 +159,11 @@ class RandomAffine(_Distortion):
     mode : {"constant", "nearest"}, default="constant"
         What lies beyond the edge: a ground of 0, or what the edge itself is.
 
+    See Also
+    --------
+    RandomShift : Moves images by whole pixels, and no more.
+    RandomElastic : Bends them, too.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -192,10 +204,21 @@ class RandomElastic(_Distortion):
     sigma : float, default=4
         Standard deviation of the Gaussian, in the same units: small ones crumple, large ones
         move the image as a whole. In (0, 28].
-    rotation, scale, shear, shift : float, default=5, 0.05, 5, 1
+    rotation : float, default=5
+        As in `RandomAffine`; 0 for none of it.
+    scale : float, default=0.05
+        As in `RandomAffine`; 0 for none of it.
+    shear : float, default=5
+        As in `RandomAffine`; 0 for none of it.
+    shift : float, default=1
         As in `RandomAffine`; 0 for none of it.
     mode : {"constant", "nearest"}, default="constant"
         What lies beyond the edge: a ground of 0, or what the edge itself is.
+
+    See Also
+    --------
+    RandomAffine : Leaves straight lines straight.
+    RandomShift : Moves images by whole pixels, and no more.
 
     References
     ----------

@@ -20,6 +20,8 @@ DTYPES = {
 def read_idx(path):
     """Read an IDX file, gzipped or not.
 
+    MNIST comes in this format, and so do others made after it, such as Fashion-MNIST.
+
     Parameters
     ----------
     path : str or path-like
@@ -36,6 +38,11 @@ def read_idx(path):
         If the file does not begin as an IDX file does, or holds fewer or more bytes than
         its shape asks for, or its compression is damaged. Names the file, what was
         expected and what was found.
+
+    See Also
+    --------
+    load_mnist : Reads the four files of MNIST, and sees to it that they are whole.
+    read_image_folder : Reads image files.
 
     Notes
     -----

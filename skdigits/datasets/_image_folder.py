@@ -43,6 +43,11 @@ def read_image_folder(path):
     ImportError
         If Pillow is not installed.
 
+    See Also
+    --------
+    skdigits.preprocessing.DigitNormalizer : Makes digits like MNIST's of them.
+    read_idx : Reads all images from one file.
+
     Examples
     --------
     >>> import pathlib, tempfile

@@ -89,6 +89,11 @@ def load_mnist(data_home=None, *, return_X_y=False, as_frame=False):
     OSError
         If there is no such folder, and OpenML cannot be reached.
 
+    See Also
+    --------
+    read_idx : Reads any file in the format of MNIST's.
+    sklearn.datasets.load_digits : 1,797 digits of 8 x 8 pixels, at hand without a download.
+
     Examples
     --------
     >>> from skdigits.datasets import load_mnist

@@ -66,8 +66,8 @@ class Display:
 
     _opened = None  # the figure that was drawn unasked, by from_estimator and its like
 
-    def _drawn(self, ax, **options):
-        self.plot(ax, **options)
+    def _drawn(self, ax):
+        self.plot(ax)
         self._opened = self.figure_ if ax is None else None
         return self
 

@@ -8,7 +8,7 @@ from skdigits._plotting import (
     COLORS,
     GREEN,
     ORANGE,
-    legend_above,
+    legend_below,
     log_ticks,
     whole_ticks,
 )
@@ -45,6 +45,8 @@ class LearningCurveDisplay(Display):
         Histories, as estimators have them in ``history_``, by name.
     score_name : str, default="score"
         What the validation score is.
+    kind : {"loss", "score", "learning_rate", "all"}, default="loss"
+        What to draw unless `plot` is told otherwise.
 
     Attributes
     ----------
@@ -77,9 +79,10 @@ class LearningCurveDisplay(Display):
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, histories, *, score_name="score"):
+    def __init__(self, histories, *, score_name="score", kind="loss"):
         self.histories = histories
         self.score_name = score_name
+        self.kind = kind
 
     @classmethod
     def from_estimator(cls, estimator, *, kind="loss", ax=None):
@@ -119,8 +122,8 @@ class LearningCurveDisplay(Display):
             type(model).__name__ if name is None else str(name): model.history_
             for name, model in models.items()
         }
-        display = cls(histories, score_name=names.pop() if len(names) == 1 else "score")
-        return display._drawn(ax, kind=kind)
+        score_name = names.pop() if len(names) == 1 else "score"
+        return cls(histories, score_name=score_name, kind=kind)._drawn(ax)
 
     @classmethod
     def from_history(cls, history, name=None, *, kind="loss", ax=None):
@@ -148,10 +151,10 @@ class LearningCurveDisplay(Display):
         ValueError
             If there is nothing to be drawn.
         """
-        display = cls({"model" if name is None else str(name): pd.DataFrame(history)})
-        return display._drawn(ax, kind=kind)
+        histories = {"model" if name is None else str(name): pd.DataFrame(history)}
+        return cls(histories, kind=kind)._drawn(ax)
 
-    def plot(self, ax=None, *, kind="loss"):
+    def plot(self, ax=None, *, kind=None):
         """Draw the curves.
 
         An axis is logarithmic where the largest value is more than 20 times the smallest. A
@@ -161,8 +164,8 @@ class LearningCurveDisplay(Display):
         ----------
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on; None: those of a new figure.
-        kind : {"loss", "score", "learning_rate", "all"}, default="loss"
-            ``"loss"`` is that of training (without a break) and of validation (dashed);
+        kind : {"loss", "score", "learning_rate", "all"}, default=None
+            None is that of the display. ``"loss"`` is that of training (without a break) and of validation (dashed);
             ``"score"`` the validation score; ``"learning_rate"`` that of each epoch's last
             step; ``"all"`` both losses, and the score on a second axis at the right.
 
@@ -176,6 +179,7 @@ class LearningCurveDisplay(Display):
         ValueError
             If ``kind`` is none of these, or there is nothing to be drawn.
         """
+        kind = self.kind if kind is None else kind
         if kind not in (*KINDS, "all"):
             raise ValueError(
                 f"kind={kind!r} is none of 'loss', 'score', 'learning_rate', 'all'."
@@ -252,7 +256,7 @@ class LearningCurveDisplay(Display):
                     for label, line in styles.items()
                 ]
         if self.score_ax_ is not None or len(self.histories) > 1:
-            legend_above(self.ax_, handles)
+            legend_below(self.ax_, handles)
         elif handles:
             self.ax_.legend(handles=handles, framealpha=0.9)
 

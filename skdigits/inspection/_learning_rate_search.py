@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from skdigits._plotting import COLORS, legend_above, log_ticks, pyplot, whole_ticks
+from skdigits._plotting import COLORS, legend_below, log_ticks, pyplot, whole_ticks
 from skdigits.inspection._display import Display
 
 MARKERS = "os^Dv<>"
@@ -28,6 +28,8 @@ class LearningRateSearchDisplay(Display):
         What the score is.
     n_splits : int, default=1
         Folds that it is the mean of.
+    kind : {"rate", "epoch"}, default="rate"
+        What to draw unless `plot` is told otherwise.
 
     Attributes
     ----------
@@ -62,10 +64,11 @@ class LearningRateSearchDisplay(Display):
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, scores, *, score_name="score", n_splits=1):
+    def __init__(self, scores, *, score_name="score", n_splits=1, kind="rate"):
         self.scores = scores
         self.score_name = score_name
         self.n_splits = n_splits
+        self.kind = kind
 
     @classmethod
     def from_estimator(cls, search, *, kind="rate", metric=None, parameter=None, ax=None):
@@ -106,9 +109,9 @@ class LearningRateSearchDisplay(Display):
         results = search.cv_results_
         key, name = _metric(search, metric)
         scores = _frame(results, _parameter(results["params"], parameter), key)
-        return cls(scores, score_name=name, n_splits=search.n_splits_)._drawn(ax, kind=kind)
+        return cls(scores, score_name=name, n_splits=search.n_splits_, kind=kind)._drawn(ax)
 
-    def plot(self, ax=None, *, kind="rate"):
+    def plot(self, ax=None, *, kind=None):
         """Draw the scores.
 
         Candidates without a finite score are left out. A figure that `from_estimator` opened
@@ -118,8 +121,8 @@ class LearningRateSearchDisplay(Display):
         ----------
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on; None: those of a new figure.
-        kind : {"rate", "epoch"}, default="rate"
-            ``"rate"`` is the mean score against the rate, with a band of one standard
+        kind : {"rate", "epoch"}, default=None
+            None is that of the display. ``"rate"`` is the mean score against the rate, with a band of one standard
             deviation over folds: a line for each setting of other parameters, or no more
             than the seven of the best scores, or points where hardly two candidates share
             a setting. ``"epoch"`` is the mean score after each epoch, a line for each
@@ -136,6 +139,7 @@ class LearningRateSearchDisplay(Display):
         ValueError
             If ``kind`` is none of these, or there is nothing to be drawn.
         """
+        kind = self.kind if kind is None else kind
         if kind not in ("rate", "epoch"):
             raise ValueError(f"kind={kind!r} is none of 'rate', 'epoch'.")
         scores = self._finite(kind)
@@ -196,7 +200,7 @@ class LearningRateSearchDisplay(Display):
         n_settings = scores["setting"].nunique()
         if n_settings > 1 and not _scattered(scores):
             few = len(lines) < n_settings
-            legend_above(self.ax_, lines, f"Best of {n_settings} settings" if few else None)
+            legend_below(self.ax_, lines, f"Best of {n_settings} settings" if few else None)
 
     def _by_epoch(self, scores):
         from matplotlib.lines import Line2D

@@ -38,8 +38,8 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
             Images.
-        y : None
-            Ignored.
+        y : object, default=None
+            Ignored; here for pipelines to pass.
 
         Returns
         -------

@@ -129,8 +129,8 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
             Images, or a list of arrays of shape (height, width) each.
-        y : None
-            Ignored.
+        y : object, default=None
+            Ignored; here for pipelines to pass.
 
         Returns
         -------

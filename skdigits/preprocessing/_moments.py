@@ -38,6 +38,8 @@ class _ByMoments(OneToOneFeatureMixin, ImageTransformer):
 class Deskew(_ByMoments):
     r"""Shear digits until they are upright, and move them to the middle.
 
+    A slant says much of the writer and nothing of the digit.
+
     Parameters
     ----------
     image_shape : tuple (height, width), default=None
@@ -100,6 +102,9 @@ class Deskew(_ByMoments):
 
 class CenterByMass(_ByMoments):
     r"""Move digits by whole pixels, until their centre of mass is in the middle.
+
+    For digits that lie anywhere in their images, or were centred by their bounds, before a
+    model that was trained on MNIST's, which lie so.
 
     Parameters
     ----------
