@@ -2,41 +2,108 @@
 
 import re
 import runpy
+import sys
 from pathlib import Path
+from types import ModuleType
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from skdigits.engine import losses
 
 ROOT = Path(__file__).parent.parent
+MADE = {"_build", "api", "auto_examples", "gen_modules"}  # by Sphinx
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    if not MADE & set(path.relative_to(ROOT).parts)
+)
+ASSERTION = r"^\s*(assert |np\.testing\.assert_|with pytest\.)"
+FIGURE = r"(\d+\.\d+) ± (\d+\.\d+)"
 
 
 def code_blocks(path):
+    """The code of each, after so many blank lines that errors tell its place in the page."""
     text = (ROOT / path).read_text(encoding="utf-8")
-    blocks = re.findall(r"^( *)```python\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
-    return [re.sub(f"^{indent}", "", block, flags=re.MULTILINE) for indent, block in blocks]
+    found = re.finditer(r"^( *)```python\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
+    return [
+        "\n" * text.count("\n", 0, each.start(2))
+        + re.sub(f"^{each[1]}", "", each[2], flags=re.MULTILINE)
+        for each in found
+    ]
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/index.md"])
-def test_examples_run_and_classify(path, capsys):
-    code, *others = code_blocks(path)
-    exec(compile(code, path, "exec"), {})
-    score = float(capsys.readouterr().out.split()[-1])
-    assert 0.9 < score < 1
-    for block in others:
-        assert "\nassert " in block  # which says itself what it is to show
-        exec(compile(block, path, "exec"), {})
+PAGES = [path for path in DOCUMENTS if path != "CONTRIBUTING.md" and code_blocks(path)]
+
+
+@pytest.fixture
+def without_a_screen(monkeypatch):
+    """matplotlib draws nowhere, and leaves no figure behind."""
+    with matplotlib.rc_context({"backend": "agg"}):
+        monkeypatch.setattr(plt, "show", lambda: None)
+        yield
+        plt.close("all")
+
+
+@pytest.mark.usefixtures("without_a_screen")
+@pytest.mark.parametrize("path", PAGES)
+def test_code_of_a_page_runs_and_says_what_it_shows(path, monkeypatch, capsys):
+    """Its blocks in order, in one module, as pickle looks classes up in modules."""
+    blocks, module = code_blocks(path), ModuleType("page")
+    asserted = [bool(re.search(ASSERTION, block, re.MULTILINE)) for block in blocks]
+    assert sum(asserted) >= max(1, len(blocks) // 2)
+    monkeypatch.setitem(sys.modules, "page", module)
+    for block in blocks:
+        exec(compile(block, path, "exec"), vars(module))
+        if block is blocks[0]:
+            first_printed = capsys.readouterr().out
+    if path in ("README.md", "docs/index.md"):  # what a reader sees first
+        assert 0.9 < float(first_printed.split()[-1]) < 1
+
+
+def test_every_page_with_code_is_run():
+    """Only what stands on its own elsewhere may be left out."""
+    written = {path for path in DOCUMENTS if "```python" in (ROOT / path).read_text("utf-8")}
+    assert written - {"CONTRIBUTING.md"} == set(PAGES)
+    assert len(PAGES) >= 15
 
 
 def test_what_scikit_learn_has_is_found_again():
     """The blocks of the page compare with scikit-learn themselves."""
-    blocks, namespace = code_blocks("docs/coming_from_scikit_learn.md"), {}
-    compared = [block.count("np.testing.assert_") for block in blocks]
+    compared = [
+        block.count("np.testing.assert_")
+        for block in code_blocks("docs/coming_from_scikit_learn.md")
+    ]
     assert len(compared) >= 4
     assert all(compared)
-    for block in blocks:
-        exec(compile(block, "docs/coming_from_scikit_learn.md", "exec"), namespace)
+
+
+def measured(path, scale):
+    """Means and spreads (in %) that a script has written down."""
+    text = (ROOT / "benchmarks" / path).read_text(encoding="utf-8").replace("**", "")
+    pairs = re.findall(FIGURE, text)
+    return {tuple(f"{scale * float(number):.2f}" for number in pair) for pair in pairs}
+
+
+@pytest.mark.parametrize("path", [page for page in PAGES if page.startswith("docs/")])
+def test_figures_with_a_spread_are_those_that_were_measured(path):
+    quoted = set(re.findall(FIGURE, (ROOT / path).read_text(encoding="utf-8")))
+    assert quoted <= measured("RESULTS.md", 1) | measured("PUBLISHED.md", 100)
+
+
+def test_the_road_is_told_with_figures():
+    guide = (ROOT / "docs/user_guide/index.md").read_text(encoding="utf-8")
+    assert len(re.findall(FIGURE, guide)) >= 8
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_links_to_files_lead_somewhere(path):
+    text = (ROOT / path).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    missing = [to for to in targets if not ((ROOT / path).parent / to).exists()]
+    assert missing == []
 
 
 def test_the_worked_example_of_a_loss_is_right(monkeypatch, rng):
