@@ -284,7 +284,7 @@ def check_alike(estimators: Sequence[Any]) -> None:
 def _plan(estimator: Any, data: Data, epochs: int | None, noise_seeds: Sequence[int]) -> Plan:
     """What all models of the run have in common."""
     automatic = estimator.batch_size == "auto"
-    size = estimator._auto_batch if automatic else estimator.batch_size
+    size = estimator._auto_batch if automatic else int(estimator.batch_size)  # NumPy's, too
     return Plan(
         solver=estimator.solver,
         schedule=estimator.learning_rate,

@@ -414,3 +414,18 @@ def test_fits_in_threads_leave_the_threads_of_scipy_alone(iris):
         before = threadpool_info()
         joblib.Parallel(2, backend="threading")(joblib.delayed(fit)(n) for n in (5, 60, 10))
         assert threadpool_info() == before
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_numbers_of_numpy_are_numbers(solver, iris):
+    """As a grid of np.array([32, 64]) has them."""
+    kinds = {int: np.int64, float: np.float64}
+    plain = MLPClassifierTorch(
+        5, solver=solver, max_iter=3, batch_size=64, dropout=0.1, random_state=0
+    )
+    params = plain.get_params()
+    numpys = {name: kinds.get(type(v), lambda v: v)(v) for name, v in params.items()}
+    assert type(numpys["batch_size"]) is np.int64
+    found = MLPClassifierTorch(**numpys).fit(*iris).predict_proba(iris[0])
+    np.testing.assert_array_equal(found, plain.fit(*iris).predict_proba(iris[0]))
