@@ -9,7 +9,6 @@ digits; then the same whichever of the two it was. Makes a section of RESULTS.md
 """
 
 import argparse
-from typing import Any
 
 import pandas as pd
 from accuracy import ROWS, where
@@ -76,10 +75,10 @@ def section(table: pd.DataFrame, totals: list[int]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seeds", type=int, default=3, help="networks (default: 3)")
-    counted: tuple[Any, list[int]] = count(range(parser.parse_args().seeds))
-    text = section(*counted)
+    table, totals = count(range(parser.parse_args().seeds))
+    text = section(table, totals)
     print("\n".join(text))
-    if len(counted[1]) >= 3:  # fewer tell too little to be kept
+    if len(totals) >= 3:  # fewer tell too little to be kept
         enter(text)
 
 

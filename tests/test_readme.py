@@ -13,7 +13,8 @@ def tables(path):
     found, under = {}, ""
     for line in (ROOT / path).read_text(encoding="utf-8").splitlines():
         if line.startswith("|") and not set(line) <= set("|- "):
-            found.setdefault(under, []).append([cell.strip() for cell in line.split("|")[1:-1]])
+            cells = [cell.strip() for cell in line.split("|")[1:-1]]
+            found.setdefault(under, []).append(cells)
         elif heading := re.fullmatch(r"#+ (.+)|\*\*(.+?)\.?\*\*", line):
             under = heading[1] or heading[2]
     return found

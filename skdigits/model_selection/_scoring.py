@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 from torch import Tensor
 
 from skdigits._base import TorchClassifier
-from skdigits.model_selection._private import needs_responses_only, rows_of_params, score
+from skdigits.model_selection._private import (
+    needs_responses_only,
+    rows_of_params,
+    score,
+    take_rows,
+)
 
 
 class Scoring(NamedTuple):
@@ -54,10 +58,10 @@ def questions(
     scoring: Scoring, X: Any, y: Any, rows: np.ndarray, transformed: Any | None = None
 ) -> Questions:
     """Some rows of X and y, with what the scorers are given beside them."""
-    chosen = _safe_indexing(X, rows)
+    chosen = take_rows(X, rows)
     params = rows_of_params(X, scoring.params, rows)
     seen = chosen if transformed is None else transformed
-    return Questions(seen, chosen, _safe_indexing(y, rows), params)
+    return Questions(seen, chosen, take_rows(y, rows), params)
 
 
 def score_model(
