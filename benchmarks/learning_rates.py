@@ -34,7 +34,7 @@ from skdigits.model_selection import learning_rate_range_test, learning_rate_swe
 N_HELD_OUT, EPOCHS = 10_000, 5
 FINDERS = {
     "steepest": "range test, steepest",
-    "minimum_over_10": "range test, minimum / 10",
+    "minimum_over_10": "range test, minimum over 10",
     "valley": "range test, valley",
     "sweep": "sweep of one epoch",
     "default": "as it comes",
@@ -76,10 +76,14 @@ def measure(row: Row, seed: int, X: np.ndarray, y: np.ndarray) -> dict[str, Any]
         return 100 * float(fitted.score(X_held_out, y_held_out))
 
     start = time.perf_counter()
-    rates = dict(learning_rate_range_test(model, X, y).suggestions)
+    test = learning_rate_range_test(model, X, y)
     between = time.perf_counter()
-    rates["sweep"] = learning_rate_sweep(model, X, y).best_rate
+    sweep = learning_rate_sweep(model, X, y)
     end = time.perf_counter()
+    for each, rate in ((test, test.suggestions["steepest"]), (sweep, sweep.best_rate)):
+        if rate is None:
+            raise SystemExit(f"{row.name}, seed {seed}: {each!r}")
+    rates = test.suggestions | {"sweep": sweep.best_rate}
     rates["default"] = model.learning_rate_init
     seconds = dict.fromkeys(rates, between - start)
     seconds |= {"sweep": end - between, "default": 0.0}

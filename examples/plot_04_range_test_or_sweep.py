@@ -3,9 +3,10 @@ Range test or sweep?
 ====================
 
 Two quick ways to a learning rate. The *range test* (L. N. Smith, 2017) trains one model for a
-few dozen steps, raises the rate with every step, and looks at the loss. The *sweep* trains a
-model for each rate, all in one batch, for an epoch, and scores them on rows that they have not
-seen. The first is famous; the second asks the question whose answer one wants.
+hundred steps, raises the rate with every step, and looks at the loss. The *sweep* trains a
+model for each rate for an epoch, small ones as these all together, and scores them on rows
+that they have not seen. The first is famous; the second asks the question whose answer one
+wants.
 """
 
 import matplotlib.pyplot as plt
@@ -81,8 +82,8 @@ results = search.cv_results_
 ax.plot(results["param_learning_rate_init"], results["mean_test_score"], "o-", color="0.3")
 ax.set(
     xscale="log",
-    xlabel="learning rate",
-    ylabel="held-out accuracy",
+    xlabel="Learning rate",
+    ylabel="Held-out accuracy",
     title="After 20 epochs, and what was suggested",
 )
 ax.legend()

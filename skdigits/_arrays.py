@@ -36,8 +36,12 @@ def input_dtypes(X: Any) -> list[Any]:
     xp, _, device = get_namespace_and_device(X)
     floats = supported_float_dtypes(xp, device)
     dtypes = [dtype for dtype in (xp.float64, xp.float32) if dtype in floats] + [xp.uint8]
+    own = None  # where scikit-learn does not see it
     if hasattr(X, "columns"):
         own = _dtype_of_frame(X)
+    elif isinstance(X, Tensor) and xp.float64 is not torch.float64:  # read as NumPy's
+        own = getattr(np, str(X.dtype).removeprefix("torch."), None)
+    if own is not None:
         dtypes.sort(key=lambda dtype: dtype != own)
     return dtypes
 
@@ -66,6 +70,11 @@ def _dtype_of_frame(frame: Any) -> Any:
     if names == {"uint8"} and not pd.isna(np.asarray(frame)).any():
         return np.uint8  # which has no room for what is missing
     return None
+
+
+def is_pixels(X: Any) -> bool:
+    """Whether an array of any namespace is of dtype uint8."""
+    return str(X.dtype).endswith("uint8")
 
 
 def surely_finite(X: Any) -> bool:

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
 from skdigits._arrays import from_numpy, from_tensor, prediction_device, to_numpy, to_tensor
+from skdigits._reporting import warn_of_other_pixels
 from skdigits._validation import check_query
 
 
@@ -39,6 +40,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     _reads_images = False
     _auto_batch = 200  # rows
     precision = "auto"
+    _pixels = False  # whether it was fitted to uint8
 
     @abstractmethod
     def _logits(self, X: Tensor) -> Tensor:
@@ -162,7 +164,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     def _checked_logits(self, X: Any, method: str) -> tuple[Any, Tensor]:
         X = check_query(self, X, method)
-        return X, self._finite(self._logits(to_tensor(X, prediction_device(self.device, X))))
+        rows = to_tensor(X, prediction_device(self.device, X))
+        warn_of_other_pixels(self, rows)
+        return X, self._finite(self._logits(rows))
 
     def _finite(self, logits: Tensor) -> Tensor:
         # -inf is a class that cannot be; anything else that is not finite has overflowed,

@@ -18,6 +18,7 @@ from torch import Tensor
 from skdigits._arrays import (
     compute_dtype,
     from_tensor,
+    is_pixels,
     to_data,
     training_device,
 )
@@ -351,6 +352,7 @@ def install_params(
         network,
     )
     estimator.classes_, estimator._multilabel = rows.classes, rows.multilabel
+    estimator._pixels = is_pixels(rows.X)
     estimator.device_ = str(params[0].device)
 
 

@@ -16,6 +16,7 @@ UNSCALED = 20.0  # features of this size on the average make training crawl or d
 HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
 SAMPLE = 2000  # rows are enough to judge the size of features by
 DARK = 32  # pixels that do not even reach this are likely to be none
+BRIGHT = 1.5  # fractions of white that were resampled may be a little above 1
 USER = 8  # frames from warnings.warn to the line that called fit, by way of fit_many
 
 
@@ -115,12 +116,33 @@ def _warn_of_no_square(n_features: int) -> None:
 def _warn_of_dark_pixels(X: Tensor) -> None:
     brightest = int(X.max())
     if 0 < brightest < DARK:
-        _warn(
-            f"X is uint8, which is read as pixels of 0 to 255, but reaches {brightest} only: "
-            "if these are no such pixels, pass them as float32.",
-            UserWarning,
-            deeper=1,
+        _warn(_dark(brightest), UserWarning, deeper=1)
+
+
+def warn_of_other_pixels(estimator: Any, X: Tensor) -> None:
+    """Warn of rows to predict for that are on another scale than those it was fitted to."""
+    pixels = not X.is_floating_point()
+    if pixels == estimator._pixels:
+        return
+    brightest = float(X.max())
+    if not pixels and brightest > BRIGHT:
+        text = (
+            f"{type(estimator).__name__} was fitted to pixels as uint8, which it reads as 0 "
+            f"to 1, but X, which is not of dtype uint8, reaches {brightest:g}: pass pixels as "
+            "uint8, too, or divide them by 255."
         )
+    elif pixels and 0 < brightest < DARK:
+        text = _dark(brightest)
+    else:
+        return
+    warnings.warn(text, UserWarning, stacklevel=4)  # at the line that called predict
+
+
+def _dark(brightest: float) -> str:
+    return (
+        f"X is uint8, which is read as pixels of 0 to 255, but reaches {brightest:g} only: "
+        "if these are no such pixels, pass them as float32."
+    )
 
 
 def _warn_of_a_cycle_that_is_over(estimator: Any) -> None:
@@ -140,7 +162,8 @@ def _warn_of_large_features(estimator: Any, X: Tensor) -> None:
     size = float(torch.linalg.vector_norm(some)) / math.sqrt(some.numel())
     if size > UNSCALED:
         cure = (
-            "put a StandardScaler in front, or pass pixels as uint8, which are read as 0 to 1"
+            "pass pixels as uint8, which are read as 0 to 1, or put a StandardScaler in front "
+            "of other features"
         )
         if estimator._reads_images or estimator.augment is not None:
             # A StandardScaler would make something other than 0 of the ground.
@@ -165,14 +188,14 @@ def warn_of_outcomes(estimators: Sequence[Any], runs: Sequence[Run], quiet: bool
             _warn(_interrupted(estimator, run), UserWarning, deeper=-1)
         elif run.status == "diverged":
             text = _diverged(estimator, run)
-        elif run.status == "converged" and _is_hopeless(estimator, run):
+        elif _is_hopeless(estimator, run, quiet):
             text = _hopeless(estimator, run)
         elif run.status == "max_iter" and not quiet:
             text = _unfinished(estimator, run)
         elif run.status == "abnormal" and estimator.tol is not None:
             text = _abnormal(run)
-        if not text and any(map(_validation_overflows, run.epochs)):
-            text = _OVERFLOW
+        if any(map(_validation_overflows, run.epochs)):
+            text = f"{text} {_OVERFLOW}".lstrip()
         if text:
             _warn(text, ConvergenceWarning, deeper=-1)
 
@@ -222,11 +245,12 @@ def _unfinished(estimator: Any, run: Run) -> str:
 
 
 def _cure(estimator: Any) -> str:
+    scale = "pixels by passing uint8, others with a StandardScaler."
     if estimator.solver == "lbfgs":
-        return "Scale the features with a StandardScaler."
+        return f"Scale the features: {scale}"
     return (
         f"Lower learning_rate_init, which is {estimator.learning_rate_init:g}, or scale the "
-        "features with a StandardScaler."
+        f"features: {scale}"
     )
 
 
@@ -239,16 +263,28 @@ def _diverged(estimator: Any, run: Run) -> str:
     )
 
 
-def _is_hopeless(estimator: Any, run: Run) -> bool:
+def _guessing(estimator: Any) -> float:
+    """A little more than the loss of all classes being equally likely."""
     n_classes = len(estimator.classes_)
-    guessing = n_classes * math.log(2) if estimator._multilabel else math.log(n_classes + 1)
-    return run.epochs[-1].train_loss > HOPELESS * guessing
+    return n_classes * math.log(2) if estimator._multilabel else math.log(n_classes + 1)
+
+
+def _is_hopeless(estimator: Any, run: Run, quiet: bool) -> bool:
+    """Whether training came to rest, or to its end, with a loss that tells of no learning."""
+    last, first = run.epochs[-1].train_loss, run.epochs[0].train_loss
+    if run.status == "converged":
+        return last > HOPELESS * _guessing(estimator)
+    if run.status != "max_iter" or quiet or _returns(estimator) or len(run.epochs) < 2:
+        return False
+    measured = estimator.loss == "cross_entropy"  # by what guessing is, too
+    above = last > HOPELESS * _guessing(estimator)
+    return measured and (above or last > max(first, _guessing(estimator)))
 
 
 def _hopeless(estimator: Any, run: Run) -> str:
     return (
         f"{type(estimator).__name__} did not learn: its loss ended at "
-        f"{run.epochs[-1].train_loss:.3g}, far above that of guessing. {_cure(estimator)}"
+        f"{run.epochs[-1].train_loss:.3g}, above that of guessing. {_cure(estimator)}"
     )
 
 

@@ -8,6 +8,7 @@ from skdigits._arrays import (
     compute_dtype,
     from_numpy,
     from_tensor,
+    is_pixels,
     to_data,
     to_numpy,
     to_tensor,
@@ -197,7 +198,7 @@ class TemplateMatchingClassifier(TorchClassifier):
         else:
             templates = to_tensor(self._centres(rows), device)
         self.classes_ = rows.classes
-        self.device_ = str(device)
+        self.device_, self._pixels = str(device), is_pixels(rows.X)
         self._class_sums = from_tensor(sums, rows.X)
         self.class_count_ = from_tensor(counts, rows.X)
         self.templates_ = from_tensor(templates, rows.X)

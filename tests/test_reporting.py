@@ -1,15 +1,22 @@
 """Warnings that can be acted on, from the line that can act; epochs as they pass."""
 
+import math
 from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._testing import ignore_warnings
 
-from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 from skdigits._fitting import fit_many
 from skdigits.engine import lbfgs
 
@@ -204,3 +211,54 @@ def test_verbose_tells_models_apart(digits, capsys):
 def test_silence_otherwise(digits, capsys):
     SoftmaxRegression(max_iter=2, tol=None).fit(*digits)
     assert capsys.readouterr() == ("", "")
+
+
+@ALL
+def test_training_that_ends_worse_than_guessing_is_warned_of(Model, digits):
+    """Where it has not diverged either: the commonest cause of an accuracy of a tenth."""
+    X, y = digits
+    model = Model(learning_rate_init=1e4, solver="sgd", max_iter=3, tol=None, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="did not learn.*which is 10000, or scale"):
+        model.fit(X, y)
+    assert math.log(10) < model.loss_ < math.inf
+
+
+def test_a_start_worse_than_guessing_is_no_failure(digits):
+    X, y = digits
+    model = SoftmaxRegression(1e-4, weight_init="normal", max_iter=2, tol=None, random_state=0)
+    model.fit(X, y)  # does not warn
+    assert math.log(11) < model.loss_ < model.loss_curve_[0]
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "score"])
+@pytest.mark.parametrize(
+    "model",
+    [TemplateMatchingClassifier(), SoftmaxRegression(max_iter=2, tol=None, random_state=0)],
+    ids=["templates", "softmax"],
+)
+def test_pixels_on_another_scale_are_warned_of(model, method, digits):
+    fractions, y = digits
+    pixels = (fractions * 255).round().astype(np.uint8)
+    ask = lambda X: getattr(model, method)(X, *([y] if method == "score" else []))  # noqa: E731
+    model.fit(pixels, y)
+    with pytest.warns(
+        UserWarning, match="fitted to pixels as uint8.*reaches 255: pass"
+    ) as got:
+        ask(pixels.astype(np.float32))
+    assert len(got) == 1
+    model.fit(fractions, y)
+    with pytest.warns(UserWarning, match="pixels of 0 to 255, but reaches 16 only"):
+        ask((fractions * 16).astype(np.uint8))
+    np.testing.assert_allclose(
+        model.predict_proba(pixels), model.predict_proba(pixels / 255), rtol=1e-3
+    )
+    model.fit(pixels, y).predict(pixels / 255)  # does not warn
+
+
+def test_tensors_of_pixels_are_pixels_without_dispatch(digits):
+    pixels = (digits[0] * 255).astype(np.uint8)
+    model = SoftmaxRegression(max_iter=2, tol=None, random_state=0)
+    expected = model.fit(pixels, digits[1]).coef_
+    np.testing.assert_array_equal(
+        model.fit(torch.from_numpy(pixels), digits[1]).coef_, expected
+    )

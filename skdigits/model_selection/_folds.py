@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from skdigits._parameters import same_setting
 from skdigits._validation import Rows, check_more, check_rows
-from skdigits.model_selection._private import take_rows
+from skdigits.model_selection._private import safe_indexing
 from skdigits.model_selection._scoring import Questions, Scoring, questions
 
 
@@ -79,9 +79,9 @@ def separate_material(
     """Each fold by itself, with the steps before the model fitted to its train rows."""
     for split in splits:
         lead, fitted = clone(model), None if prefix is None else clone(prefix)
-        y_train = take_rows(y, split.train)
-        part = None if weight is None else take_rows(weight, split.train)
-        seen, tested = (take_rows(X, places) for places in (split.train, split.test))
+        y_train = safe_indexing(y, split.train)
+        part = None if weight is None else safe_indexing(weight, split.train)
+        seen, tested = (safe_indexing(X, places) for places in (split.train, split.test))
         if fitted is not None:
             seen, tested = fitted.fit_transform(seen, y_train), fitted.transform(tested)
         rows = check_rows(

@@ -20,7 +20,7 @@ from sklearn.model_selection._validation import (
 from sklearn.model_selection._validation import (
     _warn_or_raise_about_fit_failures as warn_or_raise_about_fit_failures,
 )
-from sklearn.utils import _safe_indexing as take_rows
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_method_params as rows_of_params
 from sklearn.utils.validation import _num_samples as n_rows
 
@@ -33,7 +33,7 @@ __all__ = [
     "rows_of_params",
     "score",
     "scorers_by_name",
-    "take_rows",
+    "safe_indexing",
     "warn_or_raise_about_fit_failures",
 ]
 

@@ -1,5 +1,6 @@
 """The learning-rate range test: one short run in which the rate rises until it breaks."""
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -36,8 +37,8 @@ def learning_rate_range_test(
     r"""Raise the learning rate from step to step, and see where the loss falls and rises.
 
     The range test of [1]_, in the form of [2]_: a fresh clone takes ``n_steps`` steps, a
-    mini-batch each, with learning rates in geometric progression. It is a rule of thumb that
-    takes less than an epoch; `learning_rate_sweep` is the slower, honest alternative.
+    mini-batch each, with learning rates in geometric progression. It is a cheap rule of thumb;
+    `learning_rate_sweep` is the slower, honest alternative.
 
     Parameters
     ----------
@@ -61,6 +62,7 @@ def learning_rate_range_test(
         What part of the moving average its past keeps at each step, in [0, 1).
     random_state : int, RandomState instance or None, default=None
         Drives initial weights, batches, dropout and distortions; None: the estimator's own.
+        An instance is copied, and left as it is.
 
     Returns
     -------
@@ -97,7 +99,8 @@ def learning_rate_range_test(
 
     They are those of fastai's ``lr_find`` [2]_. The valley is cautious: the sooner the curve
     begins to fall, however slowly, the lower it lies. There is no clear minimum where the
-    loss has not fallen by a tenth, nor where it has not risen again by a tenth at the end.
+    loss has not fallen by a tenth, where it is least before a tenth of the steps, nor where it
+    has not risen again by a tenth at the end.
 
     The clone trains with ``learning_rate="constant"`` and without ``early_stopping``;
     batches all have ``batch_size`` rows; dropout and ``augment`` are as they are.
@@ -118,7 +121,7 @@ def learning_rate_range_test(
     >>> test = learning_rate_range_test(MLPClassifierTorch(random_state=0), X / 16, y)
     >>> test.found
     True
-    >>> 0.001 < test.suggestions["valley"] < 0.1
+    >>> 0.001 < test.suggestions["steepest"] < 0.1
     True
     """
     _check_range(min_rate, max_rate, n_steps, smoothing)
@@ -147,6 +150,21 @@ def find_model(estimator: Any) -> tuple[str, Any]:
         names.append(model.steps[-1][0])
         model = model.steps[-1][1]
     return "__".join([*names, "learning_rate_init"]), model
+
+
+def check_solver(model: Any) -> None:
+    """Check that a model's solver takes steps of a given rate.
+
+    Raises
+    ------
+    ValueError
+        If it searches for their lengths.
+    """
+    if getattr(model, "solver", None) in list(SOLVERS):
+        raise ValueError(
+            f"solver={model.solver!r} has no learning rate to be found, as it searches for "
+            "each of its steps: set solver to 'sgd', 'adam' or 'adamw'."
+        )
 
 
 def _check_range(min_rate: Any, max_rate: Any, n_steps: Any, smoothing: Any) -> None:
@@ -188,11 +206,7 @@ def _check_model(model: Any) -> None:
             "Of a search, that is its estimator; learning_rate_sweep takes any estimator that "
             "has learning_rate_init."
         )
-    if model.solver in list(SOLVERS):
-        raise ValueError(
-            f"solver={model.solver!r} has no learning rate to be found, as it searches for "
-            "each of its steps: set solver to 'sgd', 'adam' or 'adamw'."
-        )
+    check_solver(model)
 
 
 def _prepare(model: Any, random_state: Any) -> None:
@@ -202,6 +216,7 @@ def _prepare(model: Any, random_state: Any) -> None:
     if random_state is not None:
         model.set_params(random_state=random_state)
         check_parameters(model)
+        model.random_state = copy.deepcopy(random_state)
 
 
 def _steps(model: Any, rows: Rows, rates: np.ndarray) -> Iterator[tuple[float, bool]]:

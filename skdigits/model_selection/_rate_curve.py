@@ -17,6 +17,11 @@ MARKERS = {  # of falling size, as one may lie on another
 }
 
 
+def rate_label(parameter: str) -> str:
+    """What an axis of rates is called, with the parameter's name where it is a step's."""
+    return f"Learning rate ({parameter})" if "__" in parameter else "Learning rate"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class LearningRateRangeTest:
     """Outcome of a `learning_rate_range_test`.
@@ -125,7 +130,7 @@ class LearningRateRangeTest:
             if rate is not None:
                 marker, color, size = MARKERS[name]
                 height = np.interp(math.log(rate), np.log(rates), smoothed)
-                label = f"{name.replace('_', ' ').replace('over', '/')}: {rate:.2g}"
+                label = f"{name.replace('_', ' ')}: {rate:.2g}"
                 ax.plot(
                     rate, height, marker, color=color, markersize=size, label=label,
                     markeredgecolor="white", zorder=3,
@@ -133,11 +138,11 @@ class LearningRateRangeTest:
         if len(smoothed):
             top = max(1.15 * smoothed[0], 1.05 * self.losses[: len(rates) // 2 + 1].max())
             ax.set_ylim(0, top)  # what comes after would flatten all the rest
-        ax.set(xscale="log", xlabel=self.parameter, ylabel="training loss")
+        ax.set(xscale="log", xlabel=rate_label(self.parameter), ylabel="Training loss")
         if len(rates):
             log_ticks(ax.xaxis, rates[0], rates[-1])
         if not self.found:
-            ax.set_title("no clear minimum")
+            ax.set_title("No clear minimum")
         ax.legend()
         return ax
 

@@ -35,7 +35,7 @@ from skdigits.engine.types import Data, Epoch, Params, Run
 from skdigits.model_selection._folds import Fold, Material
 from skdigits.model_selection._grouping import Candidate, Group
 from skdigits.model_selection._jobs import Job, Outcome, callbacks_called
-from skdigits.model_selection._private import needs_responses_only, take_rows
+from skdigits.model_selection._private import needs_responses_only, safe_indexing
 from skdigits.model_selection._scoring import Questions, questions, score_model
 
 
@@ -290,7 +290,7 @@ def _train_scores(
         chosen = list(members)
         entry = together.entries[chosen[0]]
         train, prefix = entry.fold.split.train, entry.fold.prefix
-        seen = None if prefix is None else prefix.transform(take_rows(job.X, train))
+        seen = None if prefix is None else prefix.transform(safe_indexing(job.X, train))
         asked = questions(job.scoring, job.X, job.y, train, seen)
         rows = to_tensor(check_more(lead, asked.rows), entry.tested.device)
         for places in together.asked_together(chosen):

@@ -11,7 +11,7 @@ from skdigits.model_selection._private import (
     needs_responses_only,
     rows_of_params,
     score,
-    take_rows,
+    safe_indexing,
 )
 
 
@@ -58,10 +58,10 @@ def questions(
     scoring: Scoring, X: Any, y: Any, rows: np.ndarray, transformed: Any | None = None
 ) -> Questions:
     """Some rows of X and y, with what the scorers are given beside them."""
-    chosen = take_rows(X, rows)
+    chosen = safe_indexing(X, rows)
     params = rows_of_params(X, scoring.params, rows)
     seen = chosen if transformed is None else transformed
-    return Questions(seen, chosen, take_rows(y, rows), params)
+    return Questions(seen, chosen, safe_indexing(y, rows), params)
 
 
 def score_model(

@@ -36,17 +36,23 @@ def lack_of_minimum(losses: np.ndarray, n_steps: int, broken: bool) -> str:
 
     ``n_steps`` were planned; ``broken`` says that they were broken off for the loss rose.
     """
-    if len(losses) < n_steps // 10:
+    first = n_steps // 10
+    if len(losses) <= first:
         return (
             "no clear minimum: the loss was beyond all bounds from the start. Scale X, or "
             "lower min_rate"
         )
-    start, least = np.median(losses[: n_steps // 10]), losses.min()
+    start, least = min(losses[0], np.median(losses[:first])), losses.min()
     if not least < (1 - NOTABLE) * start:
         return (
             f"no clear minimum: the loss began at {start:.3g} and was never below "
             f"{least:.3g}. Does y belong to X? Then scale X, lower min_rate or take larger "
             "batches"
+        )
+    if losses.argmin() <= first:
+        return (
+            f"no clear minimum: the loss fell to {least:.3g} before a tenth of the steps, and "
+            "only rose from there. Lower min_rate"
         )
     if not broken and losses[-1] < (1 + NOTABLE) * least:
         return (

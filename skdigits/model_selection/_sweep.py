@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn import get_config
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
@@ -16,12 +16,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import type_of_target
 
 from skdigits._arrays import to_numpy
-from skdigits._fitting import SOLVERS
 from skdigits._parameters import COUNT, POSITIVE, check_parameters
 from skdigits._plotting import BLUE, ORANGE, axes, log_ticks
+from skdigits._validation import check_rows, private_random_state
 from skdigits.model_selection._batched import BatchedGridSearchCV
 from skdigits.model_selection._grouping import BATCHED
-from skdigits.model_selection._range_test import find_model
+from skdigits.model_selection._private import n_rows
+from skdigits.model_selection._range_test import check_solver, find_model
+from skdigits.model_selection._rate_curve import rate_label
 
 RATES = np.geomspace(1e-5, 1, 16)
 HELD_OUT = 0.1
@@ -47,7 +49,7 @@ class LearningRateSweep:
         ``"learning_rate_init"`` or, in a Pipeline, ``"<step>__learning_rate_init"``, for
         ``set_params``.
     best_rate : float or None
-        The rate with the highest mean score; None if training diverged at every rate.
+        The rate with the highest mean score; None if no rate has a finite one.
     message : str
         What was found, and whether it lies at the edge of the rates that were tried.
 
@@ -75,7 +77,7 @@ class LearningRateSweep:
 
     @property
     def best_rate(self) -> float | None:
-        """The rate with the highest mean score, the smallest of equals; None if all failed."""
+        """The rate with the highest mean score, the smallest of equals; None without one."""
         frame = self.to_frame().dropna(subset="mean_test_score")
         if frame.empty:
             return None
@@ -87,7 +89,7 @@ class LearningRateSweep:
         frame = self.to_frame()
         best, rates = self.best_rate, frame["learning_rate"].tolist()
         if best is None:
-            return "training diverged at every rate: scale X, or try smaller rates"
+            return "no rate has a finite score: scale X, or try smaller rates"
         score = frame["mean_test_score"].max()
         text = f"best rate {best:.2g}, score {score:.4f}, of {len(rates)} rates"
         if best in (rates[0], rates[-1]) and len(rates) > 1:
@@ -102,8 +104,8 @@ class LearningRateSweep:
         -------
         DataFrame
             A row for each rate, from the smallest: ``learning_rate``, ``mean_test_score``
-            (NaN where training diverged), ``std_test_score`` over the splits and
-            ``fit_seconds``, the rate's share of its run.
+            (NaN where training diverged or a score is not finite), ``std_test_score`` over
+            the splits and ``fit_seconds``, those of the fit or its share of a run of many.
         """
         results = self.search_.cv_results_
         return pd.DataFrame(
@@ -142,8 +144,8 @@ class LearningRateSweep:
         if failed.any():
             floor = ax.get_xaxis_transform()
             ax.plot(
-                rates[failed], [0.04] * failed.sum(), "x", color="black", label="diverged",
-                transform=floor,
+                rates[failed], [0.04] * failed.sum(), "x", color="black", transform=floor,
+                label="no finite score",
             )  # fmt: skip
         if self.best_rate is not None:
             label = f"best: {self.best_rate:.2g}"
@@ -151,7 +153,8 @@ class LearningRateSweep:
                 self.best_rate, scores.max(), "D", color=ORANGE, markersize=10, label=label,
                 markeredgecolor="white", zorder=3,
             )  # fmt: skip
-        ax.set(xscale="log", xlabel=self.parameter, ylabel="score on rows held out")
+        label = rate_label(self.parameter)
+        ax.set(xscale="log", xlabel=label, ylabel="Score on held-out rows")
         log_ticks(ax.xaxis, rates.min(), rates.max())
         ax.legend()
         return ax
@@ -173,10 +176,11 @@ def learning_rate_sweep(
     sample_weight: Any = None,
     random_state: Any = None,
 ) -> LearningRateSweep:
-    """Train with many learning rates at once for an epoch, and score each on rows held out.
+    """Train with many learning rates, for an epoch each, and score them on rows held out.
 
     A search by `BatchedGridSearchCV` over nothing but the rate. What it tells is not read off
-    a training loss, but measured, and it takes the time of a few epochs.
+    a training loss, but measured. It takes as long as so many epochs, or for small models,
+    which train together, as a few.
 
     Parameters
     ----------
@@ -196,13 +200,14 @@ def learning_rate_sweep(
         Which rows are held out, as in scikit-learn's GridSearchCV; default: a tenth of
         each class, once.
     scoring : str or callable, default=None
-        A scorer, as in scikit-learn; default: the estimator's ``score``.
+        One scorer, as in scikit-learn; default: the estimator's ``score``.
     n_jobs : int, default=None
         Processes, as in `BatchedGridSearchCV`.
     sample_weight : array-like of shape (n_samples,), default=None
         How often each row counts for the model as it trains.
     random_state : int, RandomState instance or None, default=None
-        Drives which rows are held out, and the model; None: the model's own.
+        Drives which rows are held out, and the model; None: the model's own. An instance is
+        copied, and left as it is.
 
     Returns
     -------
@@ -214,7 +219,8 @@ def learning_rate_sweep(
     TypeError
         If the estimator has no ``learning_rate_init``.
     ValueError
-        If its solver has no use for one, or anything else is not as described.
+        If its solver has no use for one, if y has too few rows of a class to hold a tenth
+        out, or if anything else is not as described. What a scorer raises is raised.
 
     See Also
     --------
@@ -225,7 +231,12 @@ def learning_rate_sweep(
     -----
     The best rate for one epoch tends to be higher than that for many, for Adam several times
     so: a larger ``max_iter`` takes longer and comes closer. Rates at which
-    training diverges have NaN as their score, and are not warned of.
+    training diverges have NaN as their score; of skdigits' models it is not warned of.
+
+    Models train together whose optimizer keeps up to 200,000 numbers, that is one for each
+    parameter with SGD, two with Adam. Larger ones on a CPU, such as a perceptron of 784
+    features, 128 hidden units and 10 classes with Adam, are trained one after another, as is
+    whatever else `BatchedGridSearchCV` does not batch: an epoch for each rate.
 
     Examples
     --------
@@ -239,23 +250,25 @@ def learning_rate_sweep(
     """
     parameter, _ = find_model(estimator)
     estimator = _prepared(estimator, parameter, max_iter, random_state)
+    grid, scorer = {parameter: _checked(rates)}, _scorer(estimator, scoring)
+    ours = isinstance(find_model(estimator)[1], BATCHED)
+    if ours:
+        _check_rows(estimator, X, y, sample_weight)
     search = BatchedGridSearchCV(
         estimator,
-        {parameter: _checked(rates)},
-        scoring=_Scorer(check_scoring(estimator, scoring)),
+        grid,
+        scoring=scorer,
         n_jobs=n_jobs,
         refit=False,
-        cv=_one_split(find_model(estimator)[1], y) if cv is None else cv,
+        cv=_one_split(estimator, y) if cv is None else cv,
+        error_score="raise" if ours else math.nan,  # others may raise where they diverge
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "One or more of the test scores are non-finite")
-        search.fit(X, y, **_weight(estimator, parameter, sample_weight))
+    _fit(search, X, y, _weight(estimator, parameter, sample_weight))
     return LearningRateSweep(search, parameter)
 
 
 class _Scorer(NamedTuple):
-    """A scorer that gives NaN for a model whose training has diverged."""
+    """A scorer that gives NaN for a model whose training, or score, is not finite."""
 
     scorer: Any
 
@@ -263,7 +276,36 @@ class _Scorer(NamedTuple):
         history = getattr(find_model(estimator)[1], "history_", None)
         if history is not None and not math.isfinite(history["train_loss"].iloc[-1]):
             return math.nan
-        return float(self.scorer(estimator, X, y))
+        score = float(self.scorer(estimator, X, y))
+        return score if math.isfinite(score) else math.nan
+
+
+def _scorer(estimator: Any, scoring: Any) -> _Scorer:
+    if scoring is not None and not isinstance(scoring, str) and not callable(scoring):
+        raise ValueError(
+            f"scoring must be the name of a score, a callable or None, got {scoring!r}: a "
+            "sweep compares by one. BatchedGridSearchCV takes several."
+        )
+    return _Scorer(check_scoring(estimator, scoring))
+
+
+def _check_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
+    """Check what the model will be given, but for what a Pipeline makes of X."""
+    model = clone(find_model(estimator)[1])
+    seen = np.zeros((n_rows(X), 1)) if isinstance(estimator, Pipeline) else X
+    check_rows(model, seen, y, sample_weight, reset=True, class_weight=model.class_weight)
+
+
+def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
+    """Fit a search, warning of no divergence; what a scorer raises is raised."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "One or more of the test scores are non-finite")
+        warnings.filterwarnings("error", "Scoring failed")
+        try:
+            search.fit(X, y, **params)
+        except UserWarning as warning:  # what a scorer raised is its context
+            raise warning.__context__ or warning from None
 
 
 def _prepared(estimator: Any, parameter: str, max_iter: Any, random_state: Any) -> Any:
@@ -279,17 +321,14 @@ def _prepared(estimator: Any, parameter: str, max_iter: Any, random_state: Any) 
             "as MLPClassifierTorch, or a Pipeline that ends in one. Of a search, that is its "
             "estimator."
         )
-    if getattr(model, "solver", None) in list(SOLVERS):
-        raise ValueError(
-            f"solver={model.solver!r} has no learning rate to be found, as it searches for "
-            "each of its steps: set solver to 'sgd', 'adam' or 'adamw'."
-        )
-    if isinstance(model, BATCHED):
-        check_parameters(model)  # or each candidate would fail by itself
+    check_solver(model)
     settings: dict[str, Any] = {"max_iter": max_iter}
     if random_state is not None:
         settings["random_state"] = random_state
-    return estimator.set_params(**{prefix + name: settings[name] for name in settings})
+    estimator.set_params(**{prefix + name: settings[name] for name in settings})
+    if isinstance(model, BATCHED):
+        check_parameters(model)
+    return estimator
 
 
 def _checked(rates: Any) -> list[float]:
@@ -304,13 +343,28 @@ def _checked(rates: Any) -> list[float]:
     return [float(rate) for rate in np.unique(values.astype(float))]
 
 
-def _one_split(model: Any, y: Any) -> Any:
-    """A tenth of each class, or of all rows if they have labels; the same in every sweep."""
-    options: dict[str, Any] = {"n_splits": 1, "test_size": HELD_OUT}
-    options["random_state"] = copy.deepcopy(getattr(model, "random_state", None))
-    labels = type_of_target(to_numpy(y) if hasattr(y, "dtype") else y)
-    kind = ShuffleSplit if labels.startswith("multilabel") else StratifiedShuffleSplit
-    return kind(**options)
+def _one_split(estimator: Any, y: Any) -> Any:
+    """A tenth of each class, or of all rows where these have none; the same in every sweep."""
+    random_state = copy.deepcopy(getattr(find_model(estimator)[1], "random_state", None))
+    if random_state is None:  # of which the splitter would take NumPy's global generator
+        random_state = private_random_state(None).randint(2**31 - 1)
+    y = to_numpy(y) if hasattr(y, "dtype") else y
+    kind: Any = ShuffleSplit
+    if is_classifier(estimator) and type_of_target(y) in ("binary", "multiclass"):
+        _check_counts(np.unique(y, return_counts=True)[1])
+        kind = StratifiedShuffleSplit
+    return kind(n_splits=1, test_size=HELD_OUT, random_state=random_state)
+
+
+def _check_counts(counts: np.ndarray) -> None:
+    """Check that a tenth of all rows has some of each class, and leaves some."""
+    n, fewest = counts.sum(), counts.min()
+    if fewest < 2 or math.ceil(HELD_OUT * n) < len(counts):
+        raise ValueError(
+            f"cv=None holds out a tenth of each class, for which y has too few rows: {n} of "
+            f"{len(counts)} classes, {fewest} of the rarest. Pass cv, such as "
+            "ShuffleSplit(1, test_size=0.2)."
+        )
 
 
 def _weight(estimator: Any, parameter: str, sample_weight: Any) -> dict[str, Any]:

@@ -3,15 +3,17 @@
 import math
 import pickle
 import re
+import sys
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit
-from sklearn.neural_network import MLPClassifier
+from sklearn.model_selection import GridSearchCV, ShuffleSplit, StratifiedShuffleSplit
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
@@ -19,6 +21,7 @@ from small_models import mlp, softmax
 
 from skdigits import ConvNetClassifier, TemplateMatchingClassifier
 from skdigits.model_selection import learning_rate_range_test, learning_rate_sweep
+from skdigits.model_selection._range_test import find_model
 from skdigits.model_selection._suggestions import lack_of_minimum, suggest
 
 NAMES = ["steepest", "minimum_over_10", "valley"]
@@ -62,6 +65,40 @@ def test_losses_are_those_of_a_loop_by_hand(digits, momentum):
     np.testing.assert_allclose(test.losses, expected[:taken], rtol=1e-6)
     np.testing.assert_allclose(test.learning_rates, rates[:taken])
     assert test.losses[0] == pytest.approx(math.log(10))  # before the step, not after it
+
+
+def test_adam_keeps_its_moments_from_step_to_step(digits):
+    X, y = digits
+    model = softmax(solver="adam", epsilon=1e-15, alpha=0.0, shuffle=False)
+    test = learning_rate_range_test(model, X, y, n_steps=30, max_rate=0.1)
+    layer = torch.nn.Linear(64, 10, dtype=torch.float64)
+    for parameter in layer.parameters():
+        torch.nn.init.zeros_(parameter)
+    adam, expected = torch.optim.Adam(layer.parameters(), eps=1e-15), []
+    for step, rate in enumerate(np.geomspace(1e-6, 0.1, 30)):
+        rows = slice(50 * step, 50 * step + 50)
+        logits = layer(torch.from_numpy(X[rows]))
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(y[rows]))
+        expected.append(loss.item())
+        adam.zero_grad()
+        loss.backward()
+        adam.param_groups[0]["lr"] = rate
+        adam.step()
+    np.testing.assert_allclose(test.losses, expected, rtol=1e-8)
+    assert expected[-1] < 1.5
+
+
+@pytest.mark.parametrize("noise", [{"dropout": 0.3}, {"augment": "shift"}])
+def test_noise_is_another_in_each_step_and_the_same_in_each_test(few, noise):
+    """At rates of nothing, the loss of the same rows is one number, unless there is noise."""
+    still = {"n_steps": 20, "min_rate": 1e-20, "max_rate": 1e-19}
+    model = mlp(batch_size=240, shuffle=False)
+    without = learning_rate_range_test(model, *few, **still).losses
+    assert np.ptp(without) < 1e-12
+    model.set_params(**noise)
+    once, again = (learning_rate_range_test(model, *few, **still).losses for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+    assert len(np.unique(once.round(12))) == 20
 
 
 def test_weights_count_and_rows_of_no_weight_do_not(digits):
@@ -147,6 +184,13 @@ def test_the_valley_may_have_gaps():
         (np.linspace(2.3, 0.1, 100), False, "had not risen again.* Raise max_rate"),
         (np.array([2.3]), True, "beyond all bounds from the start"),
         (np.array([]), True, "beyond all bounds from the start"),
+        (np.full(10, 2.3), True, "beyond all bounds from the start"),
+        (
+            np.r_[np.linspace(2.3, 1, 11), np.linspace(1, 5, 40)],
+            True,
+            "before a tenth of the steps.*Lower min_rate",
+        ),
+        (np.r_[2.3, np.full(8, 5.0), np.linspace(5, 2.2, 60), 14], True, "never below 2.2"),
     ],
 )
 def test_no_clear_minimum(losses, broken, why):
@@ -159,6 +203,21 @@ def test_a_clear_minimum_lacks_nothing():
     falling = np.linspace(2.3, 0.5, 80)
     assert lack_of_minimum(falling, 100, True) == ""
     assert lack_of_minimum(np.r_[falling, np.linspace(0.5, 0.6, 20)], 100, False) == ""
+
+
+def test_a_loss_that_only_rises_has_no_minimum(digits):
+    X, y = digits[0][:600], digits[1][:600]
+    assert lack_of_minimum(np.array([2.3, 5, 14]), 20, True)
+    for low, high, n_steps in ((8, 1000, 20), (2, 1e6, 100)):
+        test = learning_rate_range_test(
+            softmax(batch_size=64), X, y, min_rate=low, max_rate=high, n_steps=n_steps
+        )
+        assert not test.found
+        assert "lower min_rate" in test.message
+    model = mlp(hidden_layer_sizes=32, batch_size=64)
+    test = learning_rate_range_test(model, X, y, min_rate=0.5, max_rate=3, n_steps=20)
+    assert len(test.losses) == 2  # a tenth of the steps
+    assert "lower min_rate" in test.message
 
 
 @pytest.mark.parametrize("make", [softmax, mlp])
@@ -202,8 +261,9 @@ def global_states():
         make_pipeline(MinMaxScaler(), softmax(random_state=np.random.RandomState(0))),
         mlp(early_stopping=True, learning_rate="one_cycle", dropout=0.3, solver="adamw"),
         mlp(augment="shift"),
+        softmax(random_state=None),
     ],
-    ids=["pipeline", "mlp", "augment"],
+    ids=["pipeline", "mlp", "augment", "unseeded"],
 )
 def test_nothing_is_touched(model, few):
     X, y = few
@@ -217,9 +277,25 @@ def test_nothing_is_touched(model, few):
     assert pickle.dumps(model) == before
     assert global_states() == states
     np.testing.assert_array_equal(X, rows)
-    again = learning_rate_range_test(model, X, y, n_steps=20)
-    pd.testing.assert_frame_equal(first.to_frame(), again.to_frame())
     assert not hasattr(sweep.search_, "best_estimator_")
+    if find_model(model)[1].random_state is not None:
+        again = learning_rate_range_test(model, X, y, n_steps=20)
+        pd.testing.assert_frame_equal(first.to_frame(), again.to_frame())
+
+
+@pytest.mark.parametrize("find", [learning_rate_range_test, learning_rate_sweep])
+def test_a_random_state_that_is_passed_is_copied(few, find):
+    options = {} if find is learning_rate_range_test else {"rates": [0.001, 0.1]}
+    state = np.random.RandomState(5)
+    before = pickle.dumps(state)
+    first, again, seeded = (
+        find(mlp(), *few, **options, random_state=each).to_frame()
+        for each in (state, state, 5)
+    )
+    assert pickle.dumps(state) == before
+    columns = [name for name in first if name != "fit_seconds"]
+    pd.testing.assert_frame_equal(first[columns], again[columns])
+    pd.testing.assert_frame_equal(first[columns], seeded[columns])
 
 
 def test_a_pipeline_is_its_last_step_behind_the_others(digits):
@@ -339,7 +415,7 @@ def test_the_sweep_leaves_out_what_diverges(digits):
     assert sweep.best_rate in (1e-3, 1e-4)
     hopeless = learning_rate_sweep(model, X, y, rates=1e200)
     assert hopeless.best_rate is None
-    assert "diverged at every rate" in repr(hopeless)
+    assert "no rate has a finite score" in repr(hopeless)
 
 
 def test_the_sweep_tells_of_the_edge(digits):
@@ -364,6 +440,58 @@ def test_bad_settings_of_the_sweep(few):
             find(softmax(alpha=-1), *few)
 
 
+@pytest.mark.parametrize("model", [softmax(), MLPClassifier(4, random_state=0)])
+@pytest.mark.parametrize(
+    ("scoring", "match"),
+    [
+        ("precision", "Target is multiclass but average='binary'"),
+        (["accuracy"], r"scoring must be the name of a score.* got \['accuracy'\]"),
+        ({"a": "accuracy"}, "scoring must be the name of a score"),
+        (lambda *_: 1 // 0, "division"),
+    ],
+)
+def test_what_a_scorer_raises_is_raised(few, model, scoring, match):
+    with pytest.raises((ValueError, ZeroDivisionError), match=match):
+        learning_rate_sweep(model, *few, rates=[0.1, 1], scoring=scoring)
+
+
+def test_scores_that_are_not_finite_do_not_count(few):
+    def scorer(model, X, y):
+        return -model.learning_rate_init if model.learning_rate_init < 1 else math.inf
+
+    sweep = learning_rate_sweep(softmax(), *few, rates=[0.1, 0.5, 1], scoring=scorer)
+    assert sweep.best_rate == 0.1
+    assert "score -0.1000" in sweep.message
+
+
+@pytest.mark.parametrize("model", [softmax(), make_pipeline(MinMaxScaler(), softmax())])
+def test_bad_rows_of_a_sweep_are_told_of_plainly(few, model):
+    X, y = few
+    spoilt = X.copy()
+    spoilt[3, 3] = np.nan
+    lonely = np.where(np.arange(240) == 0, 77, y)
+    with pytest.raises(ValueError, match=r"^sample_weight.shape == \(1,\), expected \(240,\)"):
+        learning_rate_sweep(model, X, y, sample_weight=[1.0])
+    with pytest.raises(ValueError, match=r"^Input X contains NaN"):
+        learning_rate_sweep(softmax(), spoilt, y)
+    with pytest.raises(ValueError, match=r"^Unknown label type: continuous"):
+        learning_rate_sweep(model, X, y + 0.5)
+    with pytest.raises(ValueError, match=r"^Found array with dim 3"):
+        learning_rate_sweep(model, X.reshape(-1, 8, 8), y)
+    with pytest.raises(ValueError, match=r"^cv=None .*: 50 of 10 classes.* Pass cv"):
+        learning_rate_sweep(model, X[:50], y[:50])
+    with pytest.raises(ValueError, match=r"^cv=None .*11 classes, 1 of the rarest. Pass cv"):
+        learning_rate_sweep(model, X, lonely)
+    cv = ShuffleSplit(1, test_size=0.2, random_state=0)
+    assert learning_rate_sweep(model, X, lonely, rates=[1e-6, 0.1], cv=cv).best_rate == 0.1
+
+
+def test_a_sweep_of_a_regressor_holds_any_rows_out(few):
+    model = MLPRegressor(hidden_layer_sizes=8, random_state=0)
+    sweep = learning_rate_sweep(model, few[0], few[1] + 0.5, rates=[1e-6, 0.01], max_iter=5)
+    assert sweep.best_rate == 0.01
+
+
 def test_a_sweep_of_labels_holds_any_rows_out(digits):
     X, y = digits
     labels = np.column_stack([y > 4, y % 2, y == 0]).astype(int)
@@ -376,17 +504,41 @@ def test_pictures(digits):
     ax = Figure().subplots()
     assert test.plot(ax) is ax
     assert ax.get_xscale() == "log"
-    assert ax.get_xlabel() == "learning_rate_init"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Learning rate", "Training loss")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), test.losses)
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), test.smoothed_losses)
     marks = [line.get_xdata()[0] for line in ax.lines[2:]]
     assert marks == [test.suggestions[name] for name in NAMES]
     assert len({line.get_marker() for line in ax.lines[2:]}) == 3
-    assert len(ax.get_legend().get_texts()) == 5
+    shown = [text.get_text().split(":")[0] for text in ax.get_legend().get_texts()]
+    assert shown == ["loss of a batch", "smoothed", "steepest", "minimum over 10", "valley"]
     low = learning_rate_range_test(softmax(), *digits, max_rate=1e-3, n_steps=20)
-    assert low.plot(Figure().subplots()).get_title() == "no clear minimum"
+    assert low.plot(Figure().subplots()).get_title() == "No clear minimum"
 
     sweep = learning_rate_sweep(mlp(solver="sgd"), *digits, rates=[1e-3, 0.1, 1e200], cv=2)
     ax = sweep.plot(Figure().subplots())
     shown = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert sorted(shown) == ["best: 0.1", "diverged", "held out"]
+    assert sorted(shown) == ["best: 0.1", "held out", "no finite score"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Learning rate", "Score on held-out rows")
+
+
+def test_pictures_open_figures_and_need_matplotlib(few, monkeypatch):
+    model = make_pipeline(MinMaxScaler(), softmax())
+    found = (
+        learning_rate_range_test(model, *few, n_steps=20),
+        learning_rate_sweep(model, *few, rates=[1e-3, 0.1]),
+    )
+    for each in found:
+        ax = each.plot()
+        assert plt.get_fignums() == [ax.figure.number]
+        plt.close(ax.figure)
+        given = Figure().subplots()
+        assert each.plot(ax=given) is given
+        assert plt.get_fignums() == []
+        assert given.has_data()
+        name = "softmaxregression__learning_rate_init"
+        assert given.get_xlabel() == f"Learning rate ({name})"
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    for each in found:
+        with pytest.raises(ImportError, match=r"pip install 'skdigits\[plot\]'"):
+            each.plot()
