@@ -1,5 +1,6 @@
 """What all pictures share: matplotlib, imported when one is drawn, axes, ticks and colours."""
 
+from textwrap import wrap
 from typing import Any
 
 # Distinct to the colour-blind, too (Okabe and Ito 2008).
@@ -54,15 +55,36 @@ def log_ticks(axis: Any, smallest: float, largest: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend_below(ax: Any, handles: list[Any], title: str | None = None) -> None:
-    """A legend below the axes and its label, where it covers neither lines nor a title."""
+def legend_below(
+    ax: Any, handles: list[Any], title: str | None = None, *, grow: bool = False
+) -> None:
+    """A legend below the axes and its label, where it covers neither lines nor a title.
+
+    The figure becomes as much higher as is needed if it may ``grow``. Long labels are broken
+    into lines; if it may not, into two at most.
+    """
     from matplotlib.transforms import ScaledTranslation
 
     below = ScaledTranslation(0, -LABELS_BELOW / 72, ax.figure.dpi_scale_trans)
-    letters = 8 + max(len(handle.get_label()) for handle in handles)
-    inches = ax.get_window_extent().width / ax.figure.dpi
-    columns = int(max(1, min(len(handles), LETTERS * inches // letters)))
-    ax.legend(
-        handles=handles, title=title, ncols=columns, frameon=False,
+    room = LETTERS * ax.get_window_extent().width / ax.figure.dpi
+    labels = [_broken(each.get_label(), int(0.8 * room), 8 if grow else 2) for each in handles]
+    letters = 8 + max(len(line) for label in labels for line in label.split("\n"))
+    columns = int(max(1, min(len(handles), room // letters)))
+    legend = ax.legend(
+        handles, labels, title=title, ncols=columns, frameon=False,
         loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + below,
     )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # as users make up names
+    if grow:
+        width, height = ax.figure.get_size_inches()
+        more = legend.get_window_extent().height / ax.figure.dpi
+        ax.figure.set_size_inches(width, height + more)
+
+
+def _broken(label: str, width: int, most: int) -> str:
+    """A label in lines of such a width, cut off after so many of them."""
+    lines = wrap(
+        label, max(width, 8), max_lines=most, placeholder=" …", break_on_hyphens=False
+    )
+    return "\n".join(lines)

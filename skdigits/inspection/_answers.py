@@ -1,15 +1,19 @@
 """What a model answers about rows with known labels, checked once for all tables."""
 
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import _num_samples
 
 from skdigits._arrays import to_numpy
 from skdigits._validation import _dense, _targets
+from skdigits.inspection._display import innermost
 
 TOLERANCE = 1e-3  # by which probabilities of a row may sum to something else than 1
+WITHOUT = {
+    "predict": "labels are what is asked: pass a classifier.",
+    "predict_proba": "probabilities are what is asked: wrap it in "
+    "sklearn.calibration.CalibratedClassifierCV, or pass another estimator.",
+}
 
 
 class Answers(NamedTuple):
@@ -29,24 +33,27 @@ class Answers(NamedTuple):
         return found
 
 
-def whole_number(name: str, value: Any) -> int:
-    """A count of 1 or more."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value!r} must be a whole number, 1 or more.")
-    return int(value)
-
-
-def true_labels(X: Any, y: Any) -> np.ndarray:
+def true_labels(X: Any, y: Any, name: str = "y") -> np.ndarray:
     """The labels y (n,) of rows X, which may be None."""
-    y = _targets(_checked(as_array(_dense(y)), "y"))
+    y = _targets(_checked(as_array(_dense(y)), name))
     if y.ndim != 1:
         raise ValueError(
-            f"y has shape {y.shape}, several labels per row, but one class per row is wanted: "
-            "pass one column y[:, j] with the answers for its label, say."
+            f"{name} has shape {y.shape}, several labels per row, but one class per row is "
+            f"wanted: pass one column {name}[:, j] with the answers for its label, say."
         )
-    if X is not None and _num_samples(X) != len(y):
-        raise ValueError(f"X has {_num_samples(X)} rows, but y has {len(y)} labels.")
+    if X is not None and n_rows(X) != len(y):
+        raise ValueError(f"X has {n_rows(X)} rows, but {name} has {len(y)} labels.")
     return y
+
+
+def n_rows(X: Any) -> int:
+    """How many rows there are in a list, frame, sparse matrix or array."""
+    shape = getattr(X, "shape", None)
+    if shape is None:
+        shape = (len(X),) if hasattr(X, "__len__") else ()
+    if not len(shape):
+        raise ValueError(f"X={X!r} has no rows: pass an array of them.")
+    return int(shape[0])
 
 
 def _checked(labels: np.ndarray, who: str) -> np.ndarray:
@@ -75,23 +82,37 @@ def as_array(values: Any) -> np.ndarray:
 
 def predictions(model: Any, X: Any, y: np.ndarray) -> np.ndarray:
     """The predicted label of each row: the model's own, or those that were passed."""
-    given = not hasattr(model, "predict")
-    who = "The array of predictions" if given else f"What {type(model).__name__} predicts"
-    predicted = as_array(model if given else model.predict(needed(X, model)))
-    if predicted.shape not in {(len(y),), (len(y), 1)}:
+    if not is_estimator(model):
+        return matched_labels(model, len(y), y, "The array of predictions")
+    return asked_for_labels(model, needed(X, model), y)
+
+
+def asked_for_labels(model: Any, X: Any, y: np.ndarray | None) -> np.ndarray:
+    """What a model predicts for rows whose true labels are y, if they are known."""
+    predicted = method(model, "predict")(X)
+    return matched_labels(predicted, n_rows(X), y, f"What {type(model).__name__} predicts")
+
+
+def matched_labels(
+    predicted: Any, n: int, y: np.ndarray | None, who: str, name: str = "y"
+) -> np.ndarray:
+    """Predicted labels (n,) of n rows, such that they can be compared with y."""
+    predicted = as_array(predicted)
+    if predicted.shape not in {(n,), (n, 1)}:
         raise ValueError(
-            f"{who} has shape {predicted.shape}, but ({len(y)},) is wanted: a label for "
-            "each label in y."
+            f"{who} has shape {predicted.shape}, but ({n},) is wanted: a label for each row."
         )
     predicted = _checked(predicted.ravel(), who)
-    check_comparable(y, predicted, who)
+    if y is not None:
+        check_comparable(y, predicted, who, name)
     return predicted
 
 
 def needed(X: Any, model: Any) -> Any:
-    """X, which only predictions that are passed can do without."""
+    """X, which only predictions that are passed can do without, for a model that is fitted."""
     if isinstance(model, type):
         raise TypeError(f"{model.__name__} is a class: pass a fitted estimator, made by it.")
+    innermost(model)
     if X is None:
         raise ValueError(
             f"X is None, but {type(model).__name__} needs rows to predict for: pass X, or "
@@ -100,11 +121,11 @@ def needed(X: Any, model: Any) -> Any:
     return X
 
 
-def check_comparable(y: np.ndarray, others: np.ndarray, who: str) -> None:
+def check_comparable(y: np.ndarray, others: np.ndarray, who: str, name: str = "y") -> None:
     """Whether both are words: NumPy would find the number 3 equal to the word "3"."""
     if isinstance(y[0], str) != isinstance(others[0], str):
         raise ValueError(
-            f"{who} has labels such as {others[:1].tolist()[0]!r}, but y such as "
+            f"{who} has labels such as {others[:1].tolist()[0]!r}, but {name} such as "
             f"{y[:1].tolist()[0]!r}: make both words, or both numbers."
         )
 
@@ -113,22 +134,21 @@ def answers(model: Any, X: Any, y: np.ndarray, name: str = "") -> Answers:
     """The model's probabilities, or those that were passed, beside the true labels."""
     named = f" {name!r}" if name else ""
     if is_estimator(model):
-        proba = as_array(method(model, "predict_proba")(needed(X, model)))
+        X = needed(X, model)
+        proba = as_array(method(model, "predict_proba")(X))
         return matched(proba, y, model.classes_, f"Probabilities of {type(model).__name__}")
     return matched(as_array(model), y, np.unique(y), f"The probabilities{named} passed")
 
 
 def is_estimator(model: Any) -> bool:
-    return hasattr(model, "predict") or hasattr(model, "fit")
+    """Whether it is no array; a search may have no ``predict``."""
+    return any(hasattr(model, name) for name in ("get_params", "fit", *WITHOUT))
 
 
 def method(estimator: Any, name: str) -> Any:
-    """A method of an estimator that tells of probabilities."""
+    """A method of an estimator that tells of labels or probabilities."""
     if not hasattr(estimator, name):
-        raise AttributeError(
-            f"{type(estimator).__name__} has no {name}, and probabilities are what is asked: "
-            "wrap it in sklearn.calibration.CalibratedClassifierCV, or pass another estimator."
-        )
+        raise AttributeError(f"{type(estimator).__name__} has no {name}, and {WITHOUT[name]}")
     return getattr(estimator, name)
 
 

@@ -1,11 +1,20 @@
 """Rows as images, with what they are and what they were taken for."""
 
+import math
+
 import numpy as np
 
-from skdigits._arrays import to_numpy
 from skdigits._plotting import ORANGE
+from skdigits._validation import _dense
 from skdigits.inspection import _mosaic
-from skdigits.inspection._display import Display, check_count, innermost
+from skdigits.inspection._answers import (
+    as_array,
+    asked_for_labels,
+    matched_labels,
+    needed,
+    true_labels,
+)
+from skdigits.inspection._display import Display, innermost, whole_number
 
 MOST_ROWS = 100  # unless they are named
 
@@ -60,11 +69,10 @@ class DigitGridDisplay(Display):
     """
 
     def __init__(self, images, y_true=None, y_pred=None, *, n_columns=None):
-        check_count("n_columns", n_columns)
         self.images = images
         self.y_true = y_true
         self.y_pred = y_pred
-        self.n_columns = n_columns
+        self.n_columns = whole_number("n_columns", n_columns, or_none=True)
 
     @classmethod
     def from_estimator(
@@ -78,13 +86,13 @@ class DigitGridDisplay(Display):
         ----------
         estimator : estimator
             Fitted; anything with ``predict``.
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows as the estimator takes them, made of images; of dtype uint8, pixels of 0 to
             255. Values within [0, 1] are drawn on that scale, others from the least to the
             largest of what is drawn.
         y : array-like of shape (n_samples,), default=None
             Their labels.
-        rows : array-like of int or bool, default=None
+        rows : int, slice or array-like of int or bool, default=None
             Which rows to draw, in this order; None: all, but not more than the first 100.
         image_shape : tuple of int, default=None
             ``(height, width)`` or ``(height, width, 3)`` of the images; None: what the model
@@ -102,15 +110,19 @@ class DigitGridDisplay(Display):
 
         Raises
         ------
+        AttributeError
+            If the estimator has no ``predict``.
         ValueError
-            If ``image_shape`` is not that of X, labels are not as many as rows, or there is
-            no such row.
+            If X is not made of images of ``image_shape``, the labels are not as many as its
+            rows, some are words and others numbers, or there is no such row.
         """
-        model = innermost(estimator)
-        X, y_true, _ = _chosen(X, y, None, rows)
-        if image_shape is None:
-            image_shape = _told(model, X.shape[1])
-        return cls._of(X, y_true, estimator.predict(X), image_shape, n_columns)._drawn(ax)
+        X = _rows_of_images(needed(X, estimator))
+        places = _places(rows, X.shape[0])
+        y_true = None if y is None else true_labels(X, y)[places]
+        X = _taken(X, places)
+        y_pred = asked_for_labels(estimator, X, y_true)
+        images = _images(X, innermost(estimator), image_shape)
+        return cls(images, y_true, y_pred, n_columns=n_columns)._drawn(ax)
 
     @classmethod
     def from_predictions(
@@ -135,7 +147,7 @@ class DigitGridDisplay(Display):
             Their labels.
         y_pred : array-like of shape (n_samples,), default=None
             The labels predicted.
-        rows : array-like of int or bool, default=None
+        rows : int, slice or array-like of int or bool, default=None
             Which rows to draw, in this order; None: all, but not more than the first 100.
         image_shape : tuple of int, default=None
             ``(height, width)`` or ``(height, width, 3)`` of the images; None: that of X if
@@ -154,20 +166,18 @@ class DigitGridDisplay(Display):
         Raises
         ------
         ValueError
-            If ``image_shape`` is not that of X, labels are not as many as rows, or there is
-            no such row.
+            If X is not made of images of ``image_shape``, the labels are not as many as its
+            rows, some are words and others numbers, or there is no such row.
         """
-        X, y_true, y_pred = _chosen(X, y_true, y_pred, rows)
-        return cls._of(X, y_true, y_pred, image_shape, n_columns)._drawn(ax)
-
-    @classmethod
-    def _of(cls, X, y_true, y_pred, image_shape, n_columns):
-        X = _array(X)
-        if image_shape is None and X.ndim > 2:
-            image_shape = X.shape[1:]
-        shape = _mosaic.check_image_shape(image_shape, X[0].size)
-        labels = [None if y is None else _column(_array(y)) for y in (y_true, y_pred)]
-        return cls(_mosaic.as_images(X, shape), *labels, n_columns=n_columns)
+        X = _rows_of_images(X)
+        places = _places(rows, X.shape[0])
+        if y_true is not None:
+            y_true = true_labels(X, y_true, "y_true")
+        if y_pred is not None:
+            y_pred = matched_labels(y_pred, X.shape[0], y_true, "y_pred", "y_true")
+        chosen = [None if y is None else y[places] for y in (y_true, y_pred)]
+        images = _images(_taken(X, places), None, image_shape)
+        return cls(images, *chosen, n_columns=n_columns)._drawn(ax)
 
     def plot(self, ax=None, *, cmap="gray_r"):
         """Draw the images.
@@ -225,52 +235,60 @@ def _shown(true, predicted):
     return f"{_mosaic.short(true)}→{_mosaic.short(predicted)}"
 
 
-def _array(values):
-    """An array-like as NumPy's."""
-    known = hasattr(values, "shape") and not hasattr(values, "to_numpy")
-    return to_numpy(values) if known else np.asarray(values)
-
-
-def _column(labels):
-    if labels.ndim != 1:
+def _rows_of_images(X):
+    """X with a shape, and rows that can be taken."""
+    X = X.tocsr() if hasattr(X, "tocsr") else X if hasattr(X, "shape") else np.asarray(X)
+    if len(X.shape) < 2:
         raise ValueError(
-            f"Labels have shape {labels.shape}, but an image is shown with one: pass one "
-            "column, the class of each row."
+            f"X has shape {tuple(X.shape)}, but a row for each image is wanted: of one image, "
+            "pass X.reshape(1, -1), or X[[0]] instead of X[0]."
         )
-    return labels
+    return X
 
 
-def _told(model, n_features):
-    """The shape of images that a model was told, if rows of so many features have it."""
-    shape = getattr(model, "image_shape", None)
-    return shape if shape is not None and np.prod(shape) == n_features else None
+def _taken(X, places):
+    return X.iloc[places] if hasattr(X, "iloc") else X[places]
 
 
-def _chosen(X, y_true, y_pred, rows):
-    """The rows of all that were asked for."""
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    n_rows = X.shape[0]
-    for name, y in ("y_true", y_true), ("y_pred", y_pred):
-        if y is not None and len(y) != n_rows:
-            raise ValueError(f"{name} has {len(y)} labels for {n_rows} rows of X.")
-    places = _places(rows, n_rows)
-    labels = [None if y is None else _array(y)[places] for y in (y_true, y_pred)]
-    return X.iloc[places] if hasattr(X, "iloc") else X[places], *labels
+def _images(X, model, image_shape):
+    """Rows as images: of the shape given, of X itself or such as the model was told."""
+    pixels = as_array(_dense(X))
+    try:
+        pixels = pixels.astype(float) if pixels.dtype == object else pixels
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"X has values that are no numbers: {error}.") from error
+    if pixels.dtype.kind not in "biuf":
+        raise ValueError(f"X is of dtype {pixels.dtype}, but real numbers are wanted.")
+    if image_shape is None and pixels.ndim > 2:
+        image_shape = pixels.shape[1:]
+    shape = _mosaic.shape_seen(model, image_shape, math.prod(pixels.shape[1:]))
+    return _mosaic.as_images(pixels, shape)
 
 
 def _places(rows, n_rows):
-    """Positions of the rows to draw."""
-    if rows is None:
-        places = np.arange(min(n_rows, MOST_ROWS))
-    else:
-        places = np.asarray(list(rows))
-        if places.dtype == bool and places.shape == (n_rows,):
-            places = np.flatnonzero(places)
+    """Positions (n,) of the rows to draw."""
+    try:
+        places = _positions(rows, n_rows)
+    except (TypeError, ValueError):  # of what is no sequence at all
+        places = np.empty(1)
     if places.size == 0:
         raise ValueError("There are no rows to draw: X, or rows, is empty.")
-    if places.dtype.kind not in "iu" or places.min() < -n_rows or places.max() >= n_rows:
+    fitting = places.ndim == 1 and places.dtype.kind in "iu"
+    if not fitting or places.min() < -n_rows or places.max() >= n_rows:
         raise ValueError(
-            f"rows must be positions in X, which has {n_rows} rows, or a boolean for each of "
-            f"them, got {rows!r}."
+            f"rows must be positions in X, which has {n_rows} rows, a slice, or a boolean for "
+            f"each of them, got {rows!r}."
         )
     return places
+
+
+def _positions(rows, n_rows):
+    """What rows asks for, as an array, be it sensible or not."""
+    if rows is None:
+        return np.arange(min(n_rows, MOST_ROWS))
+    if isinstance(rows, slice):
+        return np.arange(n_rows)[rows]
+    plain = hasattr(rows, "shape") or not hasattr(rows, "__iter__")
+    places = np.atleast_1d(as_array(rows if plain else list(rows)))
+    mask = places.dtype == bool and places.shape == (n_rows,)
+    return np.flatnonzero(places) if mask else places

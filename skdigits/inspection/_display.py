@@ -1,11 +1,10 @@
 """What all Displays share: the estimator inside others, and the axes to draw on."""
 
-from numbers import Integral
-
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skdigits._parameters import COUNT
 from skdigits._plotting import axes, pyplot
 
 
@@ -19,17 +18,18 @@ def innermost(estimator):
     ValueError
         If a search did not refit its best candidate.
     """
-    check_is_fitted(estimator)
+    if hasattr(estimator, "__sklearn_tags__"):  # others can be anything that predicts
+        check_is_fitted(estimator)
     if isinstance(estimator, Pipeline):
         return innermost(estimator.steps[-1][1])
     if isinstance(estimator, FrozenEstimator):
         return innermost(estimator.estimator)
-    if not hasattr(estimator, "cv_results_"):
+    if not (hasattr(estimator, "cv_results_") and hasattr(estimator, "refit")):
         return estimator
     if not hasattr(estimator, "best_estimator_"):
         raise ValueError(
             f"This {type(estimator).__name__} has refit={estimator.refit!r}, and so no "
-            "best_estimator_ to be drawn: set refit=True, or pass a fitted model."
+            "best_estimator_ to look at: set refit=True, or pass a fitted model."
         )
     return innermost(estimator.best_estimator_)
 
@@ -49,22 +49,27 @@ def model_of(estimator, wanted, display):
     return model
 
 
-def check_count(name, value):
-    """None, or a whole number of 1 or more.
+def whole_number(name, value, *, or_none=False):
+    """A whole number of 1 or more, or also None.
 
     Raises
     ------
     ValueError
         If it is neither.
     """
-    if value is not None and not (isinstance(value, Integral) and value >= 1):
-        raise ValueError(f"{name}={value!r} must be a whole number of 1 or more, or None.")
+    if or_none and value is None:
+        return None
+    if not COUNT.is_satisfied_by(value):
+        none = ", or None" if or_none else ""
+        raise ValueError(f"{name}={value!r} must be a whole number, 1 or more{none}.")
+    return int(value)
 
 
 class Display:
     """Axes of a Display: those given to ``plot``, else new ones."""
 
     _opened = None  # the figure that was drawn unasked, by from_estimator and its like
+    _own = False  # whether the axes are new ones
 
     def _drawn(self, ax):
         self.plot(ax)
@@ -76,5 +81,6 @@ class Display:
         if self._opened is not None:
             pyplot().close(self._opened)
             self._opened = None
+        self._own = ax is None
         self.figure_, self.ax_ = axes(ax, size)
         return self.ax_

@@ -42,7 +42,7 @@ class LearningCurveDisplay(Display):
     Parameters
     ----------
     histories : dict of str to DataFrame
-        Histories, as estimators have them in ``history_``, by name.
+        Histories, as estimators have them in ``history_``, or dicts of such columns, by name.
     score_name : str, default="score"
         What the validation score is.
     kind : {"loss", "score", "learning_rate", "all"}, default="loss"
@@ -108,7 +108,7 @@ class LearningCurveDisplay(Display):
         TypeError
             If a model has no ``history_``.
         ValueError
-            If there is nothing to be drawn.
+            If there is nothing to be drawn, or two keys are the same as text.
         """
         several = isinstance(estimator, dict)
         if several and not estimator:
@@ -122,6 +122,11 @@ class LearningCurveDisplay(Display):
             type(model).__name__ if name is None else str(name): model.history_
             for name, model in models.items()
         }
+        if len(histories) < len(models):
+            raise ValueError(
+                f"The dict of estimators has keys that are the same as text: {[*models]}. "
+                "Give each its own name."
+            )
         score_name = names.pop() if len(names) == 1 else "score"
         return cls(histories, score_name=score_name, kind=kind)._drawn(ax)
 
@@ -149,10 +154,9 @@ class LearningCurveDisplay(Display):
         Raises
         ------
         ValueError
-            If there is nothing to be drawn.
+            If there is nothing to be drawn, or columns are no lists of numbers.
         """
-        histories = {"model" if name is None else str(name): pd.DataFrame(history)}
-        return cls(histories, kind=kind)._drawn(ax)
+        return cls({"model" if name is None else str(name): history}, kind=kind)._drawn(ax)
 
     def plot(self, ax=None, *, kind=None):
         """Draw the curves.
@@ -165,9 +169,10 @@ class LearningCurveDisplay(Display):
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on; None: those of a new figure.
         kind : {"loss", "score", "learning_rate", "all"}, default=None
-            None is that of the display. ``"loss"`` is that of training (without a break) and of validation (dashed);
-            ``"score"`` the validation score; ``"learning_rate"`` that of each epoch's last
-            step; ``"all"`` both losses, and the score on a second axis at the right.
+            None is that of the display. ``"loss"`` is that of training (without a break) and
+            of validation (dashed); ``"score"`` the validation score; ``"learning_rate"`` that
+            of each epoch's last step; ``"all"`` both losses, and the score on a second axis
+            at the right.
 
         Returns
         -------
@@ -176,16 +181,25 @@ class LearningCurveDisplay(Display):
 
         Raises
         ------
+        TypeError
+            If ``histories`` is no dict.
         ValueError
-            If ``kind`` is none of these, or there is nothing to be drawn.
+            If ``kind`` is none of these, there is nothing to be drawn, or columns are no
+            lists of numbers.
         """
         kind = self.kind if kind is None else kind
         if kind not in (*KINDS, "all"):
             raise ValueError(
                 f"kind={kind!r} is none of 'loss', 'score', 'learning_rate', 'all'."
             )
-        curves = self._curves("loss" if kind == "all" else kind)
-        scores = self._curves("score") if kind == "all" else []
+        if not isinstance(self.histories, dict):
+            raise TypeError(
+                "histories must be a dict of DataFrames by name, got "
+                f"{type(self.histories).__name__}: of one, use from_history."
+            )
+        histories = {name: _columns(each, name) for name, each in self.histories.items()}
+        curves = _curves(histories, "loss" if kind == "all" else kind)
+        scores = _curves(histories, "score") if kind == "all" else []
         self._begin(ax)
         self.score_ax_ = self.ax_.twinx() if kind == "all" else None
         self.lines_ = self._draw(self.ax_, curves) + self._draw(self.score_ax_, scores)
@@ -193,35 +207,17 @@ class LearningCurveDisplay(Display):
         self._explain()
         return self
 
-    def _curves(self, kind):
-        """Name, column and history of all lines there are."""
-        found = [
-            (name, column, history)
-            for name, history in self.histories.items()
-            for column in KINDS[kind]
-            if column in history and np.isfinite(history[column].to_numpy(float)).any()
-        ]
-        if not found:
-            names = ", ".join(self.histories)
-            raise ValueError(f"No {kind} of {names} can be drawn: {WHY_NOTHING[kind]}")
-        return found
-
     def _draw(self, ax, curves):
         lines, alone = [], len(self.histories) == 1
-        dotted = max(map(len, self.histories.values())) <= FEW_EPOCHS
-        for name, column, history in curves:
-            values = history[column].to_numpy(float)
-            epochs = history.get("epoch", np.arange(1, len(values) + 1))
+        dotted = max((len(values) for *_, values in curves), default=0) <= FEW_EPOCHS
+        for name, column, epochs, values in curves:
             label = NAMES.get(column, f"validation {self.score_name}")
             lines += ax.plot(
-                epochs,
-                values,
-                STYLES.get(column, "-") if alone or ax is self.score_ax_ else _style(column),
+                epochs, values, STYLES.get(column, "-"),
                 color=_color(column) if alone else self._color_of(name),
                 label=label if alone else f"{name}, {label}",
-                marker="o" if dotted else None,
-                markersize=4,
-            )
+                marker="o" if dotted else None, markersize=4,
+            )  # fmt: skip
         if lines:
             _scale(ax, np.concatenate([line.get_ydata() for line in lines]))
         return lines
@@ -232,13 +228,14 @@ class LearningCurveDisplay(Display):
     def _label(self, kind):
         score = f"Validation {self.score_name}"
         what = {"score": score, "learning_rate": "Learning rate (end of the epoch)"}
-        self.ax_.set(xlabel="Epoch", ylabel=what.get(kind, "Loss"))
+        self.ax_.set_xlabel("Epoch")
+        self.ax_.set_ylabel(what.get(kind, "Loss"), parse_math=False)
         whole_ticks(self.ax_.xaxis)
         if kind == "learning_rate" and self.ax_.get_yscale() == "linear":
             self.ax_.set_ylim(bottom=0)
         self.ax_.grid(alpha=0.3)
         if self.score_ax_ is not None:
-            self.score_ax_.set_ylabel(score)
+            self.score_ax_.set_ylabel(score, parse_math=False)
 
     def _explain(self):
         """A legend: of the lines, or of the colours of models and the styles of lines."""
@@ -256,9 +253,42 @@ class LearningCurveDisplay(Display):
                     for label, line in styles.items()
                 ]
         if self.score_ax_ is not None or len(self.histories) > 1:
-            legend_below(self.ax_, handles)
+            legend_below(self.ax_, handles, grow=self._own)
         elif handles:
             self.ax_.legend(handles=handles, framealpha=0.9)
+
+
+def _columns(history, name):
+    """The columns that can be drawn, as numbers."""
+    try:
+        table = pd.DataFrame(history)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The history of {name} is no table: {error}. Pass a DataFrame, or a dict of "
+            "columns such as train_loss, each a list with a number for each epoch."
+        ) from error
+    known = {"epoch", *(column for columns in KINDS.values() for column in columns)}
+    try:
+        return {c: np.asarray(table[c], dtype=float) for c in table.columns if c in known}
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The history of {name} has a column with something else than numbers: {error}."
+        ) from error
+
+
+def _curves(histories, kind):
+    """Name, column, epochs and values of all lines there are."""
+    found = [
+        (name, column, history.get("epoch", np.arange(1, len(history[column]) + 1)),
+         history[column])
+        for name, history in histories.items()
+        for column in KINDS[kind]
+        if column in history and np.isfinite(history[column]).any()
+    ]  # fmt: skip
+    if not found:
+        names = ", ".join(map(str, histories))
+        raise ValueError(f"No {kind} of {names} can be drawn: {WHY_NOTHING[kind]}")
+    return found
 
 
 def _with_history(estimator):
@@ -276,10 +306,6 @@ def _score_name(model):
     if scoring is None or scoring == "loss":
         return "accuracy"
     return scoring.replace("_", " ") if isinstance(scoring, str) else "score"
-
-
-def _style(column):
-    return "--" if column == "validation_loss" else "-"
 
 
 def _color(column):

@@ -1,11 +1,11 @@
 """How good each learning rate of a search was."""
 
 import numpy as np
-import pandas as pd
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from skdigits._plotting import COLORS, legend_below, log_ticks, pyplot, whole_ticks
+from skdigits.inspection._candidates import candidates
 from skdigits.inspection._display import Display
 
 MARKERS = "os^Dv<>"
@@ -22,14 +22,16 @@ class LearningRateSearchDisplay(Display):
     ----------
     scores : DataFrame
         A row for each candidate: ``learning_rate``, ``setting`` (its other parameters, as
-        text), ``mean`` and ``std`` of its test scores, and ``by_epoch``, an array of mean
-        scores, which may be empty.
+        text, another for each setting), ``mean`` and ``std`` of its test scores, and
+        ``by_epoch``, an array of mean scores, which may be empty.
     score_name : str, default="score"
         What the score is.
     n_splits : int, default=1
         Folds that it is the mean of.
     kind : {"rate", "epoch"}, default="rate"
         What to draw unless `plot` is told otherwise.
+    rate_name : str, default="Learning rate"
+        What the learning rate is called.
 
     Attributes
     ----------
@@ -64,11 +66,20 @@ class LearningRateSearchDisplay(Display):
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, scores, *, score_name="score", n_splits=1, kind="rate"):
+    def __init__(
+        self,
+        scores,
+        *,
+        score_name="score",
+        n_splits=1,
+        kind="rate",
+        rate_name="Learning rate",
+    ):
         self.scores = scores
         self.score_name = score_name
         self.n_splits = n_splits
         self.kind = kind
+        self.rate_name = rate_name
 
     @classmethod
     def from_estimator(cls, search, *, kind="rate", metric=None, parameter=None, ax=None):
@@ -83,8 +94,8 @@ class LearningRateSearchDisplay(Display):
         metric : str, default=None
             Which score to draw, of several; None: the one that ``refit`` names.
         parameter : str, default=None
-            The parameter that is the learning rate; None: the one whose name ends with
-            ``learning_rate_init``.
+            The parameter to draw by, of positive numbers; None: the one whose name ends
+            with ``learning_rate_init``, which is called "Learning rate".
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on; None: those of a new figure.
 
@@ -98,7 +109,8 @@ class LearningRateSearchDisplay(Display):
         TypeError
             If it is no search.
         ValueError
-            If the search has no such parameter or metric, or there is nothing to be drawn.
+            If the search has no such parameter or metric, the parameter has values that are
+            no positive numbers, or there is nothing to be drawn.
         """
         check_is_fitted(search)
         if not hasattr(search, "cv_results_"):
@@ -108,8 +120,15 @@ class LearningRateSearchDisplay(Display):
             )
         results = search.cv_results_
         key, name = _metric(search, metric)
-        scores = _frame(results, _parameter(results["params"], parameter), key)
-        return cls(scores, score_name=name, n_splits=search.n_splits_, kind=kind)._drawn(ax)
+        drawn, rate_name = _parameter(results["params"], parameter)
+        display = cls(
+            candidates(results, drawn, key),
+            score_name=name,
+            n_splits=search.n_splits_,
+            kind=kind,
+            rate_name=rate_name,
+        )
+        return display._drawn(ax)
 
     def plot(self, ax=None, *, kind=None):
         """Draw the scores.
@@ -122,12 +141,12 @@ class LearningRateSearchDisplay(Display):
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on; None: those of a new figure.
         kind : {"rate", "epoch"}, default=None
-            None is that of the display. ``"rate"`` is the mean score against the rate, with a band of one standard
-            deviation over folds: a line for each setting of other parameters, or no more
-            than the seven of the best scores, or points where hardly two candidates share
-            a setting. ``"epoch"`` is the mean score after each epoch, a line for each
-            candidate, with the rate as its colour and the setting as its style, or no more
-            than the four of the best scores.
+            None is that of the display. ``"rate"`` is the mean score against the rate, with a
+            band of one standard deviation over folds: a line for each setting of other
+            parameters, or no more than the seven of the best scores, or points where hardly
+            two candidates share a setting. ``"epoch"`` is the mean score after each epoch, a
+            line for each candidate, with the rate as its colour and the setting as its style,
+            or no more than the four of the best scores.
 
         Returns
         -------
@@ -193,14 +212,16 @@ class LearningRateSearchDisplay(Display):
         self.ax_.set_xscale("log")
         log_ticks(self.ax_.xaxis, rates.min(), rates.max())
         folds = f", mean ± std of {self.n_splits} folds" if self.n_splits > 1 else ""
-        self.ax_.set(xlabel="Learning rate", ylabel=f"Test {self.score_name}{folds}")
+        self.ax_.set_xlabel(self.rate_name, parse_math=False)
+        self.ax_.set_ylabel(f"Test {self.score_name}{folds}", parse_math=False)
 
     def _explain(self, lines, scores):
         """A legend of the settings, if there are several."""
         n_settings = scores["setting"].nunique()
         if n_settings > 1 and not _scattered(scores):
             few = len(lines) < n_settings
-            legend_below(self.ax_, lines, f"Best of {n_settings} settings" if few else None)
+            title = f"Best of {n_settings} settings" if few else None
+            legend_below(self.ax_, lines, title, grow=self._own)
 
     def _by_epoch(self, scores):
         from matplotlib.lines import Line2D
@@ -219,7 +240,8 @@ class LearningRateSearchDisplay(Display):
         self._explain(styles, scores)
         whole_ticks(self.ax_.xaxis)
         folds = f", mean of {self.n_splits} folds" if self.n_splits > 1 else ""
-        self.ax_.set(xlabel="Epoch", ylabel=f"Test {self.score_name}{folds}")
+        self.ax_.set_xlabel("Epoch")
+        self.ax_.set_ylabel(f"Test {self.score_name}{folds}", parse_math=False)
         return lines
 
     def _colors_of_rates(self, rates):
@@ -232,7 +254,8 @@ class LearningRateSearchDisplay(Display):
         low, high = rates.min(), rates.max()
         norm = LogNorm(low, high) if low < high else LogNorm(low / 2, low * 2)
         mappable = ScalarMappable(norm, cmap)
-        bar = self.figure_.colorbar(mappable, ax=self.ax_, label="Learning rate")
+        bar = self.figure_.colorbar(mappable, ax=self.ax_)
+        bar.ax.set_ylabel(self.rate_name, parse_math=False)
         log_ticks(bar.ax.yaxis, norm.vmin, norm.vmax)
         return mappable.to_rgba
 
@@ -260,52 +283,22 @@ def _metric(search, metric):
 
 
 def _parameter(settings, parameter):
-    """The name of the parameter that is the learning rate."""
+    """The parameter that is the learning rate, and what it is called on an axis."""
     known = list(dict.fromkeys(name for setting in settings for name in setting))
+    found = [name for name in known if name.endswith("learning_rate_init")]
     if parameter is not None:
         if parameter not in known:
             raise ValueError(
                 f"parameter={parameter!r} was not searched over: pass one of {known}."
             )
-        return parameter
-    found = [name for name in known if name.endswith("learning_rate_init")]
+        return parameter, "Learning rate" if found == [parameter] else parameter
     if len(found) != 1:
         what = f"several learning rates, {found}" if found else "no learning_rate_init"
         raise ValueError(
             f"The search has {what}: pass the parameter to draw by as parameter=, one of "
             f"{known}."
         )
-    return found[0]
-
-
-def _frame(results, parameter, metric):
-    """Candidates with that parameter; of one that was evaluated again, the last."""
-    n_candidates = len(results["params"])
-    by_epoch = results.get(f"mean_test_{metric}_by_epoch", [np.empty(0)] * n_candidates)
-    table = pd.DataFrame(
-        {
-            "learning_rate": [params.get(parameter, np.nan) for params in results["params"]],
-            "setting": [_setting(params, parameter) for params in results["params"]],
-            "mean": results[f"mean_test_{metric}"],
-            "std": results[f"std_test_{metric}"],
-            "by_epoch": list(by_epoch),
-        }
-    )
-    table = table.dropna(subset="learning_rate")
-    table["learning_rate"] = table["learning_rate"].astype(float)
-    return table.drop_duplicates(["learning_rate", "setting"], keep="last", ignore_index=True)
-
-
-def _setting(params, parameter):
-    """Other parameters than that, as text."""
-    others = {name: value for name, value in params.items() if name != parameter}
-    return ", ".join(
-        f"{name.split('__')[-1]}={_text(value)}" for name, value in others.items()
-    )
-
-
-def _text(value):
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return found[0], "Learning rate"
 
 
 def _scattered(scores):

@@ -10,8 +10,8 @@ from skdigits.inspection._answers import (
     needed,
     predictions,
     true_labels,
-    whole_number,
 )
+from skdigits.inspection._display import whole_number
 
 
 def confusion_pairs(estimator_or_predictions, X, y):
@@ -40,6 +40,8 @@ def confusion_pairs(estimator_or_predictions, X, y):
 
     Raises
     ------
+    AttributeError
+        If the estimator has no ``predict``.
     ValueError
         If X, y and the predictions differ in length, y has several labels per row, or one
         has words for labels and the other numbers.

@@ -39,6 +39,14 @@ def check_image_shape(image_shape, n_features, channels=(1, 3)):
     return shape
 
 
+def shape_seen(model, image_shape, n_features, channels=(1, 3)):
+    """As `check_image_shape`; None is what the model was told, if rows have that shape."""
+    if image_shape is None:
+        told = getattr(model, "image_shape", None)
+        image_shape = told if told is not None and np.prod(told) == n_features else None
+    return check_image_shape(image_shape, n_features, channels)
+
+
 def as_images(X, image_shape):
     """Rows (n, h · w · c) as images, (n, h, w) if grey, else (n, h, w, c)."""
     shape = image_shape[:2] if image_shape[2] == 1 else image_shape
@@ -176,7 +184,7 @@ def write(ax, labels, layout, colors=None):
     return [
         ax.text(
             column + middle, row - 0.7, label, color=color, fontsize=layout.font,
-            ha="center", va="bottom",
+            ha="center", va="bottom", parse_math=False,
         )
         for label, color, (row, column) in zip(labels, colors, layout.corners, strict=False)
     ]  # fmt: skip

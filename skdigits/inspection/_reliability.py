@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from skdigits.inspection._answers import answers, is_estimator, true_labels, whole_number
+from skdigits.inspection._answers import answers, is_estimator, true_labels
+from skdigits.inspection._display import whole_number
 
 
 def reliability(estimator_or_probabilities, X, y, *, n_bins=15):

@@ -133,7 +133,9 @@ class TemplatesDisplay(Display):
     def _label_rows(self, classes, corners):
         """The class of each block at the left of its first row."""
         middles = corners[:, 0] + (self.templates.shape[1] - 1) / 2
-        self.ax_.set_yticks(middles, [_mosaic.short(label) for label in classes])
+        self.ax_.set_yticks(
+            middles, [_mosaic.short(label) for label in classes], parse_math=False
+        )
         self.ax_.tick_params(axis="y", length=0)
 
 

@@ -11,7 +11,7 @@ from skdigits._convnet import ConvNetClassifier
 from skdigits._mlp import MLPClassifierTorch
 from skdigits._softmax_regression import SoftmaxRegression
 from skdigits.inspection import _mosaic
-from skdigits.inspection._display import Display, check_count, model_of
+from skdigits.inspection._display import Display, model_of, whole_number
 
 LINEAR = SoftmaxRegression, LogisticRegression
 MODELS = *LINEAR, MLPClassifierTorch, MLPClassifier, ConvNetClassifier
@@ -71,9 +71,9 @@ class WeightsDisplay(Display):
         estimator : estimator
             Fitted: `SoftmaxRegression` or LogisticRegression, an image for each class;
             `MLPClassifierTorch` or MLPClassifier, one for each unit of the first hidden
-            layer; `ConvNetClassifier`, one for each kernel of the first convolution, of mean 0
-            and norm 1 as in the network. Or a Pipeline that ends with one, or a search that
-            found one.
+            layer; `ConvNetClassifier`, one for each kernel of the first convolution, brought
+            to mean 0 and norm 1; the network multiplies it by the gain of its activation,
+            too. Or a Pipeline that ends with one, or a search that found one.
         image_shape : tuple of int, default=None
             ``(height, width)`` or ``(height, width, channels)`` of the images that the model
             saw; None: what it was told itself, else square. Several channels are drawn side
@@ -98,12 +98,15 @@ class WeightsDisplay(Display):
             no whole number of 1 or more.
         """
         model = model_of(estimator, MODELS, cls.__name__)
-        check_count("n_units", n_units)
+        n_units = whole_number("n_units", n_units, or_none=True)
+        if isinstance(model, ConvNetClassifier) and image_shape is None:
+            image_shape = model.image_shape_
+        shape = _mosaic.shape_seen(model, image_shape, model.n_features_in_, channels=None)
         if isinstance(model, ConvNetClassifier):
             weights, labels = _kernels(to_numpy(model.coefs_[0])), None
         else:
             rows, labels = _first_layer(model)
-            weights = _channels_beside(rows, _shape_seen(model, image_shape))
+            weights = _channels_beside(rows, shape)
         if n_units is not None:
             kept = _largest(weights, n_units)
             labels = [str(unit) for unit in kept] if labels is None else labels[kept]
@@ -166,12 +169,6 @@ def _first_layer(model):
     if not is_last:
         return weights, None
     return weights, np.array([str(c) for c in classes[-len(weights) :]])  # of two the second
-
-
-def _shape_seen(model, image_shape):
-    if image_shape is None:
-        image_shape = getattr(model, "image_shape", None)
-    return _mosaic.check_image_shape(image_shape, model.n_features_in_, channels=None)
 
 
 def _channels_beside(rows, shape):

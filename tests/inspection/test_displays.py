@@ -1,16 +1,19 @@
 """What Displays draw is what models, histories and searches hold."""
 
 import sys
+from functools import partial
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -35,6 +38,13 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 RATES = np.array([0.001, 0.01, 0.1])
+DISPLAYS = [
+    DigitGridDisplay,
+    LearningCurveDisplay,
+    LearningRateSearchDisplay,
+    TemplatesDisplay,
+    WeightsDisplay,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +143,35 @@ class TestLearningCurve:
         display = LearningCurveDisplay.from_history(history)
         np.testing.assert_array_equal(display.lines_[0].get_xdata(), [5, 6])
         assert display.ax_.get_yscale() == "linear"
+        display = LearningCurveDisplay({"$a_$": {"train_loss": losses}, "b": history}).plot()
+        np.testing.assert_array_equal(display.lines_[0].get_ydata(), losses)
+        np.testing.assert_array_equal(display.lines_[1].get_data(), [[5, 6], [1.0, 0.9]])
+        display.figure_.canvas.draw()
+
+    @pytest.mark.parametrize("own", [True, False])
+    def test_long_names_leave_room_for_the_curves(self, own):
+        names = ["_short", *(f"{'a long name ' * 9}{number}" for number in range(5))]
+        history = {"train_loss": [2.0, 1.0], "validation_loss": [2.0, 1.5]}
+        ax = None if own else plt.subplots(figsize=(7, 6), layout="constrained")[1]
+        display = LearningCurveDisplay(dict.fromkeys(names, history)).plot(ax)
+        display.ax_.set_title("theirs")
+        display.figure_.canvas.draw()
+        legend = display.ax_.get_legend()
+        box, page = legend.get_window_extent(), display.figure_.bbox
+        assert len(legend.get_texts()) == 8
+        assert page.x0 <= box.x0 < box.x1 <= page.x1
+        assert page.y0 <= box.y0 < box.y1 <= display.ax_.xaxis.label.get_window_extent().y0
+        assert display.ax_.get_window_extent().height > 150  # pixels
+
+    def test_histories_that_are_none(self, softmax):
+        with pytest.raises(ValueError, match=r"history of model is no table: .* each a list"):
+            LearningCurveDisplay.from_history({"train_loss": 2.0})
+        with pytest.raises(ValueError, match="mine has a column with something else than num"):
+            LearningCurveDisplay.from_history({"train_loss": ["high", "low"]}, "mine")
+        with pytest.raises(TypeError, match="must be a dict of DataFrames by name, got DataF"):
+            LearningCurveDisplay(softmax.history_).plot()
+        with pytest.raises(ValueError, match=r"keys that are the same as text: \[1, '1'\]"):
+            LearningCurveDisplay.from_estimator({1: softmax, "1": softmax})
 
     def test_sees_through_others(self, digits):
         X, y = digits
@@ -239,6 +278,15 @@ class TestWeights:
         kernel = model.coefs_[0][2, 1]  # the green part of the third
         assert np.corrcoef(found[2, :, 5:10].ravel(), kernel.ravel())[0, 1] == pytest.approx(1)
 
+    def test_the_shape_is_checked_of_convnets_too(self, digits):
+        X, y = digits[0][:40, :63], digits[1][:40]
+        model = ConvNetClassifier((2,), max_iter=1, random_state=0)
+        with pytest.warns(UserWarning, match="no square can be made"):
+            model.fit(X, y)
+        with pytest.raises(ValueError, match="is that of 297 features, but X has 63"):
+            WeightsDisplay.from_estimator(model, image_shape=(3, 99))
+        assert WeightsDisplay.from_estimator(model).weights.shape == (2, 5, 5)
+
     def test_of_two_classes_scikit_learn_has_the_second(self, digits):
         X, y = digits
         words = np.array(["no", "yes"])[y[y < 2]]
@@ -300,19 +348,93 @@ class TestDigitGrid:
 
     def test_what_cannot_be_drawn(self, templates, digits):
         X, y = digits
-        with pytest.raises(ValueError, match="y_true has 5 labels for 1797 rows"):
+        with pytest.raises(ValueError, match="X has 1797 rows, but y has 5 labels"):
             DigitGridDisplay.from_estimator(templates, X, y[:5])
-        for rows in ([1797], [0.5], np.ones(3, bool)):
+        odd = (
+            [1797],
+            [0.5],
+            np.ones(3, bool),
+            1797,
+            "all",
+            [[0, 1]],
+            [[0], [1, 2]],
+            None.__eq__,
+        )
+        for rows in odd:
             with pytest.raises(ValueError, match="X, which has 1797 rows"):
                 DigitGridDisplay.from_estimator(templates, X, y, rows=rows)
         with pytest.raises(ValueError, match="no rows to draw"):
             DigitGridDisplay.from_predictions(X, y, rows=[])
-        with pytest.raises(ValueError, match=r"shape \(100, 2\), but an image is"):
+        with pytest.raises(ValueError, match=r"y_true has shape \(1797, 2\), several"):
             DigitGridDisplay.from_predictions(X, np.ones((1797, 2)))
+        with pytest.raises(ValueError, match=r"y_pred has shape \(5,\), but \(1797,\) is"):
+            DigitGridDisplay.from_predictions(X, y, y[:5])
         with pytest.raises(ValueError, match="n_columns=0 must be a whole number"):
             DigitGridDisplay.from_predictions(X, y, n_columns=0)
         with pytest.raises(NotFittedError, match="not fitted"):
             DigitGridDisplay.from_estimator(TemplateMatchingClassifier(), X, y)
+
+    def test_rows_can_be_one_or_a_slice(self, digits):
+        X, _ = digits
+        found = DigitGridDisplay.from_predictions(X, rows=5)
+        np.testing.assert_array_equal(tiles(found, (8, 8)), X[[5]].reshape(-1, 8, 8))
+        found = DigitGridDisplay.from_predictions(X, rows=slice(9, 2, -3))
+        np.testing.assert_array_equal(tiles(found, (8, 8)), X[[9, 6, 3]].reshape(-1, 8, 8))
+
+    def test_labels_that_cannot_be_compared(self, templates, digits):
+        X, y = digits[0][:3], digits[1][:3]
+        with pytest.raises(
+            ValueError, match="y_pred has labels such as 0, but y_true such as"
+        ):
+            DigitGridDisplay.from_predictions(X, y.astype(str), y)
+        with pytest.raises(
+            ValueError, match=r"What TemplateMatching.* such as 0, but y such as"
+        ):
+            DigitGridDisplay.from_estimator(templates, X, y.astype(str))
+        for which in ("y_true", "y_pred"):
+            with pytest.raises(ValueError, match=f"{which} has NaN or infinity"):
+                DigitGridDisplay.from_predictions(X, **{which: [0, np.nan, 2]})
+        found = DigitGridDisplay.from_predictions(X, y, y[:, None])
+        assert texts(found) == ["0", "1", "2"]
+
+    def test_what_is_no_rows_of_images(self, templates, digits):
+        X, y = digits
+        with pytest.raises(ValueError, match=r"shape \(64,\), but .* X\[\[0\]\] instead"):
+            DigitGridDisplay.from_predictions(X[0])
+        with pytest.raises(ValueError, match=r"shape \(64,\), but .* X\[\[0\]\] instead"):
+            DigitGridDisplay.from_estimator(templates, X[0])
+        with pytest.raises(ValueError, match="X is of dtype <U4, but real numbers"):
+            DigitGridDisplay.from_predictions(np.full((2, 4), "dark"))
+        with pytest.raises(ValueError, match=r"X has values that are no numbers: .*'dark'"):
+            DigitGridDisplay.from_predictions(np.full((2, 4), "dark", dtype=object))
+        sparse = csr_array(X[:200])
+        model = LogisticRegression(C=0.01).fit(sparse, y[:200])
+        found = DigitGridDisplay.from_estimator(model, sparse.tocoo(), rows=[7, 3])
+        np.testing.assert_array_equal(tiles(found, (8, 8)), X[[7, 3]].reshape(-1, 8, 8))
+
+    def test_anything_that_predicts(self, digits):
+        X, y = digits
+
+        class Constant:
+            def predict(self, X):
+                return np.full(len(X), 4)
+
+        found = DigitGridDisplay.from_estimator(Constant(), X, y, rows=[3, 4])
+        assert texts(found) == ["3→4", "4"]
+        ridge = RidgeClassifierCV(store_cv_results=True).fit(X[:50], y[:50])  # no search
+        found = DigitGridDisplay.from_estimator(ridge, X, rows=[3, 4])
+        assert texts(found) == [str(label) for label in ridge.predict(X[3:5])]
+        with pytest.raises(AttributeError, match="MinMaxScaler has no predict, and labels"):
+            DigitGridDisplay.from_estimator(MinMaxScaler().fit(X), X)
+
+    def test_dollars_are_no_mathematics(self, digits):
+        words = np.array(["$a_$", "$b_$"])[digits[1][:4] % 2]
+        found = DigitGridDisplay.from_predictions(digits[0][:4], words)
+        found.figure_.canvas.draw()
+        assert texts(found) == words.tolist()
+        X, y = digits[0][:40], np.array(["$a_$", "$b_$"])[digits[1][:40] % 2]
+        model = TemplateMatchingClassifier(n_templates=2, random_state=0).fit(X, y)
+        TemplatesDisplay.from_estimator(model).figure_.canvas.draw()
 
 
 class TestLearningRateSearch:
@@ -403,12 +525,103 @@ class TestLearningRateSearch:
         with pytest.raises(ValueError, match="metric='f1' is none of"):
             LearningRateSearchDisplay.from_estimator(search, metric="f1")
 
+    @pytest.mark.parametrize("kind", ["rate", "epoch"])
+    def test_other_parameters(self, search, digits, kind):
+        found = LearningRateSearchDisplay.from_estimator(
+            search, parameter="momentum", kind=kind
+        )
+        label = (
+            found.ax_.get_xlabel() if kind == "rate" else found.figure_.axes[1].get_ylabel()
+        )
+        assert label == "momentum"
+        model = SoftmaxRegression(max_iter=1, tol=None)
+        grid = {"momentum": [0.0, 0.5], "loss": ["cross_entropy", "softmax_mse"]}
+        bad = BatchedGridSearchCV(model, grid, cv=2).fit(digits[0][:90], digits[1][:90])
+        with pytest.raises(
+            ValueError, match=r"'momentum' was searched over 0.0, but only posi"
+        ):
+            LearningRateSearchDisplay.from_estimator(bad, parameter="momentum", kind=kind)
+        with pytest.raises(ValueError, match="'loss' was searched over 'cross_entropy', but"):
+            LearningRateSearchDisplay.from_estimator(bad, parameter="loss", kind=kind)
 
-@pytest.mark.parametrize("display", [LearningCurveDisplay, WeightsDisplay])
+
+class Searched(BaseEstimator):
+    """A search that is over, with scores that tell its candidates apart."""
+
+    n_splits_, refit, scoring = 1, False, "accuracy"
+
+    def __init__(self, params):
+        self.params = params
+
+    def fit(self):
+        self.cv_results_ = {
+            "params": list(self.params),
+            "mean_test_score": np.arange(len(self.params)) + 1.0,
+            "std_test_score": np.zeros(len(self.params)),
+        }
+        return self
+
+
+class TestCandidates:
+    @pytest.mark.parametrize(
+        ("grid", "labels"),
+        [
+            ({"alpha": [0.0001, 0.00010001]}, ["alpha=0.0001", "alpha=0.00010001"]),
+            (
+                {"alpha": [1.0001, 1.0002, 0.1]},
+                ["alpha=1.0001", "alpha=1.0002", "alpha=0.1"],
+            ),
+            ({"alpha": [1, 1 + 1e-9]}, ["alpha=1", "alpha=1.0000000010000001"]),
+            (
+                {"a__alpha": [1, 2], "b__alpha": [2, 1], "c__n": [np.arange(2)]},
+                [f"a__alpha={a}, b__alpha={b}, n=[0 1]" for a in (1, 2) for b in (2, 1)],
+            ),
+            ({"x": [np.arange(2000), np.arange(2000) ** 2]}, None),  # whose text is cut
+            ({"x": [1, "1"]}, ["x=1", "x=1 (2)"]),
+        ],
+    )
+    def test_none_is_lost(self, grid, labels):
+        params = ParameterGrid({**grid, "learning_rate_init": [0.01, 0.1]})
+        found = LearningRateSearchDisplay.from_estimator(Searched(params).fit())
+        drawn_scores = np.concatenate([line.get_ydata() for line in found.lines_])
+        assert sorted(drawn_scores) == list(range(1, len(params) + 1))
+        assert all(len(line.get_xdata()) == 2 for line in found.lines_)
+        assert labels is None or [line.get_label() for line in found.lines_] == labels
+
+    def test_of_those_evaluated_again_the_last_counts(self):
+        first = {"learning_rate_init": 0.1, "model": SoftmaxRegression(), "n": [1, 2]}
+        again = {"n": (1, 2), "learning_rate_init": 0.1, "model": SoftmaxRegression()}
+        again["n"] = [1, 2]
+        other = {"learning_rate_init": 0.1, "model": SoftmaxRegression(0.5), "n": [1, 2]}
+        params = [first, {**first, "learning_rate_init": 0.2}, other, again]
+        found = LearningRateSearchDisplay.from_estimator(Searched(params).fit()).scores
+        assert found["mean"].tolist() == [2, 3, 4]
+        assert found["setting"].nunique() == 2
+
+    def test_of_two_rates_the_axis_names_one(self):
+        names = ["a__learning_rate_init", "b__learning_rate_init"]
+        params = ParameterGrid({name: [0.1, 1.0] for name in names})
+        found = LearningRateSearchDisplay.from_estimator(
+            Searched(params).fit(), parameter=names[0]
+        )
+        assert found.ax_.get_xlabel() == names[0]
+        assert list(drawn(found.lines_)) == [f"{names[1]}=0.1", f"{names[1]}=1"]
+
+
+@pytest.fixture
+def draw(request, softmax, templates, search, digits):
+    """A function that draws what the Display is for."""
+    others = {TemplatesDisplay: templates, LearningRateSearchDisplay: search}
+    if request.param is DigitGridDisplay:
+        return lambda **ax: DigitGridDisplay.from_predictions(digits[0][:3], **ax)
+    return partial(request.param.from_estimator, others.get(request.param, softmax))
+
+
+@pytest.mark.parametrize("draw", DISPLAYS, indirect=True)
 class TestAxes:
-    def test_those_given_are_drawn_on(self, display, softmax):
+    def test_those_given_are_drawn_on(self, draw):
         figure, (left, right) = plt.subplots(1, 2)
-        shown = display.from_estimator(softmax, ax=left)
+        shown = draw(ax=left)
         assert shown.ax_ is left
         assert shown.figure_ is figure
         assert left.has_data()
@@ -416,13 +629,13 @@ class TestAxes:
         assert right.has_data()
         assert plt.get_fignums() == [figure.number]
 
-    def test_a_second_plot_leaves_one_figure(self, display, softmax):
-        first = display.from_estimator(softmax).figure_
-        second = display.from_estimator(softmax).plot().figure_
+    def test_a_second_plot_leaves_one_figure(self, draw):
+        first = draw().figure_
+        second = draw().plot().figure_
         assert second is not first
         assert plt.get_fignums() == [first.number, second.number]
 
-    def test_without_matplotlib(self, display, softmax, monkeypatch):
+    def test_without_matplotlib(self, draw, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
         with pytest.raises(ImportError, match=r"pip install 'skdigits\[plot\]'"):
-            display.from_estimator(softmax)
+            draw()

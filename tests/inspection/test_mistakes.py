@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import GridSearchCV
@@ -18,7 +19,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from skdigits import SoftmaxRegression, TemplateMatchingClassifier
-from skdigits.inspection import confusion_pairs, top_losses
+from skdigits.inspection import confidences, confusion_pairs, reliability, top_losses
 
 WORDS = np.array(
     ["nought", "one", "two", "three", "four", "five", "six", "seven", "eight", "9"]
@@ -252,6 +253,33 @@ def test_predictions_that_do_not_fit():
         top_losses(Known, np.eye(2), ["a", "b"])
     with pytest.raises(ValueError, match="predictions is an array of objects with None"):
         confusion_pairs(["a", None], None, ["a", "b"])
+
+
+@pytest.mark.parametrize("table", [confusion_pairs, top_losses, reliability, confidences])
+def test_searches_without_a_model_and_models_without_a_fit(table, digits):
+    X, y = digits[0][:60], digits[1][:60]
+    search = GridSearchCV(GaussianNB(), {"var_smoothing": [0.1]}, cv=2, refit=False)
+    with pytest.raises(NotFittedError, match="GridSearchCV instance is not fitted"):
+        table(search, X, y)
+    with pytest.raises(NotFittedError, match="Pipeline instance is not fitted"):
+        table(make_pipeline(StandardScaler(), SoftmaxRegression()), X, y)
+    search.fit(X, y)
+    with pytest.raises(ValueError, match=r"GridSearchCV has refit=False, .* set refit=True"):
+        table(search, X, y)
+
+
+def test_anything_that_predicts_has_confusions():
+    class Constant:
+        def predict(self, X):
+            return np.full((len(X), 1), "b")
+
+    assert as_tuples(confusion_pairs(Constant(), np.eye(2), ["a", "b"])) == [
+        ("a", "b", 1, 1.0, [0])
+    ]
+    with pytest.raises(AttributeError, match="StandardScaler has no predict, and labels are"):
+        confusion_pairs(StandardScaler().fit(np.eye(2)), np.eye(2), ["a", "b"])
+    with pytest.raises(ValueError, match="X=5 has no rows"):
+        confusion_pairs(["a"], 5, ["a"])
 
 
 def test_losses_need_probabilities(digits):
