@@ -30,10 +30,26 @@ def pyplot() -> Any:
     return matplotlib.pyplot
 
 
+def one_axes(ax: Any) -> Any:
+    """The axes given, if they are that.
+
+    Raises
+    ------
+    TypeError
+        If they are an array of several, say.
+    """
+    if not hasattr(ax, "get_window_extent"):
+        raise TypeError(
+            f"ax must be one matplotlib Axes, got {type(ax).__name__}: of an array of Axes, "
+            "pass one, such as axes[0, 0]. Many images are drawn into one Axes, too."
+        )
+    return ax
+
+
 def axes(ax: Any = None, size: tuple[float, float] | None = None) -> tuple[Any, Any]:
     """Figure and axes to draw on: those given, else new ones, of that many inches."""
     if ax is not None:
-        return ax.figure, ax
+        return one_axes(ax).figure, ax
     figure, ax = pyplot().subplots(figsize=size, layout="constrained")
     return figure, ax
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skdigits._parameters import shape_of_images
+from skdigits._plotting import one_axes
 
 WIDTH = 7.0  # of a figure, in inches
 TILE = 1.4  # the widest a tile is made, in inches
@@ -124,7 +125,7 @@ def _points_a_pixel(tile, gap, n_columns, n_rows, ax):
     if ax is None:
         width = POINTS * min(WIDTH, TILE * n_columns)
         return min(width / pixels, POINTS * TALLEST / roughly_high)
-    box, scale = ax.get_window_extent(), POINTS / ax.figure.dpi
+    box, scale = one_axes(ax).get_window_extent(), POINTS / ax.figure.dpi
     return scale * min(box.width / pixels, box.height / roughly_high)
 
 

@@ -31,9 +31,9 @@ __all__ = [
     "n_rows",
     "needs_responses_only",
     "rows_of_params",
+    "safe_indexing",
     "score",
     "scorers_by_name",
-    "safe_indexing",
     "warn_or_raise_about_fit_failures",
 ]
 

@@ -10,8 +10,8 @@ from skdigits._base import TorchClassifier
 from skdigits.model_selection._private import (
     needs_responses_only,
     rows_of_params,
-    score,
     safe_indexing,
+    score,
 )
 
 

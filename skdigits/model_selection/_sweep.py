@@ -49,7 +49,8 @@ class LearningRateSweep:
         ``"learning_rate_init"`` or, in a Pipeline, ``"<step>__learning_rate_init"``, for
         ``set_params``.
     best_rate : float or None
-        The rate with the highest mean score; None if no rate has a finite one.
+        The rate with the highest mean score, of several the middle one: few rows cannot
+        tell them apart. None if no rate has a finite score.
     message : str
         What was found, and whether it lies at the edge of the rates that were tried.
 
@@ -77,11 +78,12 @@ class LearningRateSweep:
 
     @property
     def best_rate(self) -> float | None:
-        """The rate with the highest mean score, the smallest of equals; None without one."""
-        frame = self.to_frame().dropna(subset="mean_test_score")
-        if frame.empty:
-            return None
-        return float(frame["learning_rate"][frame["mean_test_score"].idxmax()])
+        """The rate with the highest mean score, of equals the middle one; None without any."""
+        frame = self.to_frame()
+        best = frame["learning_rate"][
+            frame["mean_test_score"] == frame["mean_test_score"].max()
+        ]
+        return float(best.iloc[len(best) // 2]) if len(best) else None
 
     @property
     def message(self) -> str:
@@ -333,7 +335,7 @@ def _prepared(estimator: Any, parameter: str, max_iter: Any, random_state: Any) 
 
 def _checked(rates: Any) -> list[float]:
     """Distinct rates, the smallest first."""
-    values = np.atleast_1d(np.asarray(RATES if rates is None else rates, dtype=object))
+    values = np.asarray(RATES if rates is None else rates, dtype=object)
     good = values.ndim == 1 and values.size and all(map(POSITIVE.is_satisfied_by, values))
     if not good:
         raise ValueError(

@@ -629,6 +629,13 @@ class TestAxes:
         assert right.has_data()
         assert plt.get_fignums() == [figure.number]
 
+    def test_several_are_refused(self, draw):
+        _, several = plt.subplots(1, 2)
+        with pytest.raises(
+            TypeError, match=r"one matplotlib Axes, got ndarray.* axes\[0, 0\]"
+        ):
+            draw(ax=several)
+
     def test_a_second_plot_leaves_one_figure(self, draw):
         first = draw().figure_
         second = draw().plot().figure_

@@ -413,7 +413,7 @@ def test_the_sweep_leaves_out_what_diverges(digits):
     frame = sweep.to_frame()
     assert frame["mean_test_score"].isna().tolist() == [False, False, True, True]
     assert sweep.best_rate in (1e-3, 1e-4)
-    hopeless = learning_rate_sweep(model, X, y, rates=1e200)
+    hopeless = learning_rate_sweep(model, X, y, rates=[1e200])
     assert hopeless.best_rate is None
     assert "no rate has a finite score" in repr(hopeless)
 
@@ -424,7 +424,7 @@ def test_the_sweep_tells_of_the_edge(digits):
     assert "tried" not in repr(learning_rate_sweep(softmax(), *digits, rates=[1e-5, 0.1, 1e5]))
 
 
-@pytest.mark.parametrize("rates", [[], [0.1, -1], [0.1, math.nan], [[0.1, 1.0]], ["a"]])
+@pytest.mark.parametrize("rates", [[], [0.1, -1], [0.1, math.nan], [[0.1, 1.0]], ["a"], 5])
 def test_bad_rates(few, rates):
     with pytest.raises(ValueError, match="rates must be positive, finite numbers"):
         learning_rate_sweep(softmax(), *few, rates=rates)
@@ -462,6 +462,14 @@ def test_scores_that_are_not_finite_do_not_count(few):
     sweep = learning_rate_sweep(softmax(), *few, rates=[0.1, 0.5, 1], scoring=scorer)
     assert sweep.best_rate == 0.1
     assert "score -0.1000" in sweep.message
+
+
+def test_of_equal_scores_the_middle_rate_is_taken(few):
+    def scorer(model, X, y):
+        return float(0.01 <= model.learning_rate_init <= 1)
+
+    rates = np.geomspace(1e-4, 1e3, 8)
+    assert learning_rate_sweep(softmax(), *few, rates=rates, scoring=scorer).best_rate == 0.1
 
 
 @pytest.mark.parametrize("model", [softmax(), make_pipeline(MinMaxScaler(), softmax())])
