@@ -23,11 +23,11 @@ from skdigits.engine.schedules import SCHEDULES
 # checks of class weights have features of 20 and more, at which a linear model by gradient
 # descent needs small rates.
 SETTINGS = {
-    "sgd": {"learning_rate_init": 0.3, "max_iter": 60, "power_t": 0.2},
-    "adam": {"learning_rate_init": 0.03, "max_iter": 60, "power_t": 0.2},
-    "adamw": {"learning_rate_init": 0.03, "max_iter": 60, "power_t": 0.2},
+    "sgd": {"learning_rate_init": 0.3, "max_iter": 40, "power_t": 0.2},
+    "adam": {"learning_rate_init": 0.03, "max_iter": 40, "power_t": 0.2},
+    "adamw": {"learning_rate_init": 0.03, "max_iter": 40, "power_t": 0.2},
 }
-LINEAR = SETTINGS | {"sgd": {"learning_rate_init": 0.01, "max_iter": 60, "power_t": 0.001}}
+LINEAR = SETTINGS | {"sgd": {"learning_rate_init": 0.01, "max_iter": 40, "power_t": 0.001}}
 
 
 def gradient_trained():
@@ -68,7 +68,7 @@ EXPECTED = re.compile(
 
 def test_every_pair_of_settings_is_checked():
     for Model in (SoftmaxRegression, MLPClassifierTorch):
-        models = [e for e in ESTIMATORS if type(e) is Model and e.max_iter == 60]
+        models = [e for e in ESTIMATORS if type(e) is Model and e.max_iter == 40]
         parts = [("loss", LOSSES), ("solver", SETTINGS), ("learning_rate", SCHEDULES)]
         for (one, values), (other, others) in combinations(parts, 2):
             found = {(getattr(e, one), getattr(e, other)) for e in models}
