@@ -14,6 +14,7 @@ from skdigits.engine.types import Data, Epoch, OnEpoch, Params, Run
 
 UNSCALED = 20.0  # features of this size on the average make training crawl or diverge
 HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
+CLEARLY = 2.0  # times it: dropout and few rows make a loss a little larger than guessing
 SAMPLE = 2000  # rows are enough to judge the size of features by
 DARK = 32  # pixels that do not even reach this are likely to be none
 BRIGHT = 1.5  # fractions of white that were resampled may be a little above 1
@@ -278,7 +279,7 @@ def _is_hopeless(estimator: Any, run: Run, quiet: bool) -> bool:
         return False
     measured = estimator.loss == "cross_entropy"  # by what guessing is, too
     above = last > HOPELESS * _guessing(estimator)
-    return measured and (above or last > max(first, _guessing(estimator)))
+    return measured and (above or last > max(first, CLEARLY * _guessing(estimator)))
 
 
 def _hopeless(estimator: Any, run: Run) -> str:
