@@ -1,7 +1,5 @@
 """SoftmaxRegression against LogisticRegression, SGDClassifier's penalty and torch."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from skdigits import SoftmaxRegression
+from skdigits._fitting import fit_many
 
 C = 0.3
 
