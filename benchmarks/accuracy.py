@@ -74,7 +74,9 @@ def perceptron(sizes: Any, epochs: int, **settings: Any) -> Callable[[int], Any]
 
 
 def convolutional(epochs: int, **settings: Any) -> Callable[[int], Any]:
-    return lambda seed: ConvNetClassifier(max_iter=epochs, random_state=seed, **settings)
+    return lambda seed: ConvNetClassifier(
+        max_iter=epochs, random_state=seed, **settings
+    )
 
 
 LARGE_BATCHES = {"batch_size": 256, "learning_rate_init": 0.003}
@@ -187,7 +189,10 @@ def renderings(X: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     images = X.reshape(-1, 28, 28)
     yield "as they are", images
     yield "black on white", 255 - images
-    filters = {"nearest": Image.Resampling.NEAREST, "anti-aliased": Image.Resampling.LANCZOS}
+    filters = {
+        "nearest": Image.Resampling.NEAREST,
+        "anti-aliased": Image.Resampling.LANCZOS,
+    }
     for name, resampling in filters.items():
         large = resized(images, (200, 200), resampling)
         tall = np.pad(resized(images, (48, 48), resampling), ((0, 0), (8, 8), (0, 0)))
@@ -203,7 +208,9 @@ def renderings(X: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 def resized(images: np.ndarray, shape: tuple[int, int], resampling: Any) -> np.ndarray:
     size = shape[::-1]  # PIL's is (width, height)
-    return np.stack([np.asarray(Image.fromarray(i).resize(size, resampling)) for i in images])
+    return np.stack(
+        [np.asarray(Image.fromarray(i).resize(size, resampling)) for i in images]
+    )
 
 
 def normalised(model: Any, digits: Digits) -> dict[str, float]:
@@ -223,7 +230,10 @@ def seconds_of_resnet(digits: Digits) -> float:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = resnet18(n_channels=1, n_outputs=10).to(device)
     optimizer = torch.optim.AdamW(network.parameters())
-    X = torch.from_numpy(digits.X[: RESNET_STEPS * RESNET_BATCH]).to(device).float() / 255
+    X = (
+        torch.from_numpy(digits.X[: RESNET_STEPS * RESNET_BATCH]).to(device).float()
+        / 255
+    )
     y = torch.from_numpy(digits.y[: len(X)]).to(device)
     start = time.perf_counter()
     for rows, labels in zip(X.split(RESNET_BATCH), y.split(RESNET_BATCH), strict=True):
@@ -241,7 +251,9 @@ def seconds_to(digits: Digits) -> dict[str, Any]:
     X, y = digits.tests["test"]
     model = ROWS["conv_6"].make(0).fit(digits.X, digits.y, X_val=X, y_val=y)
     epochs = model.history_["validation_score"], model.history_["seconds"]
-    return {f"{aim}": first_above(*epochs, aim) for aim in (99.0, 99.4)} | {"where": where()}
+    return {f"{aim}": first_above(*epochs, aim) for aim in (99.0, 99.4)} | {
+        "where": where()
+    }
 
 
 def first_above(scores: Iterable[float], seconds: Iterable[float], aim: float) -> Any:
@@ -254,7 +266,10 @@ def line(row: Row, figures: dict[str, Any]) -> str:
     """A row of the table."""
     each = figures["accuracies"]
     means = {name: statistics.mean(values) for name, values in each.items()}
-    spread, seconds = statistics.pstdev(each["test"]), statistics.median(figures["seconds"])
+    spread, seconds = (
+        statistics.pstdev(each["test"]),
+        statistics.median(figures["seconds"]),
+    )
     met = round(means["test"], 2) >= row.asked and seconds <= row.seconds
     within = f" in {row.seconds:.0f} s" if row.seconds < float("inf") else ""
     others = " | ".join(f"{means[name]:.1f}" for name in list(means)[1:])
@@ -276,7 +291,9 @@ def write(kept: dict[str, Any]) -> None:
         "shifted ±4 | turned ±20° | 8 × 8 |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
-    text += [line(ROWS[name], kept["rows"][name]) for name in ROWS if name in kept["rows"]]
+    text += [
+        line(ROWS[name], kept["rows"][name]) for name in ROWS if name in kept["rows"]
+    ]
     text += ["", "Seconds are the median of a fit. " + "; ".join(sorted(
         {figures["where"] for figures in kept["rows"].values()})) + "."]  # fmt: skip
     if "resnet" in kept and "conv_4" in kept["rows"]:
@@ -291,25 +308,36 @@ def write(kept: dict[str, Any]) -> None:
             f"{aim} % after {found[aim]:.1f} s" if found[aim] else f"{aim} % never"
             for aim in ("99.0", "99.4")
         )
-        text += ["", f"On {name}, the ConvNet's 6 epochs are at {times} ({found['where']})."]
+        text += [
+            "",
+            f"On {name}, the ConvNet's 6 epochs are at {times} ({found['where']}).",
+        ]
     if "renderings" in kept:
         text += [
             "", "## Digits that are not MNIST", "",
             "The ConvNet of 6 epochs, trained on MNIST as it is, behind DigitNormalizer, on "
             "renderings of the test digits.", "", "| | accuracy, % |", "|---|---|",
         ]  # fmt: skip
-        text += [f"| {name} | {value:.2f} |" for name, value in kept["renderings"].items()]
+        text += [
+            f"| {name} | {value:.2f} |" for name, value in kept["renderings"].items()
+        ]
     enter(text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each row (default: 3)")
-    parser.add_argument("--rows", nargs="+", choices=[*ROWS, "resnet", "clock"], metavar="ROW")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="runs of each row (default: 3)"
+    )
+    parser.add_argument(
+        "--rows", nargs="+", choices=[*ROWS, "resnet", "clock"], metavar="ROW"
+    )
     options = parser.parse_args()
     rows = options.rows or [*ROWS, "resnet", "clock"]
     path = HERE / "accuracy.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
+    known = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
+    )
     digits = load()
     for name in rows:
         if name == "resnet":

@@ -48,7 +48,9 @@ class Digits(NamedTuple):
 def load() -> Digits:
     mnist = load_mnist()
     train, test = mnist.train, mnist.test
-    return Digits(mnist.data[train], mnist.target[train], mnist.data[test], mnist.target[test])
+    return Digits(
+        mnist.data[train], mnist.target[train], mnist.data[test], mnist.target[test]
+    )
 
 
 def measure(row: Row, seed: int, digits: Digits) -> dict[str, Any]:
@@ -61,7 +63,9 @@ def measure(row: Row, seed: int, digits: Digits) -> dict[str, Any]:
     calibrated.fit(X_held_out, y_held_out)
     models = {"before": model, "after": calibrated}
     figures = reliability(models, digits.X_test, digits.y_test, n_bins=BINS)
-    held_out = reliability({"held out": calibrated}, X_held_out, y_held_out, n_bins=BINS)
+    held_out = reliability(
+        {"held out": calibrated}, X_held_out, y_held_out, n_bins=BINS
+    )
     figures = pd.concat([figures, held_out])
     (calibrator,) = calibrated.calibrated_classifiers_[0].calibrators
     temperature = 1 / float(calibrator.beta_)
@@ -113,11 +117,17 @@ def write(rows: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each row (default: 1)")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="runs of each row (default: 1)"
+    )
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW"
+    )
     options = parser.parse_args()
     path = HERE / "calibration.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
+    known = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
+    )
     digits = load()
     for name in options.rows:
         found = [measure(ROWS[name], seed, digits) for seed in range(options.seeds)]

@@ -31,7 +31,10 @@ def count(seeds: range) -> tuple[pd.DataFrame, list[int]]:
         predicted = model.predict(X[mnist.test])
         pairs = confusion_pairs(predicted, None, y[mnist.test])
         counts[seed] = pairs.set_index(["true", "predicted"])["count"]
-        print(f"{ROWS['mlp_plain'].name}, {seed}: {counts[seed].sum()} mistakes", flush=True)
+        print(
+            f"{ROWS['mlp_plain'].name}, {seed}: {counts[seed].sum()} mistakes",
+            flush=True,
+        )
     table = pd.DataFrame(counts).fillna(0).astype(int)
     return table, table.sum().tolist()
 

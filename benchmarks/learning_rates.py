@@ -58,7 +58,9 @@ ROWS = {
     ),
     "mlp": Row(
         "MLP 128, Adam",
-        lambda seed: MLPClassifierTorch(128, max_iter=EPOCHS, tol=None, random_state=seed),
+        lambda seed: MLPClassifierTorch(
+            128, max_iter=EPOCHS, tol=None, random_state=seed
+        ),
         np.geomspace(0.001, 0.02, 7),
     ),
 }
@@ -141,11 +143,17 @@ def write(rows: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each row (default: 3)")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="runs of each row (default: 3)"
+    )
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW"
+    )
     options = parser.parse_args()
     path = HERE / "learning_rates.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
+    known = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
+    )
     mnist = load_mnist()
     X, y = mnist.data[mnist.train], mnist.target[mnist.train]
     for name in options.rows:

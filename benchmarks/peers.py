@@ -34,7 +34,9 @@ class Loop:
 
     def score(self, X: np.ndarray, y: np.ndarray) -> float:
         with torch.no_grad():
-            return float((self.module(torch.from_numpy(X)).argmax(1).numpy() == y).mean())
+            return float(
+                (self.module(torch.from_numpy(X)).argmax(1).numpy() == y).mean()
+            )
 
 
 def network(sizes: list[int]) -> nn.Sequential:

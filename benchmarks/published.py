@@ -144,7 +144,9 @@ def accuracy_of_each_digit(predicted: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.array([(predicted[y == digit] == digit).mean() for digit in range(10)])
 
 
-def measure(row: Row, seeds: range, data: tuple[np.ndarray, ...]) -> tuple[str, list[float]]:
+def measure(
+    row: Row, seeds: range, data: tuple[np.ndarray, ...]
+) -> tuple[str, list[float]]:
     """A line of the table, and the accuracies of the digits in the last run."""
     X_train, X_test, y_train, y_test = data
     scores, seconds = [], []
@@ -168,11 +170,15 @@ def as_text(values: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each row (default: 3)")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="runs of each row (default: 3)"
+    )
     seeds = range(parser.parse_args().seeds)
     mnist = load_mnist()
     X = mnist.data.astype(np.float32) / 255
-    data = tuple(v[part] for v in (X, mnist.target) for part in (mnist.train, mnist.test))
+    data = tuple(
+        v[part] for v in (X, mnist.target) for part in (mnist.train, mnist.test)
+    )
     text = [
         "# The published path on MNIST",
         "",

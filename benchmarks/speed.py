@@ -148,9 +148,14 @@ def templates(digits: Digits) -> dict[str, Contender]:
     }
 
 
-def search(digits: Digits, model: Any, least: float | None, slow: bool = False) -> Contender:
+def search(
+    digits: Digits, model: Any, least: float | None, slow: bool = False
+) -> Contender:
     def best(found: Any) -> float:
-        print(f"    {type(found.estimator).__name__}: {found.best_params_}", file=sys.stderr)
+        print(
+            f"    {type(found.estimator).__name__}: {found.best_params_}",
+            file=sys.stderr,
+        )
         return float(found.best_score_)
 
     return Contender(lambda: model.fit(digits.X, digits.y), best, least, slow)
@@ -184,7 +189,9 @@ def grid_8(digits: Digits) -> dict[str, Contender]:
 
 def grid_32(digits: Digits) -> dict[str, Contender]:
     """32 learning rates × 5 folds, SoftmaxRegression, batch 64, 5 epochs."""
-    return searches(digits, SoftmaxRegression(**SGD, max_iter=5), RATES_32, 3.5, slow=True)
+    return searches(
+        digits, SoftmaxRegression(**SGD, max_iter=5), RATES_32, 3.5, slow=True
+    )
 
 
 def grid_mlp(digits: Digits) -> dict[str, Contender]:
@@ -195,9 +202,14 @@ def grid_mlp(digits: Digits) -> dict[str, Contender]:
 def grid_wide(digits: Digits) -> dict[str, Contender]:
     """8 learning rates × 5 folds, 512 hidden units, 12,000 rows: what batching is not for."""
     some = digits._replace(X=digits.X[:12_000], y=digits.y[:12_000])
-    model, grid = MLPClassifierTorch(512, **SGD, max_iter=1), {"learning_rate_init": RATES_8}
+    model, grid = (
+        MLPClassifierTorch(512, **SGD, max_iter=1),
+        {"learning_rate_init": RATES_8},
+    )
     return {
-        "BatchedGridSearchCV": search(some, BatchedGridSearchCV(model, grid, n_jobs=2), None),
+        "BatchedGridSearchCV": search(
+            some, BatchedGridSearchCV(model, grid, n_jobs=2), None
+        ),
         "GridSearchCV": search(some, GridSearchCV(model, grid, n_jobs=2), 0.9),
     }
 
@@ -231,7 +243,9 @@ def iris(digits: Digits) -> dict[str, Contender]:
 
     def ten(model: Any, least: float | None = None) -> Contender:
         return Contender(
-            lambda: [model.fit(X, y) for _ in range(10)][-1], lambda m: m.score(X, y), least
+            lambda: [model.fit(X, y) for _ in range(10)][-1],
+            lambda m: m.score(X, y),
+            least,
         )
 
     settings = {"max_iter": 100, "n_iter_no_change": 1000, "random_state": 0}
@@ -385,7 +399,9 @@ def table(result: dict[str, Any]) -> list[str]:
         seconds, least = found["seconds"], found["least"]
         ratio = statistics.median(seconds) / ours
         verdict = (
-            "" if least is None else f"{least:.2f}× " + ("✓" if ratio >= least else "MISSED")
+            ""
+            if least is None
+            else f"{least:.2f}× " + ("✓" if ratio >= least else "MISSED")
         )
         score = "" if math.isnan(found["score"]) else f"{found['score']:.4f}"
         if 0 < found["score"] < 1 and "objective" in result["job"]:
@@ -399,7 +415,10 @@ def table(result: dict[str, Any]) -> list[str]:
 
 def machine() -> str:
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return (
@@ -417,7 +436,12 @@ def keep(results: dict[str, Any], lines: list[str]) -> None:
     kept = {"jobs": {job: jobs[job] for job in JOBS if job in jobs}}
     kept["processes"] = lines or known.get("processes", [])
     path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    text = ["# Speed, beside that of others", "", "Made by `python benchmarks/speed.py`.", ""]
+    text = [
+        "# Speed, beside that of others",
+        "",
+        "Made by `python benchmarks/speed.py`.",
+        "",
+    ]
     text += ["\n".join(__doc__.split("\n\n")[2:])]
     text += ["*Ours is* n× as fast as the row; *asked* is the least that it is to be."]
     text += [line for result in kept["jobs"].values() for line in table(result)]
@@ -428,7 +452,9 @@ def keep(results: dict[str, Any], lines: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=5, help="turns (default: 5)")
-    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS), metavar="JOB")
+    parser.add_argument(
+        "--jobs", nargs="+", choices=JOBS, default=list(JOBS), metavar="JOB"
+    )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:

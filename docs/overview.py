@@ -27,7 +27,9 @@ def main() -> None:
     mnist = load_mnist()
     X, y = mnist.data[mnist.train], mnist.target[mnist.train]
     X_test, y_test = mnist.data[mnist.test], mnist.target[mnist.test]
-    softmax = SoftmaxRegression(0.1, batch_size=64, max_iter=5, tol=None, random_state=0)
+    softmax = SoftmaxRegression(
+        0.1, batch_size=64, max_iter=5, tol=None, random_state=0
+    )
     search = BatchedGridSearchCV(
         softmax,
         {"learning_rate_init": np.geomspace(0.0003, 3, 9).round(4).tolist()},
@@ -37,10 +39,14 @@ def main() -> None:
     worst = top_losses(network, X_test, y_test, 24)["row"].to_numpy()
 
     fig, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
-    TemplatesDisplay.from_estimator(TemplateMatchingClassifier().fit(X, y)).plot(axes[0, 0])
+    TemplatesDisplay.from_estimator(TemplateMatchingClassifier().fit(X, y)).plot(
+        axes[0, 0]
+    )
     WeightsDisplay.from_estimator(search).plot(axes[0, 1])
     LearningRateSearchDisplay.from_estimator(search, kind="epoch").plot(axes[1, 0])
-    DigitGridDisplay.from_estimator(network, X_test, y_test, rows=worst).plot(axes[1, 1])
+    DigitGridDisplay.from_estimator(network, X_test, y_test, rows=worst).plot(
+        axes[1, 1]
+    )
     titles = (
         "Average digits: 82 % of the test digits",
         "Weights of softmax regression: 92 %",

@@ -76,7 +76,9 @@ def searches(epochs):
     }
     held_out = StratifiedShuffleSplit(1, test_size=1 / 6, random_state=0)
     for name, (model, grid) in models.items():
-        pipeline = Pipeline([("scale", FunctionTransformer(fractions)), ("model", model)])
+        pipeline = Pipeline(
+            [("scale", FunctionTransformer(fractions)), ("model", model)]
+        )
         grid = {f"model__{parameter}": values for parameter, values in grid.items()}
         yield name, BatchedGridSearchCV(pipeline, grid, cv=held_out)
 
@@ -84,7 +86,9 @@ def searches(epochs):
 def most_confused(y_true, y_pred, count=3):
     """The pairs of a digit and what it was most often taken for, such as ``4→9 ×20``."""
     pairs = confusion_pairs(y_pred, None, y_true).head(count)
-    return ", ".join(f"{row.true}→{row.predicted} ×{row.count}" for row in pairs.itertuples())
+    return ", ".join(
+        f"{row.true}→{row.predicted} ×{row.count}" for row in pairs.itertuples()
+    )
 
 
 def confusion(y_true, y_pred):
@@ -92,7 +96,10 @@ def confusion(y_true, y_pred):
     counts = confusion_matrix(y_true, y_pred)
     most = (counts - np.diag(np.diag(counts))).max()
     return ConfusionMatrixDisplay(counts).plot(
-        cmap="Blues", colorbar=False, text_kw={"fontsize": 8}, im_kw={"vmax": 1.5 * most}
+        cmap="Blues",
+        colorbar=False,
+        text_kw={"fontsize": 8},
+        im_kw={"vmax": 1.5 * most},
     )
 
 
@@ -105,7 +112,9 @@ def save(display, title, name):
 
 def main():
     data, X_train, X_test, y_train, y_test, epochs = load()
-    table = Table(title=f"{data}: {len(X_train)} to learn from, {len(X_test)} to be tested on")
+    table = Table(
+        title=f"{data}: {len(X_train)} to learn from, {len(X_test)} to be tested on"
+    )
     for heading in (
         "classifier",
         "accuracy",
@@ -114,7 +123,9 @@ def main():
         "best rate",
         "most confused",
     ):
-        table.add_column(heading, justify="left" if heading == "classifier" else "right")
+        table.add_column(
+            heading, justify="left" if heading == "classifier" else "right"
+        )
     FIGURES.mkdir(exist_ok=True)
     trained = {}
     for name, search in searches(epochs):
@@ -135,7 +146,11 @@ def main():
         if name == "softmax regression":
             display = WeightsDisplay.from_estimator(search)
             save(display, "Weights of softmax regression", "weights")
-    save(LearningCurveDisplay.from_estimator(trained), "Learning curves", "learning_curves")
+    save(
+        LearningCurveDisplay.from_estimator(trained),
+        "Learning curves",
+        "learning_curves",
+    )
     save(confusion(y_test, predicted), f"{name}: confusions", "confusion_matrix")
     Console(width=100).print(table)
     print(f"Figures: {', '.join(str(path) for path in sorted(FIGURES.glob('*.png')))}")

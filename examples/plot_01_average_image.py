@@ -42,7 +42,9 @@ distances = ((X_test[:, np.newaxis] - model.templates_) ** 2).mean(axis=2)
 closest, farthest = model.classes_[distances.argmin(axis=1)], distances.argmax(axis=1)
 assert (closest == model.predict(X_test)).all()
 print(f"argmin of the distance: {np.mean(closest == y_test):.3f} are right")
-print(f"argmax of the distance: {np.mean(model.classes_[farthest] == y_test):.3f} are right")
+print(
+    f"argmax of the distance: {np.mean(model.classes_[farthest] == y_test):.3f} are right"
+)
 
 # %%
 # The model makes probabilities of distances: ``softmax(-distance / temperature)``, with the
@@ -88,7 +90,9 @@ for (metric, name), marker in zip(names.items(), "os^", strict=True):
 ax.set_xscale("log", base=2)
 ax.set_xticks(counts, counts)
 ax.set(
-    xlabel="templates per digit", ylabel="test accuracy", title="More templates, fewer errors"
+    xlabel="templates per digit",
+    ylabel="test accuracy",
+    title="More templates, fewer errors",
 )
 ax.grid(alpha=0.3)
 ax.legend(title="distance")

@@ -27,7 +27,8 @@ X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.5, stratify=y, random_state=0
 )
 pipeline = make_pipeline(
-    MinMaxScaler(), SoftmaxRegression(batch_size=32, max_iter=20, tol=None, random_state=0)
+    MinMaxScaler(),
+    SoftmaxRegression(batch_size=32, max_iter=20, tol=None, random_state=0),
 )
 grid = {"softmaxregression__learning_rate_init": np.geomspace(1e-3, 10, 9)}
 
@@ -66,4 +67,6 @@ LearningRateSearchDisplay.from_estimator(search, kind="epoch", ax=ax)
 plt.show()
 
 search.set_params(refit_epochs="best").fit(X_train, y_train)
-print(f"{search.best_params_} for {search.best_n_epochs_} epochs: {search.best_score_:.3f}")
+print(
+    f"{search.best_params_} for {search.best_n_epochs_} epochs: {search.best_score_:.3f}"
+)

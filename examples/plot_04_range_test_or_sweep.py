@@ -76,10 +76,15 @@ looks = zip(("C1", "C2", "C3", "C0"), (":", "--", "-.", "-"), strict=True)
 figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 for (rule, rate), (color, style) in zip(rates.items(), looks, strict=True):
     ax.axvline(
-        rate, color=color, linestyle=style, label=f"{rule.replace('_', ' ')}: {rate:.2g}"
+        rate,
+        color=color,
+        linestyle=style,
+        label=f"{rule.replace('_', ' ')}: {rate:.2g}",
     )
 results = search.cv_results_
-ax.plot(results["param_learning_rate_init"], results["mean_test_score"], "o-", color="0.3")
+ax.plot(
+    results["param_learning_rate_init"], results["mean_test_score"], "o-", color="0.3"
+)
 ax.set(
     xscale="log",
     xlabel="Learning rate",

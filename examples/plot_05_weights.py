@@ -26,7 +26,9 @@ X_train, X_test, y_train, y_test = train_test_split(
 # Ink on a red pixel speaks for the digit, ink on a blue one against it. The middle of a 0 is
 # where there must be none.
 
-linear = SoftmaxRegression(0.1, max_iter=50, tol=None, random_state=0).fit(X_train, y_train)
+linear = SoftmaxRegression(0.1, max_iter=50, tol=None, random_state=0).fit(
+    X_train, y_train
+)
 print(f"test accuracy: {linear.score(X_test, y_test):.3f}")
 
 WeightsDisplay.from_estimator(linear)
@@ -48,7 +50,9 @@ for ax, alpha in zip(axes, (0.0001, 0.01, 1), strict=True):
 plt.show()
 
 averages = np.array([X_train[y_train == digit].mean(axis=0) for digit in range(10)])
-alike = np.corrcoef(model.coef_.ravel(), (averages - X_train.mean(axis=0)).ravel())[0, 1]
+alike = np.corrcoef(model.coef_.ravel(), (averages - X_train.mean(axis=0)).ravel())[
+    0, 1
+]
 print(f"correlation with the averages: {alike:.3f}")
 
 # %%
@@ -57,7 +61,9 @@ print(f"correlation with the averages: {alike:.3f}")
 # A unit of a hidden layer is not one digit's. Each looks for a stroke, an edge or an empty
 # place that several digits share, and the second layer puts them together.
 
-mlp = MLPClassifierTorch(36, alpha=1, batch_size=64, max_iter=60, tol=None, random_state=0)
+mlp = MLPClassifierTorch(
+    36, alpha=1, batch_size=64, max_iter=60, tol=None, random_state=0
+)
 mlp.fit(X_train, y_train)
 print(f"test accuracy: {mlp.score(X_test, y_test):.3f}")
 

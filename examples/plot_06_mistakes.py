@@ -19,7 +19,9 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
     X / 16, y, test_size=0.5, stratify=y, random_state=0
 )
-model = SoftmaxRegression(0.1, max_iter=50, tol=None, random_state=0).fit(X_train, y_train)
+model = SoftmaxRegression(0.1, max_iter=50, tol=None, random_state=0).fit(
+    X_train, y_train
+)
 predicted = model.predict(X_test)
 print(f"{(predicted != y_test).sum()} of {len(y_test)} test digits are wrong")
 
@@ -64,6 +66,8 @@ worst.head().round(4)
 
 # %%
 
-display = DigitGridDisplay.from_predictions(X_test, y_test, predicted, rows=worst["row"])
+display = DigitGridDisplay.from_predictions(
+    X_test, y_test, predicted, rows=worst["row"]
+)
 display.ax_.set_title("The 20 largest losses")
 plt.show()

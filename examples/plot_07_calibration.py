@@ -35,7 +35,9 @@ X_train, X_rest, y_train, y_rest = train_test_split(
 X_held, X_test, y_held, y_test = train_test_split(
     X_rest, y_rest, train_size=600, stratify=y_rest, random_state=0
 )
-model = MLPClassifierTorch(100, max_iter=300, tol=None, random_state=0).fit(X_train, y_train)
+model = MLPClassifierTorch(100, max_iter=300, tol=None, random_state=0).fit(
+    X_train, y_train
+)
 calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="temperature")
 calibrated = calibrated.fit(X_held, y_held)
 
@@ -74,5 +76,7 @@ axes[0].set(
     xlim=(0.25, 1.02), ylim=(0.25, 1.02),
 )  # fmt: skip
 axes[0].legend(loc="upper left")
-axes[1].set(xlabel="confidence: probability of the predicted digit", ylabel="test digits")
+axes[1].set(
+    xlabel="confidence: probability of the predicted digit", ylabel="test digits"
+)
 plt.show()

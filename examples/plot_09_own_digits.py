@@ -82,7 +82,12 @@ def shrunk(pages):
     """Pages as images of 8 x 8 pixels, each a mean of the page."""
     square = pages[:, 10:70, :].reshape(len(pages), 60, 60)
     wide = np.kron(square, np.ones((1, 2, 2)))
-    return wide.reshape(-1, 8, 15, 8, 15).mean(axis=(2, 4)).reshape(-1, 64).astype(np.uint8)
+    return (
+        wide.reshape(-1, 8, 15, 8, 15)
+        .mean(axis=(2, 4))
+        .reshape(-1, 64)
+        .astype(np.uint8)
+    )
 
 
 settings = {"batch_size": 64, "max_iter": 30, "tol": None, "random_state": 0}

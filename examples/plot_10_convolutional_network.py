@@ -50,15 +50,27 @@ for model in models.values():
 average = TemplateMatchingClassifier().fit(X_train, y_train).score(X_test, y_test)
 
 figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-ax.axhline(1 - average, color="0.4", linestyle=":", label=f"average image: {average:.1%}")
+ax.axhline(
+    1 - average, color="0.4", linestyle=":", label=f"average image: {average:.1%}"
+)
 for (name, model), marker in zip(models.items(), "os^D", strict=True):
     history = model.history_
-    errors, score = 1 - history["validation_score"], history["validation_score"].iloc[-1]
+    errors, score = (
+        1 - history["validation_score"],
+        history["validation_score"].iloc[-1],
+    )
     ax.plot(
-        history["seconds"], errors, marker=marker, markevery=5, label=f"{name}: {score:.1%}"
+        history["seconds"],
+        errors,
+        marker=marker,
+        markevery=5,
+        label=f"{name}: {score:.1%}",
     )
 ax.set(
-    xscale="log", yscale="log", xlabel="seconds", ylabel="share of test digits that are wrong"
+    xscale="log",
+    yscale="log",
+    xlabel="seconds",
+    ylabel="share of test digits that are wrong",
 )
 ax.set_yticks([0.3, 0.1, 0.03, 0.01], ["30 %", "10 %", "3 %", "1 %"])
 ax.yaxis.minorticks_off()
@@ -74,7 +86,9 @@ plt.show()
 # Without them, the network soon knows its training digits by heart: their loss goes on
 # falling, that of the others does not. With them, it never sees the same image twice.
 
-convolutional = {name: model for name, model in models.items() if "convolutional" in name}
+convolutional = {
+    name: model for name, model in models.items() if "convolutional" in name
+}
 figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
 LearningCurveDisplay.from_estimator(convolutional, ax=ax)
 figure.suptitle("Training and validation loss")

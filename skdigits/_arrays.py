@@ -35,7 +35,9 @@ def input_dtypes(X: Any) -> list[Any]:
         _check_tensor(X)
     xp, _, device = get_namespace_and_device(X)
     floats = supported_float_dtypes(xp, device)
-    dtypes = [dtype for dtype in (xp.float64, xp.float32) if dtype in floats] + [xp.uint8]
+    dtypes = [dtype for dtype in (xp.float64, xp.float32) if dtype in floats] + [
+        xp.uint8
+    ]
     own = None  # where scikit-learn does not see it
     if hasattr(X, "columns"):
         own = _dtype_of_frame(X)
@@ -107,7 +109,9 @@ def training_device(device: str, X: Any) -> torch.device:
     except RuntimeError:
         wanted = None
     if wanted is None or wanted.type not in ("cpu", "cuda"):
-        raise ValueError(f"device={device!r} is none of 'auto', 'cpu', 'cuda', 'cuda:0', …")
+        raise ValueError(
+            f"device={device!r} is none of 'auto', 'cpu', 'cuda', 'cuda:0', …"
+        )
     if wanted.type == "cuda" and found <= (wanted.index or 0):
         raise ValueError(
             f"device={device!r}, but torch finds {found} CUDA devices here. Use "

@@ -9,7 +9,13 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
-from skdigits._arrays import from_numpy, from_tensor, prediction_device, to_numpy, to_tensor
+from skdigits._arrays import (
+    from_numpy,
+    from_tensor,
+    prediction_device,
+    to_numpy,
+    to_tensor,
+)
 from skdigits._reporting import warn_of_other_pixels
 from skdigits._validation import check_query
 
@@ -99,7 +105,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             Before ``fit``.
         """
         X, logits = self._checked_logits(X, "predict_proba")
-        proba = _proba_of_labels(logits) if self._multilabel else _log_proba(logits).exp()
+        proba = (
+            _proba_of_labels(logits) if self._multilabel else _log_proba(logits).exp()
+        )
         return from_tensor(proba, X)
 
     def predict_log_proba(self, X):
@@ -125,7 +133,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         """
         X, logits = self._checked_logits(X, "predict_log_proba")
         labels = self._multilabel
-        return from_tensor(_proba_of_labels(logits).log() if labels else _log_proba(logits), X)
+        return from_tensor(
+            _proba_of_labels(logits).log() if labels else _log_proba(logits), X
+        )
 
     def decision_function(self, X):
         """Score every class.

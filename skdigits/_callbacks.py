@@ -41,7 +41,12 @@ def after_each_epoch(
     """What tells them of epochs; None where there are none, who then cost nothing."""
     if not getattr(estimator, "_skl_callbacks", ()):
         return None
-    told = {"estimator": estimator, "X": X, "y": y, "metadata": _metadata(sample_weight)}
+    told = {
+        "estimator": estimator,
+        "X": X,
+        "y": y,
+        "metadata": _metadata(sample_weight),
+    }
 
     def tell(models: list[int], epochs: list[Epoch], params: Params) -> Sequence[int]:
         def fitted() -> dict[str, Any]:

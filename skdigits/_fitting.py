@@ -24,7 +24,14 @@ from skdigits._arrays import (
 )
 from skdigits._callbacks import after_each_epoch, fit_begins, fit_ends, is_part_of_more
 from skdigits._held_out import Given, check_given, score_by, set_aside, split
-from skdigits._memory import Start, begin, check_resumable, fitted_params, remember, resume
+from skdigits._memory import (
+    Start,
+    begin,
+    check_resumable,
+    fitted_params,
+    remember,
+    resume,
+)
 from skdigits._parameters import check_parameters, same_setting
 from skdigits._reporting import epoch_printer, warn_beforehand, warn_of_outcomes
 from skdigits._validation import Rows, check_increment, check_rows, unharmed
@@ -113,7 +120,9 @@ def _fit_told(
         runs = _run(estimators, passed, given, epochs, classes, context)
     warn_of_outcomes(estimators, runs, quiet=classes is not None or epochs is not None)
     if context is not None:
-        if is_part_of_more(context) and any(run.status == "interrupted" for run in runs):
+        if is_part_of_more(context) and any(
+            run.status == "interrupted" for run in runs
+        ):
             raise KeyboardInterrupt(f"A fit of {type(lead).__name__} was interrupted.")
         fit_ends(context, lead, *passed)
 
@@ -130,7 +139,11 @@ def _run(
     lead, incremental = estimators[0], classes is not None
     resuming = lead.__sklearn_is_fitted__() and (incremental or lead.warm_start)
     rows = check_rows(
-        lead, *passed, reset=not resuming, classes=classes, class_weight=lead.class_weight
+        lead,
+        *passed,
+        reset=not resuming,
+        classes=classes,
+        class_weight=lead.class_weight,
     )
     held_out = check_given(lead, given, rows)
     network, data, like = crossing(lead, rows)
@@ -153,7 +166,9 @@ def _run(
         score_by(lead, held_out, as_fitted),
         _after_each_epoch(estimators, context, passed, as_fitted),
     )
-    runs = train_models(estimators, network, data, start, watch, 1 if incremental else epochs)
+    runs = train_models(
+        estimators, network, data, start, watch, 1 if incremental else epochs
+    )
     for estimator, run in zip(estimators, runs, strict=True):
         install(estimator, lead, run, rows, network, kept)
     return runs
@@ -210,7 +225,9 @@ def train_models(
     solve = SOLVERS.get(lead.solver, train.train)
     told = watch.validation, watch.on_epoch, watch.score
     with _scipys_threads_at_rest() if lead.solver in SOLVERS else nullcontext():
-        return solve(network, data, plan, _hyper(estimators), start.state, start.rngs, *told)
+        return solve(
+            network, data, plan, _hyper(estimators), start.state, start.rngs, *told
+        )
 
 
 def _scipys_threads_at_rest() -> AbstractContextManager[Any]:
@@ -246,7 +263,9 @@ def network_logits(estimator: Any, X: Tensor) -> Tensor:
     if X.is_floating_point():
         dtype = torch.promote_types(dtype, _working_dtype(estimator, X))
     network = estimator._fitted_network()
-    return predict_scores(network, tuple(p.to(dtype).unsqueeze(0) for p in params), X)[0]
+    return predict_scores(network, tuple(p.to(dtype).unsqueeze(0) for p in params), X)[
+        0
+    ]
 
 
 def is_stochastic(estimator: Any) -> bool:
@@ -269,7 +288,9 @@ def check_alike(estimators: Sequence[Any]) -> None:
     """Check every estimator's parameters, and that they may share a run."""
     kinds = {type(estimator).__name__ for estimator in estimators}
     if len(kinds) > 1:
-        raise ValueError(f"Models of one run must be of one class, found {sorted(kinds)}.")
+        raise ValueError(
+            f"Models of one run must be of one class, found {sorted(kinds)}."
+        )
     for estimator in estimators:
         check_parameters(estimator)
     lead = estimators[0].get_params(deep=False)
@@ -282,10 +303,14 @@ def check_alike(estimators: Sequence[Any]) -> None:
                 )
 
 
-def _plan(estimator: Any, data: Data, epochs: int | None, noise_seeds: Sequence[int]) -> Plan:
+def _plan(
+    estimator: Any, data: Data, epochs: int | None, noise_seeds: Sequence[int]
+) -> Plan:
     """What all models of the run have in common."""
     automatic = estimator.batch_size == "auto"
-    size = estimator._auto_batch if automatic else int(estimator.batch_size)  # NumPy's, too
+    size = (
+        estimator._auto_batch if automatic else int(estimator.batch_size)
+    )  # NumPy's, too
     return Plan(
         solver=estimator.solver,
         schedule=estimator.learning_rate,
@@ -319,15 +344,24 @@ def _distort(estimator: Any, n_features: int) -> Distort | None:
 def _hyper(estimators: Sequence[Any]) -> Hyper:
     """Stack what the models may differ in; a model without dropout has a rate of 0."""
     settings = [estimator.get_params(deep=False) for estimator in estimators]
-    return Hyper(*(_host([float(s.get(name, 0.0)) for s in settings]) for name in BATCHABLE))
+    return Hyper(
+        *(_host([float(s.get(name, 0.0)) for s in settings]) for name in BATCHABLE)
+    )
 
 
 def install(
-    estimator: Any, lead: Any, run: Run, rows: Rows, network: LayeredNetwork, start: Start
+    estimator: Any,
+    lead: Any,
+    run: Run,
+    rows: Rows,
+    network: LayeredNetwork,
+    start: Start,
 ) -> None:
     """Make an estimator the fitted model: plain arrays and numbers, no tensors."""
     history = pd.DataFrame(run.epochs, columns=Epoch._fields)
-    if (first := run.epochs[0].epoch) > 1:  # it was fitted before, or its last epoch failed
+    if (
+        first := run.epochs[0].epoch
+    ) > 1:  # it was fitted before, or its last epoch failed
         past = estimator.history_
         history = pd.concat([past[past["epoch"] < first], history], ignore_index=True)
     install_params(estimator, lead, run.state.params, rows, network)
@@ -358,14 +392,19 @@ def install_params(
 
 def snapshot(lead: Any, params: Params, rows: Rows, network: LayeredNetwork) -> Any:
     """An estimator that predicts by the parameters of a model that is still training."""
-    model = type(lead)(**lead.get_params(deep=False))  # no copies: a scorer may be large
+    model = type(lead)(
+        **lead.get_params(deep=False)
+    )  # no copies: a scorer may be large
     install_params(model, lead, params, rows, network)
     return model
 
 
 def install_records(estimator: Any, history: pd.DataFrame) -> None:
     """The history, and what scikit-learn makes of it."""
-    losses, scores = history["train_loss"].tolist(), history["validation_score"].tolist()
+    losses, scores = (
+        history["train_loss"].tolist(),
+        history["validation_score"].tolist(),
+    )
     stops_early = estimator.early_stopping and estimator.solver not in SOLVERS
     validated = stops_early or history["validation_score"].notna().any()
     estimator.history_ = history

@@ -62,7 +62,10 @@ def check_given(estimator: Any, given: Given, rows: Rows) -> Rows | None:
 
 
 def split(
-    estimator: Any, data: Data, classes: np.ndarray, rngs: Sequence[np.random.RandomState]
+    estimator: Any,
+    data: Data,
+    classes: np.ndarray,
+    rngs: Sequence[np.random.RandomState],
 ) -> tuple[Data, Data | None]:
     """Rows to train on and, with early stopping, rows of each stream to validate on."""
     if not estimator.early_stopping or estimator.solver == "lbfgs":
@@ -70,10 +73,17 @@ def split(
     codes, everything = to_numpy(data.codes), np.arange(len(data.X))[None]
     streams = everything if data.rows is None else to_numpy(data.rows)
     parts = [
-        _split(estimator, rows, codes[rows] if codes.ndim == 2 else classes[codes[rows]], rng)
+        _split(
+            estimator,
+            rows,
+            codes[rows] if codes.ndim == 2 else classes[codes[rows]],
+            rng,
+        )
         for rows, rng in zip(streams, rngs, strict=True)
     ]
-    chosen = [to_tensor(np.stack(part), data.X.device) for part in zip(*parts, strict=True)]
+    chosen = [
+        to_tensor(np.stack(part), data.X.device) for part in zip(*parts, strict=True)
+    ]
     return data._replace(rows=chosen[0]), data._replace(rows=chosen[1])
 
 
@@ -85,7 +95,9 @@ def _split(
     strata = y if y.ndim == 1 else None
     try:
         return list(
-            train_test_split(rows, test_size=fraction, stratify=strata, random_state=rng)
+            train_test_split(
+                rows, test_size=fraction, stratify=strata, random_state=rng
+            )
         )
     except ValueError as error:
         raise ValueError(

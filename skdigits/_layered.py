@@ -31,7 +31,16 @@ class LayeredClassifier(CallbackSupportMixin, TorchClassifier):
     _takes_labels = True
     _ftol = 1e7 * EPSILON  # SciPy's own, as in MLPClassifier
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Fit the model.
 
         Parameters

@@ -31,7 +31,9 @@ class Start(NamedTuple):
     def of(self, stream: int) -> "Start":
         """What the models of one stream would have begun with alone."""
         one = slice(stream, stream + 1)
-        return Start(self.state, self.rngs[one], self.split_rngs[one], self.noise_seeds[one])
+        return Start(
+            self.state, self.rngs[one], self.split_rngs[one], self.noise_seeds[one]
+        )
 
 
 class Memory(NamedTuple):
@@ -55,7 +57,9 @@ class Memory(NamedTuple):
     noise_seed: int
 
 
-def begin(estimators: Sequence[Any], network: Network, like: Tensor, n_streams: int) -> Start:
+def begin(
+    estimators: Sequence[Any], network: Network, like: Tensor, n_streams: int
+) -> Start:
     """Untrained models, in the dtype and on the device of ``like``.
 
     Those of a stream have one ``random_state``. The seed of dropout is drawn from a copy of
@@ -90,7 +94,9 @@ def resume(estimators: Sequence[Any], like: Tensor, restart_cycle: bool) -> Star
     """The estimators as they were left, but for what other settings have made void."""
     memories = [estimator._memory for estimator in estimators]
     lead, solver = memories[0], estimators[0].solver
-    params = _stack([fitted_params(estimator, like.device) for estimator in estimators], like)
+    params = _stack(
+        [fitted_params(estimator, like.device) for estimator in estimators], like
+    )
     state = train.fresh_state(params, solver)
     progress = Progress(_host([memory.seen for memory in memories]), lead.epochs)
     if lead.solver == solver:
@@ -98,12 +104,16 @@ def resume(estimators: Sequence[Any], like: Tensor, restart_cycle: bool) -> Star
         progress = progress._replace(steps=lead.steps)
     if not restart_cycle:
         progress = progress._replace(cycle=lead.cycle)
-    state = state._replace(progress=progress, stopping=_stopping(estimators, state.stopping))
+    state = state._replace(
+        progress=progress, stopping=_stopping(estimators, state.stopping)
+    )
     rng, split_rng = copy.deepcopy((lead.rng, lead.split_rng))
     return Start(state, [rng], [split_rng], [lead.noise_seed])
 
 
-def check_resumable(estimators: Sequence[Any], rows: Rows, network: LayeredNetwork) -> None:
+def check_resumable(
+    estimators: Sequence[Any], rows: Rows, network: LayeredNetwork
+) -> None:
     """Check that what was fitted before is what is to be trained further.
 
     Raises
@@ -113,7 +123,10 @@ def check_resumable(estimators: Sequence[Any], rows: Rows, network: LayeredNetwo
     """
     lead = estimators[0]
     if lead._multilabel != rows.multilabel:
-        kinds = {True: "labels, of which a row may have several", False: "one class per row"}
+        kinds = {
+            True: "labels, of which a row may have several",
+            False: "one class per row",
+        }
         raise ValueError(
             f"The model was fitted to {kinds[lead._multilabel]}, but y now has "
             f"{kinds[rows.multilabel]}: clone it to begin anew."
@@ -143,7 +156,10 @@ def fitted_params(estimator: Any, device: torch.device) -> Params:
     return tuple(
         tensor
         for weight, bias in pairs
-        for tensor in (to_tensor(weight, device).flatten(1), to_tensor(bias, device)[:, None])
+        for tensor in (
+            to_tensor(weight, device).flatten(1),
+            to_tensor(bias, device)[:, None],
+        )
     )
 
 
@@ -151,7 +167,11 @@ def _merit(estimator: Any) -> tuple[object, ...]:
     """All that an epoch's loss or score depends on, beside the rows."""
     names = ("solver", "early_stopping", "scoring", "loss", "label_smoothing", "alpha")
     settings = estimator.get_params(deep=False)
-    noise = settings.get("dropout"), name_of(estimator.augment), str(estimator.image_shape)
+    noise = (
+        settings.get("dropout"),
+        name_of(estimator.augment),
+        str(estimator.image_shape),
+    )
     return (*(settings[name] for name in names), *noise)
 
 
@@ -162,7 +182,9 @@ def _left_together(one: Any, other: Any) -> bool:
     orders = [memory.rng.get_state()[1:3] for memory in (a, b)]
     same_orders = all(map(np.array_equal, *orders))
     same_classes = np.array_equal(one.classes_, other.classes_)
-    same_shapes = [w.shape for w in one._weights()] == [w.shape for w in other._weights()]
+    same_shapes = [w.shape for w in one._weights()] == [
+        w.shape for w in other._weights()
+    ]
     pasts = [(m.solver, m.epochs, m.steps, m.cycle, m.noise_seed) for m in (a, b)]
     return same_orders and same_classes and same_shapes and pasts[0] == pasts[1]
 
@@ -170,7 +192,10 @@ def _left_together(one: Any, other: Any) -> bool:
 def _moments(memories: Sequence[Memory], like: Tensor) -> tuple[Params, ...]:
     groups = zip(*(memory.moments for memory in memories), strict=True)
     return tuple(
-        _stack([tuple(to_tensor(array, like.device) for array in one) for one in many], like)
+        _stack(
+            [tuple(to_tensor(array, like.device) for array in one) for one in many],
+            like,
+        )
         for many in groups
     )
 

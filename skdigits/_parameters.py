@@ -90,7 +90,10 @@ TEMPLATES = {
     "temperature": [StrOptions({"auto"}), POSITIVE],
 }
 
-SEARCH = {"refit_epochs": [StrOptions({"best"}), None], "working_memory": [POSITIVE, None]}
+SEARCH = {
+    "refit_epochs": [StrOptions({"best"}), None],
+    "working_memory": [POSITIVE, None],
+}
 """Those of the parameters that searches have beside scikit-learn's."""
 
 
@@ -177,7 +180,9 @@ def same_setting(one: Any, other: Any) -> bool:
             and vars(one).keys() | vars(other).keys() <= ours.keys()
             and all(same_setting(ours[name], theirs[name]) for name in ours)
         )
-    if isinstance(one, np.random.RandomState) and isinstance(other, np.random.RandomState):
+    if isinstance(one, np.random.RandomState) and isinstance(
+        other, np.random.RandomState
+    ):
         states = zip(one.get_state(), other.get_state(), strict=True)
         return all(np.array_equal(a, b) for a, b in states)
     try:

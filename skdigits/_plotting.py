@@ -58,7 +58,9 @@ def whole_ticks(axis: Any) -> None:
     """Have ticks at whole numbers only, as epochs are."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axis.set_major_locator(
+        MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+    )
 
 
 def log_ticks(axis: Any, smallest: float, largest: float) -> None:
@@ -83,7 +85,9 @@ def legend_below(
 
     below = ScaledTranslation(0, -LABELS_BELOW / 72, ax.figure.dpi_scale_trans)
     room = LETTERS * ax.get_window_extent().width / ax.figure.dpi
-    labels = [_broken(each.get_label(), int(0.8 * room), 8 if grow else 2) for each in handles]
+    labels = [
+        _broken(each.get_label(), int(0.8 * room), 8 if grow else 2) for each in handles
+    ]
     letters = 8 + max(len(line) for label in labels for line in label.split("\n"))
     columns = int(max(1, min(len(handles), room // letters)))
     legend = ax.legend(

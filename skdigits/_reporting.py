@@ -14,7 +14,9 @@ from skdigits.engine.types import Data, Epoch, OnEpoch, Params, Run
 
 UNSCALED = 20.0  # features of this size on the average make training crawl or diverge
 HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
-CLEARLY = 2.0  # times it: dropout and few rows make a loss a little larger than guessing
+CLEARLY = (
+    2.0  # times it: dropout and few rows make a loss a little larger than guessing
+)
 SAMPLE = 2000  # rows are enough to judge the size of features by
 DARK = 32  # pixels that do not even reach this are likely to be none
 BRIGHT = 1.5  # fractions of white that were resampled may be a little above 1
@@ -54,14 +56,20 @@ def _print_if_divided(estimator: Any, who: str, before: float, rate: float) -> N
 def _print_endings(estimators: Sequence[Any], runs: Sequence[Run]) -> None:
     """Why each of them came to an end, where it was for lack of progress."""
     for model, (estimator, run) in enumerate(zip(estimators, runs, strict=True)):
-        if not estimator.verbose or estimator.tol is None or estimator.solver == "lbfgs":
+        if (
+            not estimator.verbose
+            or estimator.tol is None
+            or estimator.solver == "lbfgs"
+        ):
             continue
         who = f"Model {model}, " if len(estimators) > 1 else ""
         adaptive = estimator.learning_rate == "adaptive"
         if run.status == "converged":
             why = " Learning rate too small." if adaptive else ""
             print(f"{who}{_stalled(estimator)}{why} Stopping.")
-        elif adaptive:  # the last epoch may have been one too many, and no other tells so
+        elif (
+            adaptive
+        ):  # the last epoch may have been one too many, and no other tells so
             divisions = run.state.stopping.divisions.item()
             rate = estimator.learning_rate_init / DIVISOR**divisions
             _print_if_divided(estimator, who, run.epochs[-1].learning_rate, rate)
@@ -168,7 +176,9 @@ def _warn_of_large_features(estimator: Any, X: Tensor) -> None:
         )
         if estimator._reads_images or estimator.augment is not None:
             # A StandardScaler would make something other than 0 of the ground.
-            cure = "pass pixels as uint8, which are read as 0 to 1, or divide them by 255"
+            cure = (
+                "pass pixels as uint8, which are read as 0 to 1, or divide them by 255"
+            )
         _warn(
             f"{type(estimator).__name__} was given features of root mean square {size:.3g}, "
             f"and gradient descent needs them near 1: {cure}.",
@@ -177,7 +187,9 @@ def _warn_of_large_features(estimator: Any, X: Tensor) -> None:
         )
 
 
-def warn_of_outcomes(estimators: Sequence[Any], runs: Sequence[Run], quiet: bool) -> None:
+def warn_of_outcomes(
+    estimators: Sequence[Any], runs: Sequence[Run], quiet: bool
+) -> None:
     """Warn of training that did not end well; ``quiet`` where no more epochs were wanted.
 
     Those that are verbose print why they stopped.
@@ -203,7 +215,9 @@ def warn_of_outcomes(estimators: Sequence[Any], runs: Sequence[Run], quiet: bool
 
 def _validation_overflows(epoch: Epoch) -> bool:
     validated = not math.isnan(epoch.validation_score)
-    return validated and math.isfinite(epoch.train_loss) > math.isfinite(epoch.validation_loss)
+    return validated and math.isfinite(epoch.train_loss) > math.isfinite(
+        epoch.validation_loss
+    )
 
 
 _OVERFLOW = (

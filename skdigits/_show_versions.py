@@ -90,12 +90,16 @@ def _system() -> Facts:
         "python": lambda: sys.version.replace("\n", " "),
         "executable": lambda: sys.executable,
         "machine": platform.platform,
-        "processors": lambda: f"{os.cpu_count()}, {joblib.cpu_count()} of them to be used",
+        "processors": lambda: (
+            f"{os.cpu_count()}, {joblib.cpu_count()} of them to be used"
+        ),
     }
 
 
 def _packages() -> Facts:
-    ours = sys.modules[__package__]  # whose own metadata may be those of another version
+    ours = sys.modules[
+        __package__
+    ]  # whose own metadata may be those of another version
     return {"skdigits": lambda: ours.__version__} | {
         name: partial(version, name) for name in PACKAGES
     }
@@ -105,7 +109,9 @@ def _devices() -> Facts:
     facts: Facts = {
         "torch's CUDA": lambda: torch.version.cuda or "none: torch is built without it",
         "CUDA": lambda: "available" if torch.cuda.is_available() else "not available",
-        "MPS": lambda: "available" if torch.backends.mps.is_available() else "not available",
+        "MPS": lambda: (
+            "available" if torch.backends.mps.is_available() else "not available"
+        ),
     }
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
@@ -139,6 +145,10 @@ def _pools() -> Facts:
     """BLAS and OpenMP as they are loaded; the same library may be there more than once."""
     facts: Facts = {}
     for number, pool in enumerate(threadpool_info()):
-        told = ", ".join(f"{key}={pool[key]}" for key in POOL if pool.get(key) is not None)
-        facts[f"{number} {pool['user_api']}"] = partial(str, f"{told}, {pool['filepath']}")
+        told = ", ".join(
+            f"{key}={pool[key]}" for key in POOL if pool.get(key) is not None
+        )
+        facts[f"{number} {pool['user_api']}"] = partial(
+            str, f"{told}, {pool['filepath']}"
+        )
     return facts

@@ -260,7 +260,16 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
         self.image_shape = image_shape
         self.device = device
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Fit the model.
 
         Parameters

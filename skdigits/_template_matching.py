@@ -16,7 +16,12 @@ from skdigits._arrays import (
 )
 from skdigits._base import TorchClassifier
 from skdigits._parameters import TEMPLATES, check_parameters
-from skdigits._validation import check_classes, check_rows, private_random_state, unharmed
+from skdigits._validation import (
+    check_classes,
+    check_rows,
+    private_random_state,
+    unharmed,
+)
 from skdigits.engine.templates import (
     class_distances,
     class_means,
@@ -182,7 +187,9 @@ class TemplateMatchingClassifier(TorchClassifier):
             check_parameters(self)
             known = check_classes(self, classes)
             fitted = self.__sklearn_is_fitted__()
-            rows = check_rows(self, X, y, sample_weight, reset=not fitted, classes=known)
+            rows = check_rows(
+                self, X, y, sample_weight, reset=not fitted, classes=known
+            )
             return self._fit(rows, resuming=fitted)
 
     def _fit(self, rows, resuming=False):
@@ -202,7 +209,9 @@ class TemplateMatchingClassifier(TorchClassifier):
         self._class_sums = from_tensor(sums, rows.X)
         self.class_count_ = from_tensor(counts, rows.X)
         self.templates_ = from_tensor(templates, rows.X)
-        self.template_classes_ = from_numpy(rows.classes.repeat(self.n_templates), rows.X)
+        self.template_classes_ = from_numpy(
+            rows.classes.repeat(self.n_templates), rows.X
+        )
         distances = self._distances(data.X)
         self.temperature_ = self.temperature
         if self.temperature == "auto":
@@ -223,7 +232,9 @@ class TemplateMatchingClassifier(TorchClassifier):
 
     def _distances(self, X):
         """Distance of every row to every class, infinite where a class has no template."""
-        arrays = (to_tensor(array, X.device) for array in (self.templates_, self.class_count_))
+        arrays = (
+            to_tensor(array, X.device) for array in (self.templates_, self.class_count_)
+        )
         templates, counts = arrays
         distances = class_distances(X, templates, counts, self.metric)
         if not distances[:, counts > 0].isfinite().all():
@@ -259,7 +270,9 @@ def _cluster_centres(X, weight, n_clusters, rng):
     if len(distinct) <= n_clusters:
         return np.resize(distinct, (n_clusters, X.shape[1]))
     start, _ = kmeans_plusplus(distinct, n_clusters, random_state=rng)
-    model = KMeans(n_clusters, init=start, n_init=1, tol=0, max_iter=100_000, random_state=0)
+    model = KMeans(
+        n_clusters, init=start, n_init=1, tol=0, max_iter=100_000, random_state=0
+    )
     if weight is None:
         return model.fit(X).cluster_centers_
     # KMeans takes weights in the dtype of the rows, and float32 has no room for all.

@@ -208,7 +208,9 @@ def _of_each_class(class_weight: dict[Any, Any], classes: list[Any]) -> np.ndarr
 
     scikit-learn's own function looks for the label "3" as the number 3.
     """
-    if not all(NOT_NEGATIVE.is_satisfied_by(weight) for weight in class_weight.values()):
+    if not all(
+        NOT_NEGATIVE.is_satisfied_by(weight) for weight in class_weight.values()
+    ):
         raise ValueError(
             f"class_weight={class_weight!r} has negative weights or such as are no finite "
             "number: what a class counts must be 0 or more."
@@ -220,7 +222,9 @@ def _of_each_class(class_weight: dict[Any, Any], classes: list[Any]) -> np.ndarr
             f"The classes, {missing}, are not in class_weight={class_weight!r}, which has "
             f"{unknown} that y has not: its keys must be labels of y."
         )
-    return np.array([class_weight.get(label, 1.0) for label in classes], dtype=np.float64)
+    return np.array(
+        [class_weight.get(label, 1.0) for label in classes], dtype=np.float64
+    )
 
 
 def _sorted(classes: Any) -> np.ndarray:

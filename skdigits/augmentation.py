@@ -42,7 +42,9 @@ from skdigits.engine.types import Distort
 __all__ = ["RandomAffine", "RandomElastic", "RandomShift"]
 CHUNK_ROWS = 2048
 ANGLE = Number(Real, 0, 90, closed="left")
-WITHIN = Number(Real, 0, LENGTH, closed="both")  # moved farther, an image is out of sight
+WITHIN = Number(
+    Real, 0, LENGTH, closed="both"
+)  # moved farther, an image is out of sight
 MODE = {"mode": [StrOptions(set(EDGES))]}
 AFFINE = {
     **MODE,
@@ -90,7 +92,10 @@ class _Distortion(BaseEstimator):
         generator = Generator().manual_seed(seed)
         change = distort_of(self, image_shape, X.shape[1])
         made = torch.cat(
-            [change(as_floats(chunk, dtype), generator) for chunk in rows.split(CHUNK_ROWS)]
+            [
+                change(as_floats(chunk, dtype), generator)
+                for chunk in rows.split(CHUNK_ROWS)
+            ]
         )
         made = made.clamp(0, 1).mul_(255).round_().to(rows.dtype) if pixels else made
         return from_tensor(made, X)
@@ -288,13 +293,19 @@ def distort_of(augment: Any, image_shape: Any, n_features: int) -> Distort | Non
         return None
     if isinstance(augment, type):
         name = augment.__name__
-        raise ValueError(f"augment={name} is a class: pass one of its kind, as in {name}().")
+        raise ValueError(
+            f"augment={name} is a class: pass one of its kind, as in {name}()."
+        )
     change = NAMED[augment]() if isinstance(augment, str) else augment
     if isinstance(change, _Distortion):
         check_parameters(change)
     height, width, n_channels = shape_of_images(image_shape, n_features)
     if 1 in (height, width):
-        found = "of which no square can be made" if image_shape is None else "a line of pixels"
+        found = (
+            "of which no square can be made"
+            if image_shape is None
+            else "a line of pixels"
+        )
         raise ValueError(
             f"augment={augment!r} distorts images of two dimensions, but X has {n_features} "
             f"features, {found}: pass image_shape=(height, width)."

@@ -91,7 +91,9 @@ class _Graph:
     def _node(self, operator: str, *inputs: Any, **attributes: Any) -> str:
         output: str = self.scope.get_unique_variable_name(operator.lower())
         attributes["name"] = self.scope.get_unique_operator_name(operator)
-        names = [value if isinstance(value, str) else self._named(value) for value in inputs]
+        names = [
+            value if isinstance(value, str) else self._named(value) for value in inputs
+        ]
         self.container.add_node(operator, names, output, **attributes)
         return output
 
@@ -153,7 +155,9 @@ def _by_templates(graph: _Graph, X: str, model: TemplateMatchingClassifier) -> s
     templates = to_numpy(model.templates_).astype(graph.dtype)
     counts = to_numpy(model.class_count_)
     distances = METRICS[model.metric](graph, X, templates)
-    each = graph.Reshape(distances, np.array([-1, len(counts), len(templates) // len(counts)]))
+    each = graph.Reshape(
+        distances, np.array([-1, len(counts), len(templates) // len(counts)])
+    )
     nearest = graph.reduce("ReduceMin", each, 2, keepdims=False)
     logits = graph.Div(nearest, -float(model.temperature_))
     return graph.Add(logits, np.where(counts > 0, 0.0, -np.inf))
@@ -192,7 +196,9 @@ def _convolved(graph: _Graph, X: str, model: Any, layers: list[_Layer]) -> str:
     X = graph.Transpose(X, perm=[0, 3, 1, 2])
     for layer, (weight, bias) in zip(network.convolutions, layers, strict=True):
         flat = to_tensor(weight.astype(graph.dtype), torch.device("cpu")).flatten(1)
-        kernel = standardised(flat, GAINS[model.activation]).numpy().reshape(layer.shape)
+        kernel = (
+            standardised(flat, GAINS[model.activation]).numpy().reshape(layer.shape)
+        )
         sides = sides + 2 * np.array(layer.padding) - layer.shape[-1] + 1
         wide = graph.dtype == np.float64
         X = (_shifted if wide else _conv)(graph, X, kernel, bias, layer, sides)

@@ -16,7 +16,9 @@ from skdigits.engine.types import Hyper, Plan
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # pictures are drawn, not shown
 if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # one worker a core: threads would only wait for each other
+    torch.set_num_threads(
+        1
+    )  # one worker a core: threads would only wait for each other
 
 
 def pytest_collection_modifyitems(config, items):

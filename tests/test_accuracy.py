@@ -63,8 +63,12 @@ def test_renderings_are_what_they_are_called(accuracy):
     ink = {name: np.argwhere(image[0] > 128) for name, image in found.items()}
     sizes = {name: tuple(np.ptp(places, axis=0) + 1) for name, places in ink.items()}
     assert sizes["as they are"] == (20, 4)
-    assert sizes["200 × 200, nearest"] == pytest.approx((20 * 200 / 28, 4 * 200 / 28), abs=1)
-    assert sizes["64 × 48, anti-aliased"] == pytest.approx((20 * 48 / 28, 4 * 48 / 28), abs=1)
+    assert sizes["200 × 200, nearest"] == pytest.approx(
+        (20 * 200 / 28, 4 * 200 / 28), abs=1
+    )
+    assert sizes["64 × 48, anti-aliased"] == pytest.approx(
+        (20 * 48 / 28, 4 * 48 / 28), abs=1
+    )
     stretched = sizes["64 × 48, stretched to that, nearest"]
     assert stretched == pytest.approx((20 * 64 / 28, 4 * 48 / 28), abs=1)
 

@@ -17,7 +17,12 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
-from skdigits._arrays import prediction_device, surely_finite, to_tensor, training_device
+from skdigits._arrays import (
+    prediction_device,
+    surely_finite,
+    to_tensor,
+    training_device,
+)
 
 CPU = torch.device("cpu")
 
@@ -61,7 +66,9 @@ def test_fits_leave_their_input_alone(digits):
         before = X.astype(dtype)
         given = before.copy()
         for model in (
-            SoftmaxRegression(max_iter=2, tol=None, augment=lambda images, _: images.zero_()),
+            SoftmaxRegression(
+                max_iter=2, tol=None, augment=lambda images, _: images.zero_()
+            ),
             MLPClassifierTorch(max_iter=2, tol=None, augment="elastic"),
             ConvNetClassifier(2, max_iter=1, augment=lambda images, _: images.zero_()),
             TemplateMatchingClassifier("cosine"),
@@ -123,7 +130,9 @@ def test_tensors_in_tensors_out(model, digits):
 
 
 @pytest.mark.parametrize(
-    "model", [SoftmaxRegression(max_iter=3, tol=None), TemplateMatchingClassifier()], ids=str
+    "model",
+    [SoftmaxRegression(max_iter=3, tol=None), TemplateMatchingClassifier()],
+    ids=str,
 )
 def test_rows_of_weight_zero_are_left_out_in_any_namespace(model, digits, rng):
     X, y = (array[:100] for array in digits)
@@ -199,7 +208,9 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     [
         SoftmaxRegression(max_iter=3, tol=None, random_state=0),
         SoftmaxRegression(solver="lbfgs", max_iter=5, tol=None),
-        MLPClassifierTorch(9, dropout=0.0, max_iter=6, early_stopping=True, random_state=0),
+        MLPClassifierTorch(
+            9, dropout=0.0, max_iter=6, early_stopping=True, random_state=0
+        ),
         MLPClassifierTorch(9, max_iter=3, tol=None, random_state=0),
         TemplateMatchingClassifier(n_templates=2, random_state=0),
         ConvNetClassifier(4, max_iter=2, precision="float32", random_state=0),
@@ -215,4 +226,6 @@ def test_the_gpu_computes_what_the_cpu_computes(model, dtype, digits):
     found = model.set_params(device="cuda").fit(X, y).predict_proba(X)
     assert model.device_.startswith("cuda")
     assert isinstance(found, np.ndarray)
-    np.testing.assert_allclose(found, expected, rtol=1e-3 if dtype != np.float64 else 1e-8)
+    np.testing.assert_allclose(
+        found, expected, rtol=1e-3 if dtype != np.float64 else 1e-8
+    )

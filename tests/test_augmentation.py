@@ -28,7 +28,9 @@ MODELS = [
 ]
 each_model = pytest.mark.parametrize("model", MODELS, ids=["softmax", "mlp", "convnet"])
 OBJECTS = [RandomShift(), RandomAffine(), RandomElastic()]
-each_object = pytest.mark.parametrize("augment", OBJECTS, ids=["shift", "affine", "elastic"])
+each_object = pytest.mark.parametrize(
+    "augment", OBJECTS, ids=["shift", "affine", "elastic"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,9 @@ def coefs(model, X, y, **settings):
 
 @each_model
 @pytest.mark.parametrize("batch_size", [50, 120])
-def test_all_rows_that_are_learnt_from_are_distorted_once_an_epoch(model, batch_size, few):
+def test_all_rows_that_are_learnt_from_are_distorted_once_an_epoch(
+    model, batch_size, few
+):
     """Anew each time, one batch of all rows as well; nothing is afterwards."""
     X, y = few
     recorder = Recorder(RandomElastic())
@@ -182,7 +186,11 @@ def test_the_seed_makes_the_distortions(model, augment, few):
     X, y = few
     first = fitted(model, X, y, augment=augment)
     assert_same_model(first, fitted(model, X, y, augment=augment))
-    name = {"RandomShift": "shift", "RandomAffine": "affine", "RandomElastic": "elastic"}
+    name = {
+        "RandomShift": "shift",
+        "RandomAffine": "affine",
+        "RandomElastic": "elastic",
+    }
     assert_same_model(first, fitted(model, X, y, augment=name[type(augment).__name__]))
     assert not np.allclose(first._weights()[-1], coefs(model, X, y))
 
@@ -217,7 +225,9 @@ def test_partial_fits_are_the_epochs_of_a_fit(model, batch_size, few):
 def test_a_grid_in_one_run_is_its_fits_one_by_one(model, few):
     X, y = few
     rates = [0.1, 0.01]
-    together = [clone(model).set_params(augment="affine", learning_rate_init=r) for r in rates]
+    together = [
+        clone(model).set_params(augment="affine", learning_rate_init=r) for r in rates
+    ]
     fit_many(together, X, y)
     for rate, found in zip(rates, together, strict=True):
         alone = fitted(model, X, y, augment="affine", learning_rate_init=rate)
@@ -246,8 +256,12 @@ def test_searches_over_strengths(few):
 
 
 def test_models_of_one_run_are_distorted_alike(few):
-    models = [SoftmaxRegression(augment=RandomElastic(alpha), **QUICK) for alpha in (30, 40)]
-    with pytest.raises(ValueError, match=r"same augment, found RandomElastic\(alpha=30\) and"):
+    models = [
+        SoftmaxRegression(augment=RandomElastic(alpha), **QUICK) for alpha in (30, 40)
+    ]
+    with pytest.raises(
+        ValueError, match=r"same augment, found RandomElastic\(alpha=30\) and"
+    ):
         fit_many(models, *few)
     alike = [SoftmaxRegression(augment=RandomElastic(30), **QUICK) for _ in range(2)]
     fit_many(alike, *few)
@@ -334,8 +348,12 @@ def test_distort_takes_what_fit_takes(digits):
     X = digits[0][:30]
     expected = RandomAffine().distort(X, random_state=0)
     frame = pd.DataFrame(X).add_prefix("pixel")
-    np.testing.assert_array_equal(RandomAffine().distort(frame, random_state=0), expected)
-    np.testing.assert_array_equal(RandomAffine().distort(X.tolist(), random_state=0), expected)
+    np.testing.assert_array_equal(
+        RandomAffine().distort(frame, random_state=0), expected
+    )
+    np.testing.assert_array_equal(
+        RandomAffine().distort(X.tolist(), random_state=0), expected
+    )
     with config_context(array_api_dispatch=True):
         found = RandomAffine().distort(torch.from_numpy(X), random_state=0)
     assert isinstance(found, torch.Tensor)
@@ -354,11 +372,16 @@ def test_wobbles_make_a_digit_another_way_to_write_it(digits):
 
     def likeness(augment):
         found = augment.distort(soft, random_state=0)
-        return np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(found, soft, strict=True)])
+        return np.mean(
+            [np.corrcoef(a, b)[0, 1] for a, b in zip(found, soft, strict=True)]
+        )
 
     still = {"rotation": 0, "scale": 0, "shear": 0, "shift": 0}
     assert (
-        0.85 < likeness(RandomElastic(34, **still)) < likeness(RandomElastic(**still)) < 0.99
+        0.85
+        < likeness(RandomElastic(34, **still))
+        < likeness(RandomElastic(**still))
+        < 0.99
     )
     assert likeness(RandomAffine(rotation=180)) < 0.8
     gently = likeness(RandomAffine(rotation=5, scale=0.05, shear=5, shift=1))
@@ -382,7 +405,10 @@ def test_shifts_while_training_help_with_shifted_digits(digits):
 @pytest.mark.parametrize(
     ("augment", "message"),
     [
-        (RandomShift(-1), r"'max_shift' parameter of RandomShift .* \[0.0, 28.0\]. Got -1"),
+        (
+            RandomShift(-1),
+            r"'max_shift' parameter of RandomShift .* \[0.0, 28.0\]. Got -1",
+        ),
         (RandomShift(29), r"'max_shift' parameter of RandomShift .* Got 29"),
         (RandomShift(True), "'max_shift' parameter of RandomShift .* Got True"),
         (RandomShift(mode="wrap"), "'mode' parameter of RandomShift .* Got 'wrap'"),
@@ -392,18 +418,30 @@ def test_shifts_while_training_help_with_shifted_digits(digits):
         (RandomAffine(shift=math.inf), "'shift' parameter of RandomAffine .* Got inf"),
         (RandomElastic(math.nan), "'alpha' parameter of RandomElastic .* Got nan"),
         (RandomElastic("much"), "'alpha' parameter of RandomElastic .* Got 'much'"),
-        (RandomElastic(sigma=0), r"'sigma' parameter of RandomElastic .* \(0.0, 28.0\]"),
-        (RandomElastic(sigma=1e9), "'sigma' parameter of RandomElastic .* Got 1000000000.0"),
+        (
+            RandomElastic(sigma=0),
+            r"'sigma' parameter of RandomElastic .* \(0.0, 28.0\]",
+        ),
+        (
+            RandomElastic(sigma=1e9),
+            "'sigma' parameter of RandomElastic .* Got 1000000000.0",
+        ),
         (RandomElastic(mode=None), "'mode' parameter of RandomElastic .* Got None"),
         (RandomShift, r"augment=RandomShift is a class: .* RandomShift\(\)"),
         ("flip", "'augment' parameter of SoftmaxRegression must be .* Got 'flip'"),
         (2, "'augment' parameter of SoftmaxRegression must be .* Got 2"),
-        (StandardScaler(), r"'augment' parameter of SoftmaxRegression .* StandardScaler\(\)"),
+        (
+            StandardScaler(),
+            r"'augment' parameter of SoftmaxRegression .* StandardScaler\(\)",
+        ),
         (
             lambda images, g: images[1:],
             r"given, .*\(50, 1, 8, 8\), but returned \(49, 1, 8, 8\)",
         ),
-        (lambda images, g: images.numpy(), r"must return images of .* but returned ndarray"),
+        (
+            lambda images, g: images.numpy(),
+            r"must return images of .* but returned ndarray",
+        ),
         (lambda images, g: None, "must return images of .* but returned NoneType"),
     ],
 )
@@ -428,7 +466,9 @@ def test_lbfgs_takes_no_distortions(model, few):
 def test_rows_must_be_images(few):
     X, y = few
     model = SoftmaxRegression(augment="shift", **QUICK)
-    with pytest.raises(ValueError, match=r"X has 63 features, of which no .* image_shape"):
+    with pytest.raises(
+        ValueError, match=r"X has 63 features, of which no .* image_shape"
+    ):
         model.fit(X[:, 1:], y)
     with pytest.raises(ValueError, match="that of 72 features, but X has 64"):
         model.set_params(image_shape=(8, 9)).fit(X, y)

@@ -43,9 +43,13 @@ MODELS = [TEMPLATES, SOFTMAX, MLP, CONV]
 FITTED = [clone(model).fit(X, y) for model in MODELS]
 ASKED = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 
-every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+every_model = pytest.mark.parametrize(
+    "model", MODELS, ids=lambda model: type(model).__name__
+)
 trained = pytest.mark.parametrize("model", MODELS[1:], ids=["softmax", "mlp", "conv"])
-fitted_ones = pytest.mark.parametrize("model", FITTED, ids=lambda model: type(model).__name__)
+fitted_ones = pytest.mark.parametrize(
+    "model", FITTED, ids=lambda model: type(model).__name__
+)
 INTERNALS = r"aten::|Tensor|ufunc|DATA bounds|dtype and signature|truth value"
 
 
@@ -196,7 +200,9 @@ def test_no_parameter_is_forgotten(Model):
 )
 def test_a_bad_parameter(Model, name, value):
     message = f"The '{name}' parameter of {Model.__name__} must be .* Got "
-    message += re.escape("[" if isinstance(value, list) else f"{value!r}") + ".* instead"
+    message += (
+        re.escape("[" if isinstance(value, list) else f"{value!r}") + ".* instead"
+    )
     models = [clone(MADE[Model])]
     models += [copy.copy(one) for one in FITTED if type(one) is Model]
     for model in models:
@@ -211,14 +217,26 @@ MORE_PARAMETERS = [
     ({"device": device}, f"device={device!r} is none of 'auto', 'cpu', 'cuda'")
     for device in ("", "gpu", "CPU", "cuda:-1", "mps", "meta")
 ] + [
-    ({"device": "cuda:77"}, "device='cuda:77', but torch finds .* CUDA devices.*'auto'"),
+    (
+        {"device": "cuda:77"},
+        "device='cuda:77', but torch finds .* CUDA devices.*'auto'",
+    ),
     ({"scoring": "accurate"}, "'accurate' is not a valid scoring value"),
     ({"scoring": ""}, "'' is not a valid scoring value"),
-    ({"scoring": lambda *_: "good", **EARLY}, "scoring.* must return a number, got '?good"),
+    (
+        {"scoring": lambda *_: "good", **EARLY},
+        "scoring.* must return a number, got '?good",
+    ),
     ({"scoring": lambda *_: None, **EARLY}, "scoring.* must return a number, got None"),
-    ({"scoring": lambda *_: [1, 2], **EARLY}, r"scoring.* must return a number, got \[1, 2\]"),
+    (
+        {"scoring": lambda *_: [1, 2], **EARLY},
+        r"scoring.* must return a number, got \[1, 2\]",
+    ),
     ({"scoring": lambda *_: ONES, **EARLY}, "scoring.* must return a number, got"),
-    ({"scoring": lambda *_: NAN, **EARLY}, "scoring=.* gave nan on the validation rows"),
+    (
+        {"scoring": lambda *_: NAN, **EARLY},
+        "scoring=.* gave nan on the validation rows",
+    ),
     ({"class_weight": {7: 1}}, r"The classes, \[0, 1, 2\], are not in class_weight"),
     ({"class_weight": {0: -1}}, "class_weight=.*-1.* negative"),
     ({"class_weight": {0: NAN}}, "class_weight.*nan"),
@@ -229,8 +247,14 @@ MORE_PARAMETERS = [
     ({"class_weight": {0: [1, 2]}}, r"class_weight=.*\[1, 2\]"),
     ({"class_weight": {0: 1e308, 1: 1e308}}, "class_weight sums to inf"),
     ({"class_weight": {0: 0, 1: 0, 2: 0}}, "class_weight is zero for all rows"),
-    ({**EARLY, "validation_fraction": 1e-9}, "validation_fraction=1e-09 of the rows aside"),
-    ({**EARLY, "validation_fraction": 0.999}, "validation_fraction=0.999 of the rows aside"),
+    (
+        {**EARLY, "validation_fraction": 1e-9},
+        "validation_fraction=1e-09 of the rows aside",
+    ),
+    (
+        {**EARLY, "validation_fraction": 0.999},
+        "validation_fraction=0.999 of the rows aside",
+    ),
 ]
 LAYERS = [
     (10, 0), (-3,), (2.5,), (NAN,), ("a",), (None,), (True,), ["3"], ((3, 2),), {3}, {}
@@ -248,7 +272,9 @@ def test_a_bad_parameter_that_shows_later(model, settings, message):
 
 @pytest.mark.parametrize("sizes", LAYERS, ids=str)
 def test_bad_layers(sizes):
-    message = f"hidden_layer_sizes must be > 0, got {re.escape(repr(sizes))}: give a whole"
+    message = (
+        f"hidden_layer_sizes must be > 0, got {re.escape(repr(sizes))}: give a whole"
+    )
     for one in both(MLP):
         one.set_params(hidden_layer_sizes=sizes)
         for learn in learning(one):
@@ -278,21 +304,63 @@ def infinite(images, generator):
 
 
 DISTORTIONS = [
-    ({"augment": RandomShift}, "augment=RandomShift is a class: pass one of its kind, as in"),
-    ({"augment": "affine", "solver": "lbfgs"}, "augment='affine' makes other rows in every"),
-    ({"augment": "shift", "image_shape": (3, 3)}, "image_shape=.3, 3. is that of 9 features,"),
-    ({"augment": "shift", "image_shape": (2, 2, 2)}, "image_shape=.2, 2, 2. is that of 8 fe"),
-    ({"augment": "shift", "image_shape": (4,)}, "image_shape must be .height, width. or"),
-    ({"augment": "shift", "image_shape": (4.0, 1)}, "image_shape must be .height, width. or"),
-    ({"augment": "shift", "image_shape": (-2, -2)}, "image_shape must be .height, width. or"),
-    ({"augment": "shift", "image_shape": (NAN, 2)}, "image_shape must be .height, width. or"),
+    (
+        {"augment": RandomShift},
+        "augment=RandomShift is a class: pass one of its kind, as in",
+    ),
+    (
+        {"augment": "affine", "solver": "lbfgs"},
+        "augment='affine' makes other rows in every",
+    ),
+    (
+        {"augment": "shift", "image_shape": (3, 3)},
+        "image_shape=.3, 3. is that of 9 features,",
+    ),
+    (
+        {"augment": "shift", "image_shape": (2, 2, 2)},
+        "image_shape=.2, 2, 2. is that of 8 fe",
+    ),
+    (
+        {"augment": "shift", "image_shape": (4,)},
+        "image_shape must be .height, width. or",
+    ),
+    (
+        {"augment": "shift", "image_shape": (4.0, 1)},
+        "image_shape must be .height, width. or",
+    ),
+    (
+        {"augment": "shift", "image_shape": (-2, -2)},
+        "image_shape must be .height, width. or",
+    ),
+    (
+        {"augment": "shift", "image_shape": (NAN, 2)},
+        "image_shape must be .height, width. or",
+    ),
     ({"augment": "shift", "image_shape": []}, "image_shape must be .height, width. or"),
-    ({"augment": other_shape}, r"augment=.*other_shape.* must return images of the shape"),
-    ({"augment": in_numpy}, r"augment=.*in_numpy.* must return .* but returned ndarray"),
-    ({"augment": RandomAffine(scale=1.5)}, "'scale' parameter of RandomAffine .* Got 1.5"),
-    ({"augment": RandomAffine(shear=90)}, "'shear' parameter of RandomAffine .* Got 90"),
-    ({"augment": RandomShift(mode="wrap")}, "'mode' parameter of RandomShift .* Got 'wrap'"),
-    ({"augment": RandomElastic(sigma=0)}, "'sigma' parameter of RandomElastic .* Got 0"),
+    (
+        {"augment": other_shape},
+        r"augment=.*other_shape.* must return images of the shape",
+    ),
+    (
+        {"augment": in_numpy},
+        r"augment=.*in_numpy.* must return .* but returned ndarray",
+    ),
+    (
+        {"augment": RandomAffine(scale=1.5)},
+        "'scale' parameter of RandomAffine .* Got 1.5",
+    ),
+    (
+        {"augment": RandomAffine(shear=90)},
+        "'shear' parameter of RandomAffine .* Got 90",
+    ),
+    (
+        {"augment": RandomShift(mode="wrap")},
+        "'mode' parameter of RandomShift .* Got 'wrap'",
+    ),
+    (
+        {"augment": RandomElastic(sigma=0)},
+        "'sigma' parameter of RandomElastic .* Got 0",
+    ),
     ({"augment": RandomElastic(NAN)}, "'alpha' parameter of RandomElastic .* Got nan"),
 ]
 
@@ -317,7 +385,9 @@ def test_bad_distortions(model, settings, message):
 def test_distortions_of_what_is_no_square(model):
     for one in both(model):
         one.set_params(augment="shift")
-        with refused(one, ValueError, "but X has 3 features, of which no square can be made"):
+        with refused(
+            one, ValueError, "but X has 3 features, of which no square can be made"
+        ):
             one.fit(X[:, :3], y)
 
 
@@ -343,7 +413,9 @@ def test_a_bad_device_of_templates(device):
     for one in both(TEMPLATES):
         one.set_params(device=device)
         for learn in learning(one):
-            with refused(one, ValueError, f"device={device!r} is none of 'auto', 'cpu'"):
+            with refused(
+                one, ValueError, f"device={device!r} is none of 'auto', 'cpu'"
+            ):
                 learn(X, y)
 
 
@@ -353,27 +425,66 @@ def test_a_bad_device_of_templates(device):
 )
 def test_bad_parameters_may_be_asked_for_methods(model, name, value):
     """Whether there is a partial_fit is a question that has an answer."""
-    assert hasattr(clone(model).set_params(**{name: value}), "partial_fit") in (True, False)
+    assert hasattr(clone(model).set_params(**{name: value}), "partial_fit") in (
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
         ({"cv": []}, ValueError, "No fits were performed"),
-        ({"cv": 1}, ValueError, r"'cv' parameter.*an int in the range \[2, inf\).*Got 1"),
-        ({"cv": 5}, ValueError, "n_splits=5 cannot be greater than the number of members"),
+        (
+            {"cv": 1},
+            ValueError,
+            r"'cv' parameter.*an int in the range \[2, inf\).*Got 1",
+        ),
+        (
+            {"cv": 5},
+            ValueError,
+            "n_splits=5 cannot be greater than the number of members",
+        ),
         ({"n_jobs": 0}, ValueError, "n_jobs == 0"),
         ({"scoring": []}, ValueError, "Empty list was given"),
-        ({"scoring": ["accuracy"]}, ValueError, "For multi-metric scoring, the parameter"),
-        ({"param_grid": {"alpha": 0.1}}, TypeError, "(?i)alpha.*needs to be a list or a"),
-        ({"param_grid": {"alpha": []}}, ValueError, "alpha.* need to be a non-empty sequence"),
-        ({"param_grid": {"alpha": "0.1"}}, TypeError, "(?i)alpha.*needs to be a list or a"),
-        ({"param_grid": {"rate": [0.1]}}, ValueError, "Invalid parameter 'rate' for estim"),
-        ({"param_grid": {"alpha": [-1]}}, ValueError, "'alpha' parameter of Softmax.*Got -1"),
+        (
+            {"scoring": ["accuracy"]},
+            ValueError,
+            "For multi-metric scoring, the parameter",
+        ),
+        (
+            {"param_grid": {"alpha": 0.1}},
+            TypeError,
+            "(?i)alpha.*needs to be a list or a",
+        ),
+        (
+            {"param_grid": {"alpha": []}},
+            ValueError,
+            "alpha.* need to be a non-empty sequence",
+        ),
+        (
+            {"param_grid": {"alpha": "0.1"}},
+            TypeError,
+            "(?i)alpha.*needs to be a list or a",
+        ),
+        (
+            {"param_grid": {"rate": [0.1]}},
+            ValueError,
+            "Invalid parameter 'rate' for estim",
+        ),
+        (
+            {"param_grid": {"alpha": [-1]}},
+            ValueError,
+            "'alpha' parameter of Softmax.*Got -1",
+        ),
         ({"param_grid": {"alpha": [True]}}, ValueError, "'alpha' parameter.*Got True"),
         ({"param_grid": []}, ValueError, "No fits were performed"),
         ({"estimator": SoftmaxRegression}, TypeError, "Expected an estimator instance"),
-        ({"refit_epochs": "best", "refit": False}, ValueError, "needs a refit, but refit=Fa"),
+        (
+            {"refit_epochs": "best", "refit": False},
+            ValueError,
+            "needs a refit, but refit=Fa",
+        ),
     ],
 )
 def test_a_bad_search(settings, error, message):
@@ -489,7 +600,9 @@ def test_bad_tensors_under_dispatch(model, kind):
 @fitted_ones
 @pytest.mark.parametrize("bad", [X[:, :3], np.hstack([X, X]), X[:, :1].tolist()])
 def test_another_number_of_features(model, bad):
-    message = f"X has . features, but {type(model).__name__} is expecting 4 features as input"
+    message = (
+        f"X has . features, but {type(model).__name__} is expecting 4 features as input"
+    )
     for method in [*map(model.__getattribute__, ASKED), lambda X: model.score(X, y)]:
         with refused(model, ValueError, message):
             method(bad)
@@ -504,7 +617,10 @@ def test_another_number_of_features(model, bad):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (frame(*X.T, names="abce"), "unseen at fit time:\n- e\n.*yet now missing:\n- d"),
+        (
+            frame(*X.T, names="abce"),
+            "unseen at fit time:\n- e\n.*yet now missing:\n- d",
+        ),
         (frame(*X.T, names="dcba"), "must be in the same order as they were in fit"),
         (frame(*X.T[:3], names="abc"), "seen at fit time, yet now missing:\n- d"),
         (frame(*X.T, ONES, names="abcde"), "unseen at fit time:\n- e"),
@@ -512,7 +628,9 @@ def test_another_number_of_features(model, bad):
 )
 def test_other_names_of_features(model, bad, message):
     model = clone(model).fit(frame(*X.T), y)
-    message = "The feature names should match those that were passed during fit.*" + message
+    message = (
+        "The feature names should match those that were passed during fit.*" + message
+    )
     for method in [*map(model.__getattribute__, ASKED), lambda X: model.score(X, y)]:
         with refused(model, ValueError, message):
             method(bad)
@@ -538,7 +656,9 @@ def test_rows_that_overflow(dtype):
     huge = (np.finfo(dtype).max / 8 * X).astype(dtype)
     for one in both(TEMPLATES):
         for learn in learning(one):
-            with refused(one, ValueError, r"distances of these rows overflow.*Bring X to \["):
+            with refused(
+                one, ValueError, r"distances of these rows overflow.*Bring X to \["
+            ):
                 learn(huge, y)
     for one in map(clone, (SOFTMAX, MLP, CONV)):
         with pytest.warns(match="root mean square inf"), pytest.warns(match="diverged"):
@@ -571,7 +691,9 @@ def test_rows_to_validate_on_that_overflow(model):
             scaled = [1e6 * c for c in value] if name == "coefs_" else 1e6 * value
             setattr(model, name, scaled)
     model.set_params(warm_start=True, learning_rate_init=1e-9)
-    with pytest.raises((ValueError, UserWarning), match=r"(?i)overflow|X_val|validation"):
+    with pytest.raises(
+        (ValueError, UserWarning), match=r"(?i)overflow|X_val|validation"
+    ):
         model.fit(X.astype("f"), y, X_val=huge.astype("f"), y_val=[0, 1, 2])
 
 
@@ -623,7 +745,9 @@ def test_bad_labels_to_learn(model, bad, error, message):
 @bad_y
 def test_bad_labels_to_validate_by(model, bad, error, message):
     for one in both(model):
-        with refused(one, error, rf"The validation set \(X_val, y_val\): .*({message})"):
+        with refused(
+            one, error, rf"The validation set \(X_val, y_val\): .*({message})"
+        ):
             one.fit(X, y, X_val=X, y_val=bad)
 
 
@@ -631,7 +755,9 @@ def test_bad_labels_to_validate_by(model, bad, error, message):
 def test_no_labels(model):
     for one in both(model):
         for learn in learning(one):
-            with refused(one, ValueError, "requires y to be passed, but the target y is None"):
+            with refused(
+                one, ValueError, "requires y to be passed, but the target y is None"
+            ):
                 learn(X, None)
 
 
@@ -669,7 +795,9 @@ def test_indicators_are_zeros_and_ones(bad):
             one.fit(X, bad)
         with refused(one, ValueError, r"y has .*values \[-?\d, \d\]"):
             one.partial_fit(X, bad, classes=[0, 1, 2, 3])
-    with refused(fitted, ValueError, r"The validation set.*y has .*values \[-?\d, \d\]"):
+    with refused(
+        fitted, ValueError, r"The validation set.*y has .*values \[-?\d, \d\]"
+    ):
         fitted.fit(X, LABELS, X_val=X, y_val=bad)
 
 
@@ -700,7 +828,9 @@ def test_indicators_where_a_row_has_one_class(model):
     for one in both(model):
         for learn in learning(one):
             for bad in (LABELS, csr_array(LABELS), LABELS > 0):
-                with refused(one, ValueError, "y should be a 1d array, got an array of shape"):
+                with refused(
+                    one, ValueError, "y should be a 1d array, got an array of shape"
+                ):
                     learn(X, bad)
 
 
@@ -735,14 +865,19 @@ def test_labels_that_are_new(model):
     with refused(model, ValueError, r"not among the classes: \[9\].*are \[0, 1, 2\]"):
         model.partial_fit(X, put(9, y, int, 2))
     if hasattr(model, "history_"):
-        with refused(model, ValueError, r"The validation set.*not among the classes: \[9\]"):
+        with refused(
+            model, ValueError, r"The validation set.*not among the classes: \[9\]"
+        ):
             model.fit(X, y, X_val=X, y_val=put(9, y, int, 2))
 
 
 # Weights --------------------------------------------------------------------------------
 
 BAD_WEIGHTS = {
-    "negative": (put(-1, ONES, place=2), "Negative values in data passed to `sample_weight`"),
+    "negative": (
+        put(-1, ONES, place=2),
+        "Negative values in data passed to `sample_weight`",
+    ),
     "NaN": (put(NAN, ONES, place=2), "sample_weight contains NaN"),
     "infinity": (put(INF, ONES, place=2), "sample_weight contains infinity"),
     "minus infinity": (put(-INF, ONES, place=2), "sample_weight contains infinity"),
@@ -752,8 +887,14 @@ BAD_WEIGHTS = {
     "empty": ([], r"0 sample\(s\)"),
     "all zero": (0 * ONES, "Sample weights must contain at least one non-zero number"),
     "zero": (0, "Sample weights must contain at least one non-zero number"),
-    "too large": (1e308 * ONES, "sample_weight sums to inf, .*scale it so that its sum"),
-    "too small": (1e-320 * ONES, "sample_weight sums to 1.*, .*scale it so that its sum"),
+    "too large": (
+        1e308 * ONES,
+        "sample_weight sums to inf, .*scale it so that its sum",
+    ),
+    "too small": (
+        1e-320 * ONES,
+        "sample_weight sums to 1.*, .*scale it so that its sum",
+    ),
     "a negative number": (-1.0, "Negative values in data passed to `sample_weight`"),
     "a number that is none": (NAN, "sample_weight sums to nan"),
     "two axes": (ONES[:, None], "Sample weights must be 1D array or scalar, got 2D"),
@@ -800,21 +941,29 @@ def test_validation_sets_that_lack_a_part(model):
             one.fit(X, y, X_val=X)
         with refused(one, ValueError, "y_val was passed without X_val: .* both"):
             one.fit(X, y, y_val=y)
-        with refused(one, ValueError, "sample_weight_val was passed without X_val and y_val"):
+        with refused(
+            one, ValueError, "sample_weight_val was passed without X_val and y_val"
+        ):
             one.fit(X, y, sample_weight_val=ONES)
 
 
 @pytest.mark.parametrize(("bad", "other"), [(LABELS[:, :3], y), (y, LABELS)])
 def test_labels_to_validate_by_are_of_one_kind_with_y(bad, other):
     model = clone(MLP)
-    with refused(model, ValueError, "The validation set.*y_val must be of the form of y"):
+    with refused(
+        model, ValueError, "The validation set.*y_val must be of the form of y"
+    ):
         model.fit(X, other, X_val=X, y_val=bad)
 
 
 # Searches -------------------------------------------------------------------------------
 
 TO_SEARCH = (
-    {f"X, {kind}": (bad, y, None) for kind, (bad, *_) in BAD_X.items() if "tensor" not in kind}
+    {
+        f"X, {kind}": (bad, y, None)
+        for kind, (bad, *_) in BAD_X.items()
+        if "tensor" not in kind
+    }
     | {f"y, {kind}": (X, bad, None) for kind, (bad, *_) in BAD_Y.items()}
     | {f"weight, {kind}": (X, y, bad) for kind, (bad, _) in BAD_WEIGHTS.items()}
 )
@@ -824,7 +973,9 @@ def outcome(search, X, y, weight):
     """The error of a search, but for traces; and what is left of the fit."""
     with pytest.raises((ValueError, TypeError), match=r"\w") as caught:
         search.fit(X, y, **({} if weight is None else {"sample_weight": weight}))
-    lines = [line for line in str(caught.value).splitlines() if not line.startswith("  ")]
+    lines = [
+        line for line in str(caught.value).splitlines() if not line.startswith("  ")
+    ]
     return type(caught.value), lines, hasattr(search, "best_estimator_")
 
 

@@ -31,14 +31,18 @@ ESTIMATORS = [
     SoftmaxRegression(0.1, loss="softmax_mse", solver="adamw", **QUICK),
     SoftmaxRegression(loss="sigmoid_mse", solver="lbfgs", random_state=0, tol=1e-2),
     MLPClassifierTorch(20, learning_rate_init=0.01, dropout=0.2, **QUICK),
-    MLPClassifierTorch(20, learning_rate_init=0.3, solver="sgd", loss="sigmoid_mse", **QUICK),
+    MLPClassifierTorch(
+        20, learning_rate_init=0.3, solver="sgd", loss="sigmoid_mse", **QUICK
+    ),
 ]
 TRAINED = [estimator for estimator in ESTIMATORS if hasattr(estimator, "max_iter")]
 
 CONV = ConvNetClassifier(4, learning_rate_init=0.05, **QUICK | {"max_iter": 3})
 DISTORTING = [
     SoftmaxRegression(0.1, augment="shift", image_shape=(2, 2), **QUICK),
-    MLPClassifierTorch(20, learning_rate_init=0.01, dropout=0.2, augment="affine", **QUICK),
+    MLPClassifierTorch(
+        20, learning_rate_init=0.01, dropout=0.2, augment="affine", **QUICK
+    ),
     clone(CONV).set_params(dropout=0.2, augment=RandomElastic(alpha=10)),
 ]
 
@@ -188,7 +192,9 @@ def test_a_default_device_of_torch_changes_nothing(estimator, digits):
     ("dtype", "expected"),
     [("f2", "f8"), (">f4", "f8"), ("g", "f8"), ("i4", "f8"), ("?", "f8"), ("f4", "f4")],
 )
-def test_what_is_neither_float32_nor_pixels_is_float64(estimator, dtype, expected, iris):
+def test_what_is_neither_float32_nor_pixels_is_float64(
+    estimator, dtype, expected, iris
+):
     X = iris[0].astype(dtype)
     model = clone(estimator).fit(X, iris[1])
     assert model._fitted_array.dtype == expected
@@ -255,7 +261,9 @@ def test_without_a_seed_models_differ(digits):
 
 def test_a_random_state_instance_moves_on(digits):
     state = np.random.RandomState(0)
-    models = [SoftmaxRegression(max_iter=1, tol=None, random_state=state) for _ in range(2)]
+    models = [
+        SoftmaxRegression(max_iter=1, tol=None, random_state=state) for _ in range(2)
+    ]
     first, second = (model.fit(*digits).coef_ for model in models)
     assert np.abs(first - second).max() > 1e-6
 
@@ -294,7 +302,9 @@ def test_pipeline_search_and_cross_validation(estimator, digits):
 @each
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_weights_of_any_size_with_rows_of_any_dtype(estimator, dtype, scale, digits, rng):
+def test_weights_of_any_size_with_rows_of_any_dtype(
+    estimator, dtype, scale, digits, rng
+):
     if hasattr(estimator, "alpha"):  # a penalty per row depends on the size of weights
         estimator = clone(estimator).set_params(alpha=0)
     X, y = digits[0][:200], digits[1][:200]

@@ -24,7 +24,9 @@ MODELS = [
         2, learning_rate="constant", batch_size=600, dropout=0.2, augment="shift", **SIX
     ),
 ]
-models = pytest.mark.parametrize("model", MODELS, ids=["softmax", "lbfgs", "mlp", "conv"])
+models = pytest.mark.parametrize(
+    "model", MODELS, ids=["softmax", "lbfgs", "mlp", "conv"]
+)
 
 
 class Recorder:
@@ -93,7 +95,9 @@ def test_a_request_to_stop_is_honoured(model, digits):
 def test_callbacks_change_nothing(digits):
     model = MODELS[2]
     told = (
-        clone(model).set_callbacks(Recorder(), ScoringMonitor(scoring="accuracy")).fit(*digits)
+        clone(model)
+        .set_callbacks(Recorder(), ScoringMonitor(scoring="accuracy"))
+        .fit(*digits)
     )
     np.testing.assert_array_equal(told.coefs_[0], clone(model).fit(*digits).coefs_[0])
 
@@ -103,7 +107,9 @@ def test_fitted_models_are_made_for_those_only_who_ask(digits, monkeypatch):
     monkeypatch.setattr("skdigits._fitting.snapshot", lambda *a, **k: made.append(1))
     callback = Recorder()
     clone(MODELS[0]).set_callbacks(callback).fit(*digits)
-    assert "fitted_estimator" not in inspect.signature(callback.on_fit_task_end).parameters
+    assert (
+        "fitted_estimator" not in inspect.signature(callback.on_fit_task_end).parameters
+    )
     assert callback.ends == 6
     assert not made
 
@@ -126,7 +132,9 @@ def test_callbacks_of_a_model_are_told_in_a_search_and_a_pipeline(Search, digits
     search = Search(pipeline, {"softmaxregression__alpha": [0, 1]}, cv=2).fit(X, y)
     assert callback.ends == 5 * 6
     plain = GridSearchCV(
-        make_pipeline(StandardScaler(), MODELS[0]), {"softmaxregression__alpha": [0, 1]}, cv=2
+        make_pipeline(StandardScaler(), MODELS[0]),
+        {"softmaxregression__alpha": [0, 1]},
+        cv=2,
     ).fit(X, y)
     np.testing.assert_array_equal(
         search.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"]
@@ -136,7 +144,9 @@ def test_callbacks_of_a_model_are_told_in_a_search_and_a_pipeline(Search, digits
 @models
 def test_an_interrupt_leaves_the_last_whole_epoch(model, digits):
     interrupted = clone(model).set_callbacks(Recorder(interrupt, at=3))
-    with pytest.warns(UserWarning, match=r"interrupted by user: .* last whole epoch, 3\."):
+    with pytest.warns(
+        UserWarning, match=r"interrupted by user: .* last whole epoch, 3\."
+    ):
         interrupted.fit(*digits)
     assert interrupted.n_iter_ == len(interrupted.loss_curve_) == 3
     expected = after(model, 3, *digits)
@@ -158,7 +168,9 @@ def interrupt_in_call(monkeypatch, module, name, number):
     monkeypatch.setattr(module, name, function)
 
 
-@pytest.mark.parametrize("model", [MODELS[0], *MODELS[2:]], ids=["softmax", "mlp", "conv"])
+@pytest.mark.parametrize(
+    "model", [MODELS[0], *MODELS[2:]], ids=["softmax", "mlp", "conv"]
+)
 def test_training_goes_on_where_it_was_interrupted(model, digits, monkeypatch):
     X, y = digits
     whole = clone(model).fit(X, y)
@@ -201,7 +213,9 @@ def test_an_interrupted_pipeline_keeps_its_model(digits):
 def test_an_interrupt_ends_a_search(Search, digits, monkeypatch):
     X, y = digits[0][:300], digits[1][:300]
     interrupt_in_call(monkeypatch, train, "_take_steps", 8)
-    with pytest.raises(KeyboardInterrupt, match="fit of SoftmaxRegression was interrupted"):
+    with pytest.raises(
+        KeyboardInterrupt, match="fit of SoftmaxRegression was interrupted"
+    ):
         Search(clone(MODELS[0]), {"alpha": [0, 1]}, cv=2).fit(X, y)
 
 
@@ -210,7 +224,9 @@ def test_callbacks_of_a_whole_pipeline_are_told_in_a_search(digits):
     counts = []
     for Search in (GridSearchCV, BatchedGridSearchCV):
         callback = Recorder()
-        pipeline = make_pipeline(StandardScaler(), clone(MODELS[0])).set_callbacks(callback)
+        pipeline = make_pipeline(StandardScaler(), clone(MODELS[0])).set_callbacks(
+            callback
+        )
         Search(pipeline, {"softmaxregression__alpha": [0, 1]}, cv=2).fit(X, y)
         counts.append(callback.set_up)
     assert counts == [5, 5]
@@ -224,8 +240,12 @@ def test_an_interrupted_refit_ends_the_search(digits, monkeypatch):
         pipeline, {"softmaxregression__alpha": [0, 1e-9]}, cv=2, refit_epochs="best"
     )
     monkeypatch.setattr(_search, "best_number_of_epochs", lambda *_: (0, 3, 0.9))
-    interrupt_in_call(monkeypatch, train, "_take_steps", 6 + 2)  # in the refit's second epoch
-    with pytest.raises(KeyboardInterrupt, match="fit of SoftmaxRegression was interrupted"):
+    interrupt_in_call(
+        monkeypatch, train, "_take_steps", 6 + 2
+    )  # in the refit's second epoch
+    with pytest.raises(
+        KeyboardInterrupt, match="fit of SoftmaxRegression was interrupted"
+    ):
         search.fit(X, y)
 
 
@@ -239,7 +259,9 @@ def test_an_interrupt_by_a_scorer_ends_a_search_by_lbfgs_at_once(digits):
             raise KeyboardInterrupt("pressed")
         return model.score(X, y)
 
-    search = BatchedGridSearchCV(clone(MODELS[1]), {"alpha": [0, 1]}, cv=2, scoring=scorer)
+    search = BatchedGridSearchCV(
+        clone(MODELS[1]), {"alpha": [0, 1]}, cv=2, scoring=scorer
+    )
     with pytest.raises(KeyboardInterrupt, match="interrupted before its last model"):
         search.fit(X, y)
     assert len(calls) == 3

@@ -22,7 +22,9 @@ WEIGHTS = [None, "balanced", {0: 5, 1: 0.5, 2: 2}]
 def skewed(digits):
     """Rows of three classes, 20, 60 and 120 of them, and weights."""
     X, y = digits
-    rows = np.concatenate([np.flatnonzero(y == c)[:n] for c, n in enumerate((20, 60, 120))])
+    rows = np.concatenate(
+        [np.flatnonzero(y == c)[:n] for c, n in enumerate((20, 60, 120))]
+    )
     weight = np.random.default_rng(0).uniform(0, 2, len(rows))
     weight[::7] = 0
     return X[rows], y[rows], weight
@@ -48,7 +50,9 @@ def test_a_class_weight_is_a_weight_of_its_rows(model, class_weight, weighted, s
 @pytest.mark.parametrize("class_weight", WEIGHTS, ids=str)
 def test_logistic_regression_weighs_classes_alike(class_weight, skewed):
     X, y, _ = skewed
-    total = (compute_sample_weight(class_weight, y) if class_weight else np.ones(len(y))).sum()
+    total = (
+        compute_sample_weight(class_weight, y) if class_weight else np.ones(len(y))
+    ).sum()
     ours = SoftmaxRegression(
         solver="lbfgs", alpha=0.01, tol=1e-8, max_iter=1000, class_weight=class_weight
     ).fit(X, y)
@@ -96,12 +100,16 @@ def test_searches_over_class_weights(skewed):
 
 def test_an_increment_takes_given_weights_but_cannot_balance(skewed):
     X, y, _ = skewed
-    model = SoftmaxRegression(batch_size=50, random_state=0, class_weight={0: 5, 1: 1, 2: 1})
+    model = SoftmaxRegression(
+        batch_size=50, random_state=0, class_weight={0: 5, 1: 1, 2: 1}
+    )
     found = model.partial_fit(X, y, classes=[0, 1, 2]).coef_
     plain = SoftmaxRegression(batch_size=50, random_state=0)
     plain.partial_fit(X, y, [0, 1, 2], sample_weight=np.where(y == 0, 5.0, 1.0))
     np.testing.assert_allclose(found, plain.coef_, rtol=1e-10)
-    with pytest.raises(ValueError, match="class_weight='balanced' needs all rows at once"):
+    with pytest.raises(
+        ValueError, match="class_weight='balanced' needs all rows at once"
+    ):
         model.set_params(class_weight="balanced").partial_fit(X, y)
 
 
@@ -124,5 +132,7 @@ def test_words_that_look_like_numbers_are_words(skewed):
     X, y, _ = skewed
     model = SoftmaxRegression(batch_size=50, max_iter=3, tol=None, random_state=0)
     by_number = model.set_params(class_weight={0: 5}).fit(X, y).predict_proba(X)
-    by_word = model.set_params(class_weight={"0": 5}).fit(X, y.astype(str)).predict_proba(X)
+    by_word = (
+        model.set_params(class_weight={"0": 5}).fit(X, y.astype(str)).predict_proba(X)
+    )
     np.testing.assert_array_equal(by_word, by_number)

@@ -27,12 +27,17 @@ SETTINGS = {
     "adam": {"learning_rate_init": 0.03, "max_iter": 40, "power_t": 0.2},
     "adamw": {"learning_rate_init": 0.03, "max_iter": 40, "power_t": 0.2},
 }
-LINEAR = SETTINGS | {"sgd": {"learning_rate_init": 0.01, "max_iter": 40, "power_t": 0.001}}
+LINEAR = SETTINGS | {
+    "sgd": {"learning_rate_init": 0.01, "max_iter": 40, "power_t": 0.001}
+}
 
 
 def gradient_trained():
     """Every loss with every solver and schedule, and every solver with every schedule."""
-    for Model, settings in ((SoftmaxRegression, LINEAR), (MLPClassifierTorch, SETTINGS)):
+    for Model, settings in (
+        (SoftmaxRegression, LINEAR),
+        (MLPClassifierTorch, SETTINGS),
+    ):
         yield from (Model(loss=loss, solver="lbfgs") for loss in LOSSES)
         pairs = product(enumerate(settings.items()), enumerate(SCHEDULES))
         for (i, (solver, own)), (j, schedule) in pairs:
@@ -58,7 +63,9 @@ ESTIMATORS = [
     ConvNetClassifier(),
 ]
 
-ABSENT = re.compile(r"cupy|dpnp|cuda|XPU|MPS")  # namespaces and devices of other machines
+ABSENT = re.compile(
+    r"cupy|dpnp|cuda|XPU|MPS"
+)  # namespaces and devices of other machines
 if torch.cuda.is_available():
     ABSENT = re.compile(r"cupy|dpnp|XPU|MPS")
 EXPECTED = re.compile(
@@ -76,7 +83,9 @@ def test_every_pair_of_settings_is_checked():
 
 
 def test_array_api_checks_are_on():
-    assert os.environ.get("SCIPY_ARRAY_API") == "1", "set SCIPY_ARRAY_API=1, as make test does"
+    assert os.environ.get("SCIPY_ARRAY_API") == "1", (
+        "set SCIPY_ARRAY_API=1, as make test does"
+    )
     for estimator in ESTIMATORS:
         tags = get_tags(estimator)
         assert tags.array_api_support
@@ -98,7 +107,10 @@ def test_check_estimator(estimator):
         if result["status"] == "skipped":
             assert ABSENT.search(str(result["exception"])), result
         else:
-            assert result["status"] == "passed", (result["check_name"], result["exception"])
+            assert result["status"] == "passed", (
+                result["check_name"],
+                result["exception"],
+            )
             assert not result["expected_to_fail"]
     unexpected = [w for w in caught if not EXPECTED.search(f"{w.category} {w.message}")]
     assert not unexpected

@@ -26,7 +26,9 @@ class Standardise(nn.Module):
 
     def forward(self, weight):
         centred = weight - weight.mean((1, 2, 3), keepdim=True)
-        return RELU_GAIN * centred / centred.square().sum((1, 2, 3), keepdim=True).sqrt()
+        return (
+            RELU_GAIN * centred / centred.square().sum((1, 2, 3), keepdim=True).sqrt()
+        )
 
 
 class Torchs(nn.Module):
@@ -39,7 +41,10 @@ class Torchs(nn.Module):
             n_out, n_in, size, _ = coef.shape
             modules += [nn.Conv2d(n_in, n_out, size, padding=padding)]
             modules += [nn.MaxPool2d(pool), nn.ReLU()]
-        self.convolutions, self.linear = nn.Sequential(*modules), nn.Linear(*coefs[-1].shape)
+        self.convolutions, self.linear = (
+            nn.Sequential(*modules),
+            nn.Linear(*coefs[-1].shape),
+        )
         self.double()
         coefs = [*coefs[:-1], coefs[-1].T]
         for module, coef, bias in zip(self.learning(), coefs, intercepts, strict=True):
@@ -51,7 +56,9 @@ class Torchs(nn.Module):
         return [*self.convolutions[::3], self.linear]
 
     def weights(self):
-        first = [module.parametrizations.weight.original for module in self.learning()[:-1]]
+        first = [
+            module.parametrizations.weight.original for module in self.learning()[:-1]
+        ]
         return [*first, self.linear.weight]
 
     def biases(self):
@@ -66,13 +73,18 @@ class Torchs(nn.Module):
         """A plain loop of torch with a model's settings; the losses of its epochs."""
         settings, n_rows = model.get_params(), len(X)
         X, y, weight = map(torch.from_numpy, (X, y, weight))
-        groups = [{"params": self.weights()}, {"params": self.biases(), "weight_decay": 0.0}]
+        groups = [
+            {"params": self.weights()},
+            {"params": self.biases(), "weight_decay": 0.0},
+        ]
         steps = -(-n_rows // model.batch_size) * model.max_iter
         optimizer, scheduler = make_optimizer(settings, groups, steps)
         losses = []
         for epoch in range(model.max_iter):
             generator, seen = torch.Generator().manual_seed(seed + epoch), 0.0
-            for rows in torch.from_numpy(rng.permutation(n_rows)).split(model.batch_size):
+            for rows in torch.from_numpy(rng.permutation(n_rows)).split(
+                model.batch_size
+            ):
                 drawn = torch.rand(80, len(rows), generator=generator, dtype=X.dtype).T
                 mask = (drawn >= model.dropout) / (1 - model.dropout)
                 each = nn.functional.cross_entropy(
@@ -99,7 +111,9 @@ def make_optimizer(settings, groups, steps):
     elif settings["solver"] == "adam":
         optimizer = optim.Adam(groups, rate, eps=1e-20)
     else:
-        optimizer = optim.AdamW(groups, rate, eps=1e-20, weight_decay=settings["weight_decay"])
+        optimizer = optim.AdamW(
+            groups, rate, eps=1e-20, weight_decay=settings["weight_decay"]
+        )
     if settings["learning_rate"] == "constant":
         return optimizer, optim.lr_scheduler.ConstantLR(optimizer, 1.0)
     cycle = optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, cycle_momentum=False)
@@ -138,7 +152,9 @@ def test_training_is_that_of_a_loop_in_torch(settings, few):
     start = model._network(64, 10).initial(rng, 1, torch.zeros(0, dtype=torch.float64))
     weights = [p[0].numpy().reshape(s) for p, s in zip(start[::2], SHAPES, strict=True)]
     weights[-1] = weights[-1].T
-    oracle = Torchs(weights, [p[0, :, 0].numpy() for p in start[1::2]], LAYERS, (8, 8, 1))
+    oracle = Torchs(
+        weights, [p[0, :, 0].numpy() for p in start[1::2]], LAYERS, (8, 8, 1)
+    )
     losses = oracle.train_for(model, X, y, weight, rng, seed)
     np.testing.assert_allclose(model.loss_curve_, losses, rtol=1e-8)
     found = [*model._weights(), *model.intercepts_]
@@ -150,10 +166,18 @@ def test_training_is_that_of_a_loop_in_torch(settings, few):
 def test_fitted_attributes(few):
     X, y = few
     model = ConvNetClassifier(**SHORT).fit(X, np.array(list("abcdefghij"))[y])
-    assert [coef.shape for coef in model.coefs_] == [(3, 1, 5, 5), (5, 3, 3, 3), (80, 10)]
+    assert [coef.shape for coef in model.coefs_] == [
+        (3, 1, 5, 5),
+        (5, 3, 3, 3),
+        (80, 10),
+    ]
     assert [bias.shape for bias in model.intercepts_] == [(3,), (5,), (10,)]
     assert {array.dtype for array in model.coefs_ + model.intercepts_} == {X.dtype}
-    assert (model.n_layers_, model.n_outputs_, model.out_activation_) == (4, 10, "softmax")
+    assert (model.n_layers_, model.n_outputs_, model.out_activation_) == (
+        4,
+        10,
+        "softmax",
+    )
     assert (model.n_features_in_, model.n_iter_, model.t_) == (64, 2, 400)
     assert model.history_["epoch"].tolist() == [1, 2]
     assert model.loss_curve_ == model.history_["train_loss"].tolist()
@@ -183,17 +207,41 @@ def test_images_of_any_shape_and_colour(image_shape, layers, few):
 @pytest.mark.parametrize(
     ("settings", "n_features", "message"),
     [
-        ({"image_shape": (8, 9)}, 64, r"image_shape=\(8, 9\) is that of 72 features, but X"),
-        ({"image_shape": (8, 8, 3)}, 64, r"is that of 192 features, but X has 64: pass the"),
+        (
+            {"image_shape": (8, 9)},
+            64,
+            r"image_shape=\(8, 9\) is that of 72 features, but X",
+        ),
+        (
+            {"image_shape": (8, 8, 3)},
+            64,
+            r"is that of 192 features, but X has 64: pass the",
+        ),
         ({"image_shape": (64,)}, 64, r"image_shape must be \(height, width\) or"),
         ({"image_shape": (8, 8.5)}, 64, r"whole numbers of 1 or more, got \(8, 8.5\)"),
         ({"image_shape": (0, 64)}, 64, "whole numbers of 1 or more"),
-        ({"image_shape": 8}, 64, "The 'image_shape' parameter of ConvNetClassifier must be"),
-        ({"channels": (3, 0)}, 64, r"channels must be > 0, got \(3, 0\): give a whole number"),
+        (
+            {"image_shape": 8},
+            64,
+            "The 'image_shape' parameter of ConvNetClassifier must be",
+        ),
+        (
+            {"channels": (3, 0)},
+            64,
+            r"channels must be > 0, got \(3, 0\): give a whole number",
+        ),
         ({"channels": 0}, 64, "The 'channels' parameter of ConvNetClassifier must be"),
-        ({"precision": "half"}, 64, "The 'precision' parameter of ConvNetClassifier must be"),
+        (
+            {"precision": "half"},
+            64,
+            "The 'precision' parameter of ConvNetClassifier must be",
+        ),
         ({"dropout": 1.0}, 64, "The 'dropout' parameter of ConvNetClassifier must be"),
-        ({"augment": "shift", "solver": "lbfgs"}, 64, "augment='shift' makes other rows in"),
+        (
+            {"augment": "shift", "solver": "lbfgs"},
+            64,
+            "augment='shift' makes other rows in",
+        ),
     ],
 )
 def test_bad_parameters_are_named(settings, n_features, message, few):
@@ -205,7 +253,9 @@ def test_bad_parameters_are_named(settings, n_features, message, few):
 
 def test_what_is_no_square_is_a_row_of_pixels_and_warned_of(few):
     X = few[0][:, 24:30]
-    with pytest.warns(UserWarning, match="X has 6 features, of which no square can be made"):
+    with pytest.warns(
+        UserWarning, match="X has 6 features, of which no square can be made"
+    ):
         found = ConvNetClassifier(**SHORT).fit(X, few[1])
     expected = ConvNetClassifier(image_shape=(1, 6), **SHORT).fit(X, few[1])
     np.testing.assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
@@ -221,9 +271,15 @@ def test_precision_is_the_dtype_of_what_is_fitted(dtype, precision, few):
     assert {array.dtype for array in (proba, *model.coefs_, *model.intercepts_)} == {
         np.dtype(expected)
     }
-    plain = clone(model).set_params(precision="float32").fit(few[0].astype(np.float32), few[1])
+    plain = (
+        clone(model)
+        .set_params(precision="float32")
+        .fit(few[0].astype(np.float32), few[1])
+    )
     same = np.array_equal(plain.coefs_[0], model.coefs_[0])
-    if expected == np.float32 and precision != "auto":  # where that may be bfloat16, too
+    if (
+        expected == np.float32 and precision != "auto"
+    ):  # where that may be bfloat16, too
         assert same == (precision == "float32")
     distance = np.abs(proba - plain.predict_proba(X.astype(np.float32))).max()
     assert distance < (1e-5 if expected == np.float64 else 0.05)
@@ -244,7 +300,9 @@ def test_pixels_are_fractions(few):
     ours = ConvNetClassifier(**SHORT).fit(pixels, few[1])
     fractions = pixels.astype(np.float32) / np.float32(255)
     other = ConvNetClassifier(**SHORT).fit(fractions, few[1])
-    np.testing.assert_array_equal(ours.predict_proba(pixels), other.predict_proba(fractions))
+    np.testing.assert_array_equal(
+        ours.predict_proba(pixels), other.predict_proba(fractions)
+    )
     assert ours.coefs_[0].dtype == np.float32
 
 
@@ -276,7 +334,9 @@ def test_a_warm_start_goes_on(few):
     model = ConvNetClassifier(**settings, warm_start=True).fit(*few)
     model.set_params(max_iter=1).fit(*few)
     assert_same(model, whole)
-    with pytest.raises(ValueError, match=r"\(5, 3, 3, 3\), .* its parameters now ask for"):
+    with pytest.raises(
+        ValueError, match=r"\(5, 3, 3, 3\), .* its parameters now ask for"
+    ):
         model.set_params(channels=(3, 6)).fit(*few)
     assert_same(model, whole)
 
@@ -284,7 +344,10 @@ def test_a_warm_start_goes_on(few):
 @pytest.mark.parametrize("n_rows", [1, 30])
 def test_one_class_is_as_of_the_mlp(n_rows, few):
     X, y = few[0][:n_rows], np.full(n_rows, 7)
-    for model in (ConvNetClassifier(max_iter=2), MLPClassifierTorch(max_iter=2, tol=None)):
+    for model in (
+        ConvNetClassifier(max_iter=2),
+        MLPClassifierTorch(max_iter=2, tol=None),
+    ):
         model.fit(X, y)
         assert model.n_outputs_ == 1
         assert model.out_activation_ == "softmax"
@@ -294,7 +357,10 @@ def test_one_class_is_as_of_the_mlp(n_rows, few):
 
 @pytest.mark.parametrize("n_labels", [1, 3])
 def test_several_labels_a_row(n_labels, digits):
-    X, Y = digits[0][:600], (digits[1][:600, None] % [2, 3, 5][:n_labels] == 0).astype(int)
+    X, Y = (
+        digits[0][:600],
+        (digits[1][:600, None] % [2, 3, 5][:n_labels] == 0).astype(int),
+    )
     Y = Y if n_labels > 1 else Y[:, 0]
     settings = SHORT | {"channels": (6,), "max_iter": 6, "learning_rate_init": 0.03}
     model = ConvNetClassifier(**settings).fit(X[:400], Y[:400])
@@ -320,18 +386,24 @@ def test_lbfgs_never_trains_in_bfloat16(few, monkeypatch):
     settings = SHORT | {"channels": (4,), "solver": "lbfgs", "max_iter": 4}
     expected = ConvNetClassifier(**settings).fit(X, y).coefs_[0]
     monkeypatch.setattr(convolutions, "bfloat16_is_fast", lambda device: True)
-    np.testing.assert_array_equal(ConvNetClassifier(**settings).fit(X, y).coefs_[0], expected)
+    np.testing.assert_array_equal(
+        ConvNetClassifier(**settings).fit(X, y).coefs_[0], expected
+    )
     with pytest.raises(ValueError, match="'bfloat16' is too coarse for solver='lbfgs'"):
         ConvNetClassifier(**settings | {"precision": "bfloat16"}).fit(X, y)
 
 
 def test_what_was_fitted_predicts_whatever_the_parameters_are_now(few):
-    model = ConvNetClassifier(**SHORT | {"channels": (4, 8), "warm_start": True}).fit(*few)
+    model = ConvNetClassifier(**SHORT | {"channels": (4, 8), "warm_start": True}).fit(
+        *few
+    )
     expected = model.predict_proba(few[0])
     model.set_params(channels=(8, 4), image_shape=(4, 16), precision="bfloat16")
     np.testing.assert_array_equal(model.predict_proba(few[0]), expected)
     assert model.image_shape_ == (8, 8, 1)
-    with pytest.raises(ValueError, match=r"shapes \[\(8, 8, 1\), .* ask for \[\(4, 16, 1\),"):
+    with pytest.raises(
+        ValueError, match=r"shapes \[\(8, 8, 1\), .* ask for \[\(4, 16, 1\),"
+    ):
         model.fit(*few)
     with pytest.raises(ValueError, match=r"channels=\(\) leaves no convolution"):
         model.set_params(channels=(), warm_start=False).fit(*few)
@@ -347,7 +419,9 @@ def test_a_cycle_lasts_so_many_calls_whatever_their_rows(few):
     assert 0.009 < summit <= 0.01
     assert (np.diff([summit, *falling]) < 0).all()
     assert falling[-1] == pytest.approx(0.01 / 250_000, rel=1e-6)
-    with pytest.warns(ConvergenceWarning, match="was over after 6 epochs, .* raise max_iter"):
+    with pytest.warns(
+        ConvergenceWarning, match="was over after 6 epochs, .* raise max_iter"
+    ):
         model.partial_fit(X, y)
 
 
@@ -359,7 +433,9 @@ def test_images_that_are_passed_as_such_are_told_to_be_rows(few):
     model = ConvNetClassifier(**SHORT).fit(*few)
     with pytest.raises(ValueError, match=cure + r".* X\.reshape\(len\(X\), -1\)"):
         model.predict(images)
-    with pytest.raises(ValueError, match=r"image_shape=\(1, 8, 8\) has the channels first"):
+    with pytest.raises(
+        ValueError, match=r"image_shape=\(1, 8, 8\) has the channels first"
+    ):
         ConvNetClassifier(**SHORT | {"image_shape": (1, 8, 8)}).fit(*few)
 
 
@@ -394,4 +470,8 @@ def test_mnist_is_learnt_from_a_few_of_its_digits(mnist):
     X, X_test, y, y_test = mnist
     model = ConvNetClassifier((4, 8), max_iter=3, batch_size=64, random_state=0)
     assert model.fit(X[:2000], y[:2000]).score(X_test[:2000], y_test[:2000]) > 0.9
-    assert [coef.shape for coef in model.coefs_] == [(4, 1, 5, 5), (8, 4, 3, 3), (800, 10)]
+    assert [coef.shape for coef in model.coefs_] == [
+        (4, 1, 5, 5),
+        (8, 4, 3, 3),
+        (800, 10),
+    ]

@@ -26,10 +26,16 @@ PACKAGES = ["skdigits"] + [
 # What numpydoc may find, as in scikit-learn's own such test, but with fewer of its codes.
 EXCUSED = {"RT02"}  # ``self : object`` has a name that scikit-learn's users know
 EXCUSED_BUT_IN_CLASSES = {"ES01"}  # a summary and parameters can say all of a function
-EXCUSED_IN_METHODS = {"SA01", "EX01"}  # which stand side by side, in the class's own example
+EXCUSED_IN_METHODS = {
+    "SA01",
+    "EX01",
+}  # which stand side by side, in the class's own example
 ARGUMENTS = {  # of estimators that cannot do without
     "BatchedGridSearchCV": {"param_grid": {"alpha": [0, 1]}},
-    "BatchedRandomizedSearchCV": {"param_distributions": {"alpha": [0, 1]}, "n_iter": 2},
+    "BatchedRandomizedSearchCV": {
+        "param_distributions": {"alpha": [0, 1]},
+        "n_iter": 2,
+    },
 }
 
 
@@ -37,7 +43,9 @@ def exported(package):
     """Public functions and classes of a package by their names."""
     module = importlib.import_module(package)
     found = {name: getattr(module, name) for name in getattr(module, "__all__", [])}
-    return {f"{package}.{name}": thing for name, thing in found.items() if callable(thing)}
+    return {
+        f"{package}.{name}": thing for name, thing in found.items() if callable(thing)
+    }
 
 
 def written_here(cls):
@@ -50,7 +58,9 @@ def written_here(cls):
             yield name, member
 
 
-THINGS = {name: thing for package in PACKAGES for name, thing in exported(package).items()}
+THINGS = {
+    name: thing for package in PACKAGES for name, thing in exported(package).items()
+}
 CLASSES = {name: thing for name, thing in THINGS.items() if isinstance(thing, type)}
 ESTIMATORS = {name: cls for name, cls in CLASSES.items() if hasattr(cls, "fit")}
 OTHERS = {name: cls for name, cls in CLASSES.items() if name not in ESTIMATORS}
@@ -159,7 +169,9 @@ def test_attributes_of_other_classes_are_those_they_set(name):
     found = set()
     for base in OTHERS[name].__mro__:
         if base.__module__.startswith("skdigits"):
-            found |= {n for n, member in vars(base).items() if isinstance(member, property)}
+            found |= {
+                n for n, member in vars(base).items() if isinstance(member, property)
+            }
             found |= set(vars(base).get("__annotations__", ()))
             for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(base)))):
                 if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):

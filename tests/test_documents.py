@@ -27,7 +27,9 @@ FIGURE = r"(\d+\.\d+) ± (\d+\.\d+)"
 def code_blocks(path):
     """The code of each, after so many blank lines that errors tell its place in the page."""
     text = (ROOT / path).read_text(encoding="utf-8")
-    found = re.finditer(r"^( *)```python\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.finditer(
+        r"^( *)```python\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL
+    )
     return [
         "\n" * text.count("\n", 0, each.start(2))
         + re.sub(f"^{each[1]}", "", each[2], flags=re.MULTILINE)
@@ -66,7 +68,9 @@ def test_code_of_a_page_runs_and_says_what_it_shows(path, monkeypatch, capsys):
 
 def test_every_page_with_code_is_run():
     """Only what stands on its own elsewhere may be left out."""
-    written = {path for path in DOCUMENTS if "```python" in (ROOT / path).read_text("utf-8")}
+    written = {
+        path for path in DOCUMENTS if "```python" in (ROOT / path).read_text("utf-8")
+    }
     assert written - {"CONTRIBUTING.md"} == set(PAGES)
     assert len(PAGES) >= 15
 
@@ -88,7 +92,9 @@ def measured(path, scale):
     return {tuple(f"{scale * float(number):.2f}" for number in pair) for pair in pairs}
 
 
-@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.startswith("docs/")])
+@pytest.mark.parametrize(
+    "path", [path for path in DOCUMENTS if path.startswith("docs/")]
+)
 def test_figures_with_a_spread_are_those_that_were_measured(path):
     quoted = set(re.findall(FIGURE, (ROOT / path).read_text(encoding="utf-8")))
     assert quoted <= measured("RESULTS.md", 1) | measured("PUBLISHED.md", 100)

@@ -65,7 +65,9 @@ def test_training_curves(run):
         ("iris", "digits", "circles", "moons"),
         ours["figure"].axes, theirs["figure"].axes, strict=True,
     ):  # fmt: skip
-        curves = [[line.get_ydata() for line in a.get_lines()] for a in (ax, expected_ax)]
+        curves = [
+            [line.get_ydata() for line in a.get_lines()] for a in (ax, expected_ax)
+        ]
         assert ax.get_title() == name
         for curve, expected_curve in zip(*curves, strict=True):
             if name == "digits":  # whose rows are shuffled, by each in its own way
@@ -93,7 +95,9 @@ def test_alpha(run):
     np.testing.assert_allclose(*scores, atol=0.051)
     assert np.equal(*scores).sum() >= 12
     assert max(scores[0]) >= 0.95
-    models = [[pipe[-1] for pipe in variables["classifiers"]] for variables in (ours, theirs)]
+    models = [
+        [pipe[-1] for pipe in variables["classifiers"]] for variables in (ours, theirs)
+    ]
     for model, expected in zip(*models, strict=True):
         assert model.loss_ == pytest.approx(expected.loss_, rel=0.02)
 
@@ -106,7 +110,9 @@ def test_mnist_filters(run):
     np.testing.assert_allclose(printed, expected, atol=0.01)
     assert min(expected) > 0.9
     coefs, expected = (variables["mlp"].coefs_[0].T for variables in (ours, theirs))
-    assert [ax.images[0].get_array().shape for ax in ours["figure"].axes] == [(28, 28)] * 16
+    assert [ax.images[0].get_array().shape for ax in ours["figure"].axes] == [
+        (28, 28)
+    ] * 16
     for ax, coef in zip(ours["figure"].axes, coefs, strict=False):
         np.testing.assert_array_equal(ax.images[0].get_array(), coef.reshape(28, 28))
     alike = [np.corrcoef(pair)[0, 1] for pair in zip(coefs, expected, strict=True)]
@@ -115,7 +121,9 @@ def test_mnist_filters(run):
 
 def both(X, y, settings):
     """Both classifiers, fitted with the same settings."""
-    return [Model(**settings).fit(X, y) for Model in (MLPClassifierTorch, MLPClassifier)]
+    return [
+        Model(**settings).fit(X, y) for Model in (MLPClassifierTorch, MLPClassifier)
+    ]
 
 
 def assert_alike(ours, theirs, X, rtol=1e-6):
@@ -128,7 +136,9 @@ def assert_alike(ours, theirs, X, rtol=1e-6):
         for a, b in zip(getattr(ours, name), getattr(theirs, name), strict=True):
             np.testing.assert_allclose(a, b, rtol=rtol * 10, atol=rtol)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
-    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=rtol)
+    np.testing.assert_allclose(
+        ours.predict_proba(X), theirs.predict_proba(X), atol=rtol
+    )
 
 
 def test_the_guides_two_classes():
@@ -136,7 +146,9 @@ def test_the_guides_two_classes():
     assert ours.predict([[2.0, 2.0], [-1.0, -2.0]]).tolist() == [1, 0]
     assert [coef.shape for coef in ours.coefs_] == [(2, 5), (5, 2), (2, 1)]
     np.testing.assert_allclose(
-        ours.predict_proba([[2.0, 2.0], [1.0, 2.0]]), [[1.967e-4, 9.998e-1]] * 2, rtol=1e-3
+        ours.predict_proba([[2.0, 2.0], [1.0, 2.0]]),
+        [[1.967e-4, 9.998e-1]] * 2,
+        rtol=1e-3,
     )  # as printed in the guide
     assert_alike(ours, theirs, [[2.0, 2.0], [-1.0, -2.0], [1.0, 2.0]])
     as_printed = repr(theirs).replace("MLPClassifier", "MLPClassifierTorch")
@@ -168,9 +180,13 @@ def test_the_guides_warm_start():
 @pytest.mark.filterwarnings(UNFINISHED)
 def test_the_example_in_the_docstring():
     X, y = make_classification(n_samples=100, random_state=1)
-    X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=1)
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, stratify=y, random_state=1
+    )
     ours, theirs = both(X_train, y_train, {"random_state": 1, "max_iter": 300})
-    np.testing.assert_allclose(ours.predict_proba(X_test[:1]), [[0.0383, 0.961]], atol=1e-3)
+    np.testing.assert_allclose(
+        ours.predict_proba(X_test[:1]), [[0.0383, 0.961]], atol=1e-3
+    )
     assert ours.predict(X_test[:5, :]).tolist() == [1, 0, 1, 0, 1]
     assert ours.score(X_test, y_test) == theirs.score(X_test, y_test) > 0.8
     assert_alike(ours, theirs, X_test)
@@ -185,7 +201,9 @@ DATA_SETS = {
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_the_comparison_of_classifiers(name):
     X, y = DATA_SETS[name]
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.4, random_state=42)
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, test_size=0.4, random_state=42
+    )
     settings = {"alpha": 1, "max_iter": 1000, "random_state": 42}
     ours, theirs = (
         make_pipeline(StandardScaler(), Model(**settings)).fit(X_train, y_train)
@@ -201,6 +219,8 @@ def test_the_comparison_of_classifiers(name):
 def test_two_classes_in_batches(name, solver):
     X, y = DATA_SETS[name]
     settings = {"solver": solver, "max_iter": 30, "random_state": 0, "shuffle": False}
-    ours, theirs = both(X, y, settings | {"hidden_layer_sizes": (10, 5), "batch_size": 32})
+    ours, theirs = both(
+        X, y, settings | {"hidden_layer_sizes": (10, 5), "batch_size": 32}
+    )
     assert_alike(ours, theirs, X)
     assert ours.loss_ < ours.loss_curve_[0]

@@ -20,11 +20,16 @@ SETTINGS = [
     (SoftmaxRegression, {"solver": "adam", "loss": "sigmoid_mse"}),
     (SoftmaxRegression, {"learning_rate": "one_cycle"}),
     (MLPClassifierTorch, {"hidden_layer_sizes": 12, "dropout": 0.3}),
-    (MLPClassifierTorch, {"hidden_layer_sizes": 12, "solver": "adamw", "shuffle": False}),
+    (
+        MLPClassifierTorch,
+        {"hidden_layer_sizes": 12, "solver": "adamw", "shuffle": False},
+    ),
     (MLPClassifierTorch, {"hidden_layer_sizes": 12, "learning_rate": "invscaling"}),
 ]
 going_on = pytest.mark.parametrize(
-    ("Model", "settings"), SETTINGS, ids=lambda value: str(getattr(value, "__name__", value))
+    ("Model", "settings"),
+    SETTINGS,
+    ids=lambda value: str(getattr(value, "__name__", value)),
 )
 
 
@@ -45,13 +50,17 @@ def test_a_grid_in_one_run_is_its_fits_one_by_one(Model, settings, digits):
     fit_many(together, X, y)
     for rate, found in zip(rates, together, strict=True):
         alone = make(Model, settings, max_iter=3, learning_rate_init=rate).fit(X, y)
-        np.testing.assert_allclose(found.predict_proba(X), alone.predict_proba(X), rtol=1e-8)
+        np.testing.assert_allclose(
+            found.predict_proba(X), alone.predict_proba(X), rtol=1e-8
+        )
         np.testing.assert_allclose(found.loss_curve_, alone.loss_curve_, rtol=1e-10)
 
 
 def test_models_of_one_run_must_be_alike(digits):
     models = [SoftmaxRegression(batch_size=size) for size in (10, 20)]
-    with pytest.raises(ValueError, match="must have the same batch_size, found 10 and 20"):
+    with pytest.raises(
+        ValueError, match="must have the same batch_size, found 10 and 20"
+    ):
         fit_many(models, *digits)
 
 
@@ -62,7 +71,9 @@ def test_partial_fits_are_the_epochs_of_a_fit(Model, settings, digits):
     parts = make(Model, settings, max_iter=4)
     for _ in range(4):
         parts.partial_fit(X, y, classes=range(10))
-    np.testing.assert_allclose(parts.predict_proba(X), whole.predict_proba(X), rtol=1e-10)
+    np.testing.assert_allclose(
+        parts.predict_proba(X), whole.predict_proba(X), rtol=1e-10
+    )
     assert parts.loss_curve_ == pytest.approx(whole.loss_curve_, rel=1e-12)
     assert parts.t_ == whole.t_ == 4 * len(X)
     assert parts.history_["epoch"].tolist() == [1, 2, 3, 4]
@@ -78,7 +89,9 @@ def test_warm_starts_are_the_epochs_of_a_fit(Model, settings, digits):
     warm = make(Model, settings, max_iter=2, warm_start=True).fit(X, y)
     assert warm.n_iter_ == 2
     warm.set_params(max_iter=3).fit(X, y)
-    np.testing.assert_allclose(warm.predict_proba(X), whole.predict_proba(X), rtol=1e-10)
+    np.testing.assert_allclose(
+        warm.predict_proba(X), whole.predict_proba(X), rtol=1e-10
+    )
     assert warm.n_iter_ == 3
     assert len(warm.history_) == len(warm.loss_curve_) == 5
 
@@ -104,16 +117,22 @@ def test_partial_fit_takes_rows_as_they_come(digits):
 def test_warm_start_needs_the_same_problem(iris):
     X, y = iris
     model = MLPClassifierTorch(5, max_iter=2, tol=None, warm_start=True).fit(X, y)
-    with pytest.raises(ValueError, match=r"Previously got \[0 1 2\], `y` has \[1 2 3\]"):
+    with pytest.raises(
+        ValueError, match=r"Previously got \[0 1 2\], `y` has \[1 2 3\]"
+    ):
         model.fit(X, y + 1)
     with pytest.raises(ValueError, match="4 features as input"):
         model.fit(X[:, :2], y)
     model.set_params(hidden_layer_sizes=6)
-    with pytest.raises(ValueError, match=r"shapes \[\(5, 4\), \(3, 5\)\], its parameters"):
+    with pytest.raises(
+        ValueError, match=r"shapes \[\(5, 4\), \(3, 5\)\], its parameters"
+    ):
         model.fit(X, y)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # soon over
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"
+)  # soon over
 @pytest.mark.parametrize("harder", [{"augment": "affine"}, {"dropout": 0.8}])
 def test_the_best_loss_is_that_of_the_same_task(harder, digits):
     """Against one that is out of reach now, training would stop after 4 epochs."""
@@ -168,7 +187,10 @@ def test_early_stopping_validates_on_rows_that_were_set_aside(digits):
     ("Model", "settings"),
     [
         (SoftmaxRegression, {"alpha": 0.1}),
-        (MLPClassifierTorch, {"alpha": 1.0, "hidden_layer_sizes": 5, "activation": "tanh"}),
+        (
+            MLPClassifierTorch,
+            {"alpha": 1.0, "hidden_layer_sizes": 5, "activation": "tanh"},
+        ),
     ],
 )
 def test_weights_are_repetitions(Model, settings, solver, iris, rng):
@@ -197,14 +219,20 @@ def test_minibatches_by_weight_are_repetitions_on_the_average(digits):
         model = SoftmaxRegression(0.02, random_state=seed, **settings)
         shares = {
             # As many steps for both: the weighted rows are seen twice as often.
-            "weighted": model.set_params(max_iter=40).fit(X, y, weight).predict_proba(X),
+            "weighted": model.set_params(max_iter=40)
+            .fit(X, y, weight)
+            .predict_proba(X),
             "plain": model.fit(X, y).predict_proba(X),
-            "repeated": model.set_params(max_iter=20).fit(X[rows], y[rows]).predict_proba(X),
+            "repeated": model.set_params(max_iter=20)
+            .fit(X[rows], y[rows])
+            .predict_proba(X),
         }
         for name, proba in shares.items():
             scores[name].append(proba[:, :5].sum(1).mean())
     means = {name: np.mean(values) for name, values in scores.items()}
-    error = np.std(scores["weighted"]) / np.sqrt(20) + np.std(scores["repeated"]) / np.sqrt(20)
+    error = np.std(scores["weighted"]) / np.sqrt(20) + np.std(
+        scores["repeated"]
+    ) / np.sqrt(20)
     assert abs(means["weighted"] - means["repeated"]) < max(4 * error, 2e-3)
     assert abs(means["plain"] - means["repeated"]) > 5e-3
 
@@ -224,7 +252,9 @@ def test_minibatches_by_weight_are_repetitions_on_the_average(digits):
     ids=str,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_warm_start_with_other_settings_goes_on_from_the_parameters(before, after, digits):
+def test_warm_start_with_other_settings_goes_on_from_the_parameters(
+    before, after, digits
+):
     """From where one solver ended, the next begins; a cold one would begin at log 10."""
     X, y = digits
     model = SoftmaxRegression(0.05, max_iter=30, warm_start=True, random_state=0)
@@ -251,7 +281,12 @@ def test_partial_fit_warns_of_divergence(digits):
 def test_a_model_that_stopped_early_in_a_run_goes_on_as_if_alone(digits):
     """Also the generator of row orders is as the model itself left it."""
     X, y = digits
-    settings = {"warm_start": True, "random_state": 0, "n_iter_no_change": 2, "tol": 0.05}
+    settings = {
+        "warm_start": True,
+        "random_state": 0,
+        "n_iter_no_change": 2,
+        "tol": 0.05,
+    }
     rates = [1e-5, 0.01]
     together = [SoftmaxRegression(rate, max_iter=20, **settings) for rate in rates]
     fit_many(together, X, y)
@@ -296,7 +331,12 @@ def test_the_row_of_a_diverged_epoch_gives_way_to_the_next(digits):
 
 
 def test_models_that_were_left_at_different_epochs_do_not_share_a_run(digits):
-    settings = {"warm_start": True, "random_state": 0, "n_iter_no_change": 2, "tol": 0.05}
+    settings = {
+        "warm_start": True,
+        "random_state": 0,
+        "n_iter_no_change": 2,
+        "tol": 0.05,
+    }
     models = [SoftmaxRegression(rate, max_iter=20, **settings) for rate in (1e-5, 0.01)]
     fit_many(models, *digits)
     with pytest.raises(ValueError, match="left after the same epoch of one run"):
@@ -412,7 +452,9 @@ def test_fits_in_threads_leave_the_threads_of_scipy_alone(iris):
 
     with threadpool_limits(limits=2, user_api="blas"):
         before = threadpool_info()
-        joblib.Parallel(2, backend="threading")(joblib.delayed(fit)(n) for n in (5, 60, 10))
+        joblib.Parallel(2, backend="threading")(
+            joblib.delayed(fit)(n) for n in (5, 60, 10)
+        )
         assert threadpool_info() == before
 
 

@@ -36,7 +36,9 @@ def test_the_build_runs_these_and_no_others():
     with warnings.catch_warnings():
         gallery = runpy.run_path(str(ROOT / "docs/conf.py"))["sphinx_gallery_conf"]
     names = [path.name for path in sorted((ROOT / "examples").glob("*.py"))]
-    taken = [name for name in names if not re.search(gallery["ignore_pattern"], f"/{name}")]
+    taken = [
+        name for name in names if not re.search(gallery["ignore_pattern"], f"/{name}")
+    ]
     assert taken == [path.name for path in EXAMPLES]
     assert all(re.search(gallery["filename_pattern"], f"/{name}") for name in taken)
     assert gallery["abort_on_example_error"] is True

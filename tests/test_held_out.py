@@ -18,7 +18,12 @@ from skdigits.model_selection import BatchedGridSearchCV
 MODELS = [SoftmaxRegression, MLPClassifierTorch]
 SMALL_CONV = partial(ConvNetClassifier, 3, learning_rate="constant")
 NAMES = ["softmax", "mlp", "conv"]
-PLAIN = {"solver": "adam", "learning_rate_init": 0.03, "batch_size": 100, "random_state": 0}
+PLAIN = {
+    "solver": "adam",
+    "learning_rate_init": 0.03,
+    "batch_size": 100,
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +48,9 @@ def test_a_validation_set_is_measured_after_every_epoch(Model, parts):
     np.testing.assert_allclose(model.validation_scores_, scores, rtol=1e-12)
     assert model.best_validation_score_ == max(model.validation_scores_)
     # Nothing was learnt from it.
-    np.testing.assert_array_equal(model.predict_proba(X_val), epochs[-1].predict_proba(X_val))
+    np.testing.assert_array_equal(
+        model.predict_proba(X_val), epochs[-1].predict_proba(X_val)
+    )
 
 
 @pytest.mark.parametrize("scoring", [None, "loss", "neg_brier_score", "f1_macro"])
@@ -54,7 +61,11 @@ def test_early_stopping_returns_to_the_best_epoch(Model, scoring, parts):
     model = Model(**settings, max_iter=100, early_stopping=True, scoring=scoring)
     model.fit(X, y, X_val=X_val, y_val=y_val)
     history = model.history_
-    merit = -history["validation_loss"] if scoring == "loss" else history["validation_score"]
+    merit = (
+        -history["validation_loss"]
+        if scoring == "loss"
+        else history["validation_score"]
+    )
     best = int(np.argmax(merit)) + 1
     assert best < model.n_iter_ < 100
     again = Model(**settings | {"tol": None}, max_iter=best).fit(X, y)
@@ -80,7 +91,9 @@ def test_a_validation_set_is_not_distorted(Model, parts):
         model.history_.drop(columns="seconds"), expected.history_.drop(columns="seconds"),
         rtol=1e-9,
     )  # fmt: skip
-    np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(X), rtol=1e-8)
+    np.testing.assert_allclose(
+        model.predict_proba(X), expected.predict_proba(X), rtol=1e-8
+    )
     plain = Model(**settings).fit(X, y, X_val=X_val, y_val=y_val)
     assert abs(plain.history_ - model.history_)["validation_loss"].min() > 0.01
 
@@ -113,7 +126,9 @@ def test_the_part_set_aside_is_scored_by_any_scorer(parts):
     model = SoftmaxRegression(**settings, scoring=scorer).fit(X, labels)
     assert seen == [(30, list("abcdefghij"))] * 5
     plain = SoftmaxRegression(**settings).fit(X, labels)
-    assert model.validation_scores_ == pytest.approx(plain.validation_scores_, rel=1e-12)
+    assert model.validation_scores_ == pytest.approx(
+        plain.validation_scores_, rel=1e-12
+    )
     np.testing.assert_array_equal(model.coef_, plain.coef_)
 
 
@@ -136,7 +151,9 @@ def test_lbfgs_measures_by_it_and_no_more(parts):
     model.set_params(early_stopping=True).fit(X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_array_equal(model.predict_proba(X_val), expected)
     last = model.history_.iloc[-1]
-    assert last["validation_loss"] == pytest.approx(log_loss(y_val, expected), rel=1e-10)
+    assert last["validation_loss"] == pytest.approx(
+        log_loss(y_val, expected), rel=1e-10
+    )
     assert last["validation_score"] == model.score(X_val, y_val)
 
 
@@ -162,9 +179,12 @@ def test_it_goes_through_a_pipeline_and_a_search(parts):
             ours = BatchedGridSearchCV(estimator, grid, cv=3).fit(
                 X, y, X_val=X_val, y_val=y_val
             )
-            theirs = GridSearchCV(estimator, grid, cv=3).fit(X, y, X_val=X_val, y_val=y_val)
+            theirs = GridSearchCV(estimator, grid, cv=3).fit(
+                X, y, X_val=X_val, y_val=y_val
+            )
             np.testing.assert_array_equal(
-                ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"]
+                ours.cv_results_["mean_test_score"],
+                theirs.cv_results_["mean_test_score"],
             )
             assert ours.best_params_ == theirs.best_params_
 
@@ -178,14 +198,19 @@ def test_early_stopping_by_a_scorer_in_a_search_is_that_of_each_fit(parts):
         expected = GridSearchCV(model, {"alpha": [0, 0.1]}, cv=3).fit(X, y)
         assert search.batched_.tolist() == [batched] * 2
         np.testing.assert_array_equal(
-            search.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"]
+            search.cv_results_["mean_test_score"],
+            expected.cv_results_["mean_test_score"],
         )
 
 
 def test_a_diverging_model_has_no_score(parts):
     X, X_val, y, y_val = parts
     model = SoftmaxRegression(
-        loss="softmax_mse", learning_rate_init=1e38, momentum=0, alpha=1e38, scoring="f1_macro"
+        loss="softmax_mse",
+        learning_rate_init=1e38,
+        momentum=0,
+        alpha=1e38,
+        scoring="f1_macro",
     )
     with pytest.warns(match="diverged"):
         model.fit(X.astype("f"), y, X_val=X_val.astype("f"), y_val=y_val)
@@ -209,7 +234,12 @@ def test_both_parts_are_needed(given, message, iris):
 @pytest.mark.parametrize(
     ("X_val", "y_val", "weight", "message"),
     [
-        (np.ones((3, 3)), [0, 1, 2], None, "X has 3 features, but SoftmaxRegression is"),
+        (
+            np.ones((3, 3)),
+            [0, 1, 2],
+            None,
+            "X has 3 features, but SoftmaxRegression is",
+        ),
         (np.ones((3, 4)), [0, 1, 9], None, r"not among the classes: \[9\]"),
         (np.full((3, 4), np.nan), [0, 1, 2], None, "contains NaN"),
         (np.ones((3, 4)), [0, 1], None, "inconsistent numbers of samples"),
@@ -218,7 +248,9 @@ def test_both_parts_are_needed(given, message, iris):
 )
 def test_bad_validation_sets_are_told_apart_from_x(X_val, y_val, weight, message, iris):
     model = SoftmaxRegression(max_iter=2, tol=None)
-    with pytest.raises(ValueError, match=r"The validation set \(X_val, y_val\): .*" + message):
+    with pytest.raises(
+        ValueError, match=r"The validation set \(X_val, y_val\): .*" + message
+    ):
         model.fit(*iris, X_val=X_val, y_val=y_val, sample_weight_val=weight)
     assert not hasattr(model, "coef_")
 
@@ -256,7 +288,9 @@ def test_a_score_that_is_no_number_is_an_error(iris):
     model = SoftmaxRegression(scoring="roc_auc", max_iter=2)
     with (
         pytest.warns(match="Only one class is present"),
-        pytest.raises(ValueError, match="scoring='roc_auc' gave nan on the validation rows"),
+        pytest.raises(
+            ValueError, match="scoring='roc_auc' gave nan on the validation rows"
+        ),
     ):
         model.fit(X[:100], y[:100], X_val=X[:5], y_val=y[:5])
     assert not hasattr(model, "coef_")
@@ -289,7 +323,9 @@ def test_an_error_of_a_kind_of_its_own_is_named_as_well(iris):
         return b"\xff".decode("utf-8")
 
     model = SoftmaxRegression(max_iter=2, tol=None, scoring=scorer)
-    with pytest.raises(ValueError, match="failed on the validation rows: 'utf-8' codec can't"):
+    with pytest.raises(
+        ValueError, match="failed on the validation rows: 'utf-8' codec can't"
+    ):
         model.fit(*iris, X_val=iris[0], y_val=iris[1])
 
 
@@ -303,5 +339,7 @@ def test_pixels_are_not_measured_by_other_numbers(digits):
 
 def test_a_class_too_small_to_set_part_of_it_aside_is_named(digits):
     names = np.array([*"ABCDEFGHIJ", "rare"])[np.append(digits[1][:100], 10)]
-    with pytest.raises(ValueError, match=r"cannot be done\. .*few members are: \['rare'\]"):
+    with pytest.raises(
+        ValueError, match=r"cannot be done\. .*few members are: \['rare'\]"
+    ):
         SoftmaxRegression(early_stopping=True).fit(digits[0][:101], names)

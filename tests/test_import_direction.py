@@ -13,7 +13,12 @@ ROOT = Path(skdigits.__file__).parent
 LAYERS = [
     ["skdigits.engine"],
     ["skdigits._arrays", "skdigits._parameters"],
-    ["skdigits._validation", "skdigits._reporting", "skdigits.datasets", "skdigits._plotting"],
+    [
+        "skdigits._validation",
+        "skdigits._reporting",
+        "skdigits.datasets",
+        "skdigits._plotting",
+    ],
     ["skdigits.augmentation"],
     ["skdigits._base", "skdigits._memory", "skdigits._callbacks", "skdigits._held_out"],
     ["skdigits._fitting"],
@@ -24,7 +29,9 @@ LAYERS = [
     ["skdigits.model_selection", "skdigits.onnx", "skdigits._show_versions"],
     ["skdigits"],
 ]
-ENGINE_MAY_IMPORT = {"torch", "numpy", "scipy", "skdigits"} | set(sys.stdlib_module_names)
+ENGINE_MAY_IMPORT = {"torch", "numpy", "scipy", "skdigits"} | set(
+    sys.stdlib_module_names
+)
 
 
 def modules():
@@ -74,7 +81,9 @@ def test_the_engine_knows_torch_alone():
     for name, path in modules():
         if name.startswith("skdigits.engine"):
             roots = {imported.split(".")[0] for imported in imports(path)}
-            assert roots <= ENGINE_MAY_IMPORT, f"{name} imports {roots - ENGINE_MAY_IMPORT}"
+            assert roots <= ENGINE_MAY_IMPORT, (
+                f"{name} imports {roots - ENGINE_MAY_IMPORT}"
+            )
 
 
 def test_estimators_leave_tensors_to_others():
@@ -99,7 +108,9 @@ def test_private_scikit_learn_is_confined():
         "skdigits.model_selection._private",
     }
     for name, path in modules():
-        private = [i for i in imported_names(path) if i.startswith("sklearn") and "._" in i]
+        private = [
+            i for i in imported_names(path) if i.startswith("sklearn") and "._" in i
+        ]
         assert not private or name in knowing, (name, private)
 
 

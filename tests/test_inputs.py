@@ -45,7 +45,9 @@ def assert_same(found, expected):
     assert found.dtype == expected.dtype
     tolerance = ROUNDINGS.get(expected.dtype, 0)
     largest = np.abs(expected).max()
-    np.testing.assert_allclose(found, expected, rtol=100 * tolerance, atol=largest * tolerance)
+    np.testing.assert_allclose(
+        found, expected, rtol=100 * tolerance, atol=largest * tolerance
+    )
 
 
 def assert_as_good(model, given, plain, y):
@@ -98,7 +100,10 @@ def test_memory_of_any_layout(model, layout, dtype, few):
     X, y = few
     plain = (X * 255).astype(dtype) if dtype == "uint8" else X.astype(dtype)
     given = LAYOUTS[layout](plain)
-    assert layout in ("broadcast", "unaligned", "read-only") or given.strides != plain.strides
+    assert (
+        layout in ("broadcast", "unaligned", "read-only")
+        or given.strides != plain.strides
+    )
     np.testing.assert_array_equal(given, plain)
     assert_as_good(model, given, plain, y)
 
@@ -119,7 +124,22 @@ def test_memory_mapped_rows(model, dtype, few, tmp_path):
 @each
 @pytest.mark.parametrize(
     "dtype",
-    ["f2", ">f2", ">f4", ">f8", "g", "i1", "i2", ">i4", "i8", "u2", ">u8", "?", "O", "U"],
+    [
+        "f2",
+        ">f2",
+        ">f4",
+        ">f8",
+        "g",
+        "i1",
+        "i2",
+        ">i4",
+        "i8",
+        "u2",
+        ">u8",
+        "?",
+        "O",
+        "U",
+    ],
 )
 def test_other_dtypes_are_float64(model, dtype, few):
     """Numbers are taken as they are: only bytes are pixels."""
@@ -168,7 +188,9 @@ FRAMES = {
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 @pytest.mark.parametrize("dispatch", [False, True])
-def test_frames_of_float32_and_pixels_stay_what_they_are(model, frame, dtype, dispatch, few):
+def test_frames_of_float32_and_pixels_stay_what_they_are(
+    model, frame, dtype, dispatch, few
+):
     X, y = few
     plain = (X * 255).astype(dtype) if dtype == "uint8" else X.astype(dtype)
     with config_context(array_api_dispatch=dispatch):
@@ -193,7 +215,9 @@ def test_frames_have_names(model, library, few):
 @pytest.mark.parametrize(
     "frame",
     [
-        pl.DataFrame({"a": [1, None], "b": [2, 3]}, schema={"a": pl.UInt8, "b": pl.UInt8}),
+        pl.DataFrame(
+            {"a": [1, None], "b": [2, 3]}, schema={"a": pl.UInt8, "b": pl.UInt8}
+        ),
         pl.DataFrame({"a": [1.0, None], "b": [2.0, 3.0]}),
         pd.DataFrame({"a": [1, None], "b": [2, 3]}, dtype="UInt8"),
         pd.DataFrame({"a": [1.0, None], "b": [2.0, 3.0]}, dtype="Float32"),
@@ -219,7 +243,9 @@ def test_what_is_missing_in_a_frame_is_an_error(model, frame):
 def test_sparse_rows_are_an_error_everywhere(model, sparse, few):
     X, y = few
     fitted = clone(model).fit(X, y)
-    message = r"Sparse data was passed for X, but dense data is required. Use '.toarray\(\)'"
+    message = (
+        r"Sparse data was passed for X, but dense data is required. Use '.toarray\(\)'"
+    )
     for method in (fitted.predict, fitted.predict_proba, fitted.decision_function):
         with pytest.raises(TypeError, match=message):
             method(sparse(X))
@@ -241,7 +267,9 @@ def test_predictions_batch_by_batch_are_those_of_the_whole(model, dtype, size, f
         assert_same(np.concatenate(parts), method(X))
 
 
-WORDS = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "8", "9"])
+WORDS = np.array(
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "8", "9"]
+)
 LABELS = {
     "list": lambda y: y.tolist(),
     "tuple": lambda y: tuple(y.tolist()),

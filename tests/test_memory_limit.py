@@ -15,7 +15,8 @@ import pytest
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        sys.platform != "linux", reason="the limit of private memory, RLIMIT_DATA, is Linux's"
+        sys.platform != "linux",
+        reason="the limit of private memory, RLIMIT_DATA, is Linux's",
     ),
 ]
 
@@ -92,11 +93,22 @@ def outcomes(tmp_path_factory):
     (folder / "limited.py").write_text(SCRIPT)
     rng = np.random.default_rng(0)
     for dtype, n_rows, scale in (("uint8", 144_000, 255), ("float32", 36_000, 1)):
-        X = np.lib.format.open_memmap(folder / f"{dtype}.npy", "w+", dtype, (n_rows, 1024))
-        X[:: n_rows // 50] = rng.uniform(high=scale, size=(50, 1024))  # the rest are holes
+        X = np.lib.format.open_memmap(
+            folder / f"{dtype}.npy", "w+", dtype, (n_rows, 1024)
+        )
+        X[:: n_rows // 50] = rng.uniform(
+            high=scale, size=(50, 1024)
+        )  # the rest are holes
         X.flush()
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", folder / "limited.py", "uint8.npy", "float32.npy"],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            folder / "limited.py",
+            "uint8.npy",
+            "float32.npy",
+        ],
         cwd=folder,
         # By itself, glibc keeps freed blocks of some MB in a heap that then is full of holes,
         # more so on one day than on another: large ones are to be given back at once.

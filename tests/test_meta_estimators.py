@@ -56,7 +56,9 @@ each = pytest.mark.parametrize(
 each_and_conv = pytest.mark.parametrize(
     "model", [TEMPLATES, SOFTMAX, MLP, CONV], ids=lambda m: type(m).__name__
 )
-trained = pytest.mark.parametrize("model", [SOFTMAX, MLP], ids=lambda m: type(m).__name__)
+trained = pytest.mark.parametrize(
+    "model", [SOFTMAX, MLP], ids=lambda m: type(m).__name__
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,9 @@ def fitted(model, X, y, *weight, **parameters):
 def scores_by_hand(model, X, y, **parameters):
     """Accuracy on each fold, counted."""
     return [
-        (fitted(model, X[train], y[train], **parameters).predict(X[test]) == y[test]).mean()
+        (
+            fitted(model, X[train], y[train], **parameters).predict(X[test]) == y[test]
+        ).mean()
         for train, test in CV.split(X, y)
     ]
 
@@ -99,7 +103,9 @@ def test_pipeline(model, few):
     spread[spread == 0] = 1
     steps = [("scale", StandardScaler()), ("model", clone(model))]
     found = Pipeline(steps).fit(X, y)
-    expected = fitted(model, (X - mean) / spread, y).predict_proba((queries - mean) / spread)
+    expected = fitted(model, (X - mean) / spread, y).predict_proba(
+        (queries - mean) / spread
+    )
     np.testing.assert_allclose(found.predict_proba(queries), expected, rtol=1e-8)
     assert np.abs(expected - fitted(model, X, y).predict_proba(queries)).max() > 0.01
 
@@ -122,7 +128,9 @@ def test_column_transformer(model, few):
         return np.hstack([rows[:, 8:40] - X[:, 8:40].mean(0), rows[:, :8]])
 
     expected = fitted(model, by_hand(X), y).predict_proba(by_hand(queries))
-    asked = pd.DataFrame(queries, columns=names)[names[::-1]]  # found by name, in any order
+    asked = pd.DataFrame(queries, columns=names)[
+        names[::-1]
+    ]  # found by name, in any order
     np.testing.assert_allclose(found.predict_proba(asked), expected, rtol=1e-8)
     assert found[-1].feature_names_in_[0] == "half__pixel 8"
 
@@ -155,13 +163,19 @@ def test_searches(model, Search, few):
         more = {"n_iter": 2, "random_state": 1}
         candidates = list(ParameterSampler(space, 2, random_state=1))
     search = Search(model, space, cv=CV, **more).fit(X, y)
-    scores = [np.mean(scores_by_hand(model, X, y, **candidate)) for candidate in candidates]
+    scores = [
+        np.mean(scores_by_hand(model, X, y, **candidate)) for candidate in candidates
+    ]
     assert search.cv_results_["params"] == candidates
-    np.testing.assert_allclose(search.cv_results_["mean_test_score"], scores, rtol=1e-12)
+    np.testing.assert_allclose(
+        search.cv_results_["mean_test_score"], scores, rtol=1e-12
+    )
     assert len(set(scores)) > 1
     assert search.best_params_ == candidates[np.argmax(scores)]
     best = fitted(model, X, y, **search.best_params_)
-    np.testing.assert_array_equal(search.predict_proba(queries), best.predict_proba(queries))
+    np.testing.assert_array_equal(
+        search.predict_proba(queries), best.predict_proba(queries)
+    )
 
 
 @trained
@@ -182,30 +196,40 @@ def test_halving_gives_epochs_to_those_that_do_well(model, few):
     left = rates
     for round_, epochs in enumerate((2, 4, 8)):
         scores = [
-            np.mean(scores_by_hand(model, X, y, learning_rate_init=rate, max_iter=epochs))
+            np.mean(
+                scores_by_hand(model, X, y, learning_rate_init=rate, max_iter=epochs)
+            )
             for rate in left
         ]
         of_round = found[found["iter"] == round_].set_index("param_learning_rate_init")
         assert (of_round["n_resources"] == epochs).all()
         assert set(of_round.index) == set(left)
-        np.testing.assert_allclose(of_round.loc[left, "mean_test_score"], scores, rtol=1e-12)
+        np.testing.assert_allclose(
+            of_round.loc[left, "mean_test_score"], scores, rtol=1e-12
+        )
         left = [left[i] for i in np.argsort(scores)[-((len(left) + 1) // 2) :]]
     assert search.best_params_ == {"learning_rate_init": left[0], "max_iter": 8}
     assert search.best_estimator_.n_iter_ == 8
     best = fitted(model, X, y, **search.best_params_)
-    np.testing.assert_array_equal(search.predict_proba(queries), best.predict_proba(queries))
+    np.testing.assert_array_equal(
+        search.predict_proba(queries), best.predict_proba(queries)
+    )
 
 
 @each
 def test_learning_curve(model, few):
     X, y, _, _ = few
-    sizes, found_train, found_test = learning_curve(model, X, y, cv=CV, train_sizes=[40, 160])
+    sizes, found_train, found_test = learning_curve(
+        model, X, y, cv=CV, train_sizes=[40, 160]
+    )
     assert sizes.tolist() == [40, 160]
     for fold, (train, test) in enumerate(CV.split(X, y)):
         for at, size in enumerate(sizes):
             rows = train[:size]
             expected = fitted(model, X[rows], y[rows])
-            assert found_train[at, fold] == (expected.predict(X[rows]) == y[rows]).mean()
+            assert (
+                found_train[at, fold] == (expected.predict(X[rows]) == y[rows]).mean()
+            )
             assert found_test[at, fold] == (expected.predict(X[test]) == y[test]).mean()
     assert found_test[1].mean() > found_test[0].mean()
 
@@ -214,7 +238,12 @@ def test_learning_curve(model, few):
 def test_learning_curve_by_partial_fits(model, few):
     X, y, _, _ = few
     sizes, _, found = learning_curve(
-        model, X, y, cv=CV, train_sizes=[40, 100, 160], exploit_incremental_learning=True
+        model,
+        X,
+        y,
+        cv=CV,
+        train_sizes=[40, 100, 160],
+        exploit_incremental_learning=True,
     )
     for fold, (train, test) in enumerate(CV.split(X, y)):
         expected = clone(model)
@@ -254,9 +283,13 @@ def test_calibration_by_temperature(model, data, frozen, request):
         learnt_from, labels = X, y
         logits = cross_val_predict(model, X, y, cv=CV, method="decision_function")
         base = clone(model)
-    calibrated = CalibratedClassifierCV(base, method="temperature", cv=CV, ensemble=False)
+    calibrated = CalibratedClassifierCV(
+        base, method="temperature", cv=CV, ensemble=False
+    )
     found = calibrated.fit(learnt_from, labels).predict_proba(queries)
-    beta = likeliest_beta(two_columns(logits), np.unique(labels, return_inverse=True)[1])
+    beta = likeliest_beta(
+        two_columns(logits), np.unique(labels, return_inverse=True)[1]
+    )
     expected = softmax(beta * two_columns(before.decision_function(queries)), axis=1)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.abs(expected - before.predict_proba(queries)).max() > 1e-3
@@ -301,11 +334,16 @@ def test_stacking(model, data, request):
     X, y, queries, _ = request.getfixturevalue(data)
     below = [("linear", LogisticRegression()), ("ours", model)]
     found = StackingClassifier(below, clone(model), cv=CV).fit(X, y)
-    skip = 1 if data == "two" else 0  # of two classes, the second's probability says it all
+    skip = (
+        1 if data == "two" else 0
+    )  # of two classes, the second's probability says it all
     stacked, asked = (
         np.hstack([part[:, skip:] for part in parts])
         for parts in (
-            [cross_val_predict(m, X, y, cv=CV, method="predict_proba") for _, m in below],
+            [
+                cross_val_predict(m, X, y, cv=CV, method="predict_proba")
+                for _, m in below
+            ],
             [fitted(m, X, y).predict_proba(queries) for _, m in below],
         )
     )
@@ -328,7 +366,9 @@ def test_bagging(model, few):
         expected = clone(model).set_params(random_state=seed)
         expected.fit(X[:, columns], y, np.bincount(rows, minlength=len(X)))
         shares.append(expected.predict_proba(queries[:, columns]))
-        np.testing.assert_array_equal(member.predict_proba(queries[:, columns]), shares[-1])
+        np.testing.assert_array_equal(
+            member.predict_proba(queries[:, columns]), shares[-1]
+        )
     np.testing.assert_allclose(found, np.mean(shares, axis=0), rtol=1e-10)
     assert np.abs(shares[0] - shares[1]).max() > 0.05
 
@@ -339,14 +379,18 @@ def test_bagging_draws_rows_as_if_they_were_copied(few):
     model = SoftmaxRegression(0.1, max_iter=30, tol=None, random_state=0)  # one batch
     bag = BaggingClassifier(model, 2, random_state=0).fit(X, y)
     for member, rows in zip(bag.estimators_, bag.estimators_samples_, strict=True):
-        expected = fitted(model, X[np.sort(rows)], y[np.sort(rows)]).predict_proba(queries)
+        expected = fitted(model, X[np.sort(rows)], y[np.sort(rows)]).predict_proba(
+            queries
+        )
         np.testing.assert_allclose(member.predict_proba(queries), expected, rtol=1e-6)
 
 
 @each_and_conv
 def test_bagging_where_a_class_may_not_be_drawn(model, few):
     X, y, queries, _ = few
-    rows = np.r_[np.flatnonzero(y == 9)[:1], np.flatnonzero(y < 9)]  # nine is one row alone
+    rows = np.r_[
+        np.flatnonzero(y == 9)[:1], np.flatnonzero(y < 9)
+    ]  # nine is one row alone
     bag = BaggingClassifier(model, 6, random_state=0).fit(X[rows], y[rows])
     assert {len(member.classes_) for member in bag.estimators_} == {9, 10}
     expected = np.zeros((len(queries), 10))
@@ -366,7 +410,9 @@ def test_adaboost(model, few):
     weight = np.full(len(X), 1 / len(X))
     votes = np.zeros((len(queries), 10))
     for at, member in enumerate(boost.estimators_):
-        expected = clone(weak).set_params(random_state=member.random_state).fit(X, y, weight)
+        expected = (
+            clone(weak).set_params(random_state=member.random_state).fit(X, y, weight)
+        )
         wrong = expected.predict(X) != y
         error = weight[wrong].sum()
         say = np.log((1 - error) / error) + np.log(9)
@@ -460,7 +506,9 @@ def test_weights_reach_a_model_in_a_pipeline(model, few, weight):
         expected = fitted(model, scale.transform(X), y, weight)
         expected = expected.predict_proba(scale.transform(queries))
         np.testing.assert_allclose(found.predict_proba(queries), expected, rtol=1e-8)
-    without = fitted(model, scale.transform(X), y).predict_proba(scale.transform(queries))
+    without = fitted(model, scale.transform(X), y).predict_proba(
+        scale.transform(queries)
+    )
     assert np.abs(without - expected).max() > 0.01
 
 
@@ -469,7 +517,12 @@ def test_weights_reach_a_model_in_a_pipeline(model, few, weight):
 def test_weights_reach_every_fold_and_its_score(model, few, weight):
     X, y, _, _ = few
     found = cross_validate(
-        asking(model), X, y, cv=CV, params={"sample_weight": weight}, return_estimator=True
+        asking(model),
+        X,
+        y,
+        cv=CV,
+        params={"sample_weight": weight},
+        return_estimator=True,
     )
     for fold, (train, test) in enumerate(CV.split(X, y)):
         expected = fitted(model, X[train], y[train], weight[train])
@@ -493,7 +546,9 @@ def test_weights_reach_the_candidates_and_the_winner_of_a_search(model, few, wei
     ):
         expected = [
             np.average(
-                fitted(model, X[train], y[train], weight[train], **candidate).predict(X[test])
+                fitted(model, X[train], y[train], weight[train], **candidate).predict(
+                    X[test]
+                )
                 == y[test],
                 weights=weight[test],
             )
@@ -501,7 +556,9 @@ def test_weights_reach_the_candidates_and_the_winner_of_a_search(model, few, wei
         ]
         assert score == pytest.approx(np.mean(expected))
     best = fitted(model, X, y, weight, **search.best_params_)
-    np.testing.assert_array_equal(search.predict_proba(queries), best.predict_proba(queries))
+    np.testing.assert_array_equal(
+        search.predict_proba(queries), best.predict_proba(queries)
+    )
 
 
 @each
@@ -519,7 +576,9 @@ def test_weights_reach_the_models_that_vote(model, few, weight):
 @pytest.mark.usefixtures("routing")
 def test_weights_reach_a_model_and_its_calibration(model, few, weight):
     X, y, queries, _ = few
-    found = CalibratedClassifierCV(asking(model), method="temperature", cv=CV, ensemble=False)
+    found = CalibratedClassifierCV(
+        asking(model), method="temperature", cv=CV, ensemble=False
+    )
     found.fit(X, y, sample_weight=weight)
     logits = np.empty((len(X), 10))
     for train, test in CV.split(X, y):
@@ -529,7 +588,10 @@ def test_weights_reach_a_model_and_its_calibration(model, few, weight):
     scores = fitted(model, X, y, weight).decision_function(queries)
     expected = softmax(beta * scores, axis=1)
     np.testing.assert_allclose(found.predict_proba(queries), expected, atol=1e-5)
-    assert np.abs(expected - softmax(likeliest_beta(logits, y) * scores, axis=1)).max() > 1e-3
+    assert (
+        np.abs(expected - softmax(likeliest_beta(logits, y) * scores, axis=1)).max()
+        > 1e-3
+    )
 
 
 @each
@@ -539,7 +601,12 @@ def test_weights_reach_the_models_of_a_stack(model, few, weight):
     found = StackingClassifier([("one", asking(model))], asking(SOFTMAX), cv=CV)
     found.fit(X, y, sample_weight=weight)
     rows = cross_val_predict(
-        asking(model), X, y, cv=CV, method="predict_proba", params={"sample_weight": weight}
+        asking(model),
+        X,
+        y,
+        cv=CV,
+        method="predict_proba",
+        params={"sample_weight": weight},
     )
     asked = fitted(model, X, y, weight).predict_proba(queries)
     expected = fitted(SOFTMAX, rows, y, weight).predict_proba(asked)
@@ -551,7 +618,9 @@ def test_weights_reach_the_models_of_a_stack(model, few, weight):
 def test_weights_that_nobody_asked_for_are_an_error(model, few, weight):
     X, y, _, _ = few
     found = Pipeline([("model", clone(model))])
-    with pytest.raises(ValueError, match="are passed but are not explicitly set as requested"):
+    with pytest.raises(
+        ValueError, match="are passed but are not explicitly set as requested"
+    ):
         found.fit(X, y, sample_weight=weight)
     found[-1].set_fit_request(sample_weight=False)
     with pytest.raises(TypeError, match="unexpected argument"):
@@ -566,7 +635,9 @@ def test_weights_and_classes_reach_a_partial_fit(model, few, weight):
     found = OneVsRestClassifier(asks)
     own = [clone(model) for _ in range(10)]
     for rows in (np.arange(120), np.arange(120, 240)):
-        found.partial_fit(X[rows], y[rows], classes=range(10), sample_weight=weight[rows])
+        found.partial_fit(
+            X[rows], y[rows], classes=range(10), sample_weight=weight[rows]
+        )
         for c, one in enumerate(own):
             hit = (y[rows] == c).astype(int)
             one.partial_fit(X[rows], hit, classes=[0, 1], sample_weight=weight[rows])

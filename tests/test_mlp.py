@@ -33,7 +33,11 @@ def assert_equal(theirs, ours, rtol=1e-8):
 ADAM = {"solver": "adam"}
 SGD = {"solver": "sgd", "learning_rate_init": 0.05}
 # By weight, the rows seen count differently: MLPClassifier counts their number.
-INVSCALING = {"solver": "sgd", "nesterovs_momentum": False, "learning_rate": "invscaling"}
+INVSCALING = {
+    "solver": "sgd",
+    "nesterovs_momentum": False,
+    "learning_rate": "invscaling",
+}
 
 
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
@@ -101,7 +105,9 @@ def test_hidden_layer_sizes_of_any_kind(sizes, iris):
 
 
 def test_without_hidden_layers_it_is_linear(iris):
-    theirs, ours = fit_both(*iris, {"hidden_layer_sizes": (), "shuffle": False, "max_iter": 5})
+    theirs, ours = fit_both(
+        *iris, {"hidden_layer_sizes": (), "shuffle": False, "max_iter": 5}
+    )
     assert_equal(theirs, ours)
 
 

@@ -12,11 +12,21 @@ from sklearn.neural_network import MLPClassifier
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV
 
-ONE_BATCH = {"hidden_layer_sizes": (9,), "batch_size": 150, "max_iter": 20, "random_state": 0}
+ONE_BATCH = {
+    "hidden_layer_sizes": (9,),
+    "batch_size": 150,
+    "max_iter": 20,
+    "random_state": 0,
+}
 SETTINGS = [
     {"solver": "lbfgs"},
     {"solver": "adam", "learning_rate_init": 0.01, "shuffle": False},
-    {"solver": "sgd", "learning_rate_init": 0.1, "activation": "logistic", "shuffle": False},
+    {
+        "solver": "sgd",
+        "learning_rate_init": 0.1,
+        "activation": "logistic",
+        "shuffle": False,
+    },
 ]
 CONV = ConvNetClassifier(3, image_shape=(4, 5), max_iter=3, random_state=0)
 everyone = pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: s["solver"])
@@ -32,21 +42,27 @@ def labelled():
 
 def assert_same(ours, theirs, X):
     for name in ("coefs_", "intercepts_"):
-        for found, expected in zip(getattr(ours, name), getattr(theirs, name), strict=True):
+        for found, expected in zip(
+            getattr(ours, name), getattr(theirs, name), strict=True
+        ):
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
     for name in ("out_activation_", "n_outputs_", "n_layers_", "n_iter_", "t_"):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
     np.testing.assert_array_equal(ours.classes_, theirs.classes_)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
-    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-6)
+    np.testing.assert_allclose(
+        ours.predict_proba(X), theirs.predict_proba(X), atol=1e-6
+    )
 
 
 @everyone
 def test_labels_are_learnt_as_by_mlpclassifier(settings, labelled):
     X, Y = labelled
     settings = ONE_BATCH | settings
-    settings = settings if settings["solver"] != "lbfgs" else settings | {"batch_size": "auto"}
+    settings = (
+        settings if settings["solver"] != "lbfgs" else settings | {"batch_size": "auto"}
+    )
     theirs = MLPClassifier(**settings).fit(X, Y)
     ours = MLPClassifierTorch(**settings).fit(X, Y)
     assert_same(ours, theirs, X)
@@ -63,20 +79,26 @@ def test_two_classes_have_one_output_as_in_mlpclassifier(settings, labelled):
     X, Y = labelled
     y = np.array(["no", "yes"])[Y[:, 0]]
     settings = ONE_BATCH | settings
-    settings = settings if settings["solver"] != "lbfgs" else settings | {"batch_size": "auto"}
+    settings = (
+        settings if settings["solver"] != "lbfgs" else settings | {"batch_size": "auto"}
+    )
     theirs = MLPClassifier(**settings).fit(X, y)
     ours = MLPClassifierTorch(**settings).fit(X, y)
     assert_same(ours, theirs, X)
     assert ours.coefs_[-1].shape == (9, 1)
     log_odds = np.log(ours.predict_proba(X)[:, 1] / ours.predict_proba(X)[:, 0])
-    np.testing.assert_allclose(ours.decision_function(X), log_odds, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(
+        ours.decision_function(X), log_odds, rtol=1e-6, atol=1e-9
+    )
 
 
 def test_other_losses_compare_two_classes_by_two_outputs(labelled):
     X, Y = labelled
     model = MLPClassifierTorch(**ONE_BATCH, loss="softmax_mse").fit(X, Y[:, 0])
     assert (model.n_outputs_, model.out_activation_) == (2, "softmax")
-    with pytest.raises(ValueError, match="loss='softmax_mse' compares the classes of a row"):
+    with pytest.raises(
+        ValueError, match="loss='softmax_mse' compares the classes of a row"
+    ):
         model.fit(X, Y)
 
 
@@ -108,7 +130,9 @@ def test_integer_weights_are_repetitions(Model, labelled):
     np.testing.assert_allclose(weighted, repeated, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", [csr_array, lambda Y: Y.astype(float), lambda Y: Y > 0, list])
+@pytest.mark.parametrize(
+    "form", [csr_array, lambda Y: Y.astype(float), lambda Y: Y > 0, list]
+)
 def test_indicators_come_in_many_forms(form, labelled):
     X, Y = labelled
     model = MLPClassifierTorch(**ONE_BATCH)
@@ -143,7 +167,9 @@ def test_partial_fits_are_the_epochs_of_a_fit(model, labelled):
 def test_a_model_goes_on_with_targets_of_its_kind(labelled):
     X, Y = labelled
     model = MLPClassifierTorch(8, max_iter=2, tol=None, warm_start=True).fit(X, Y)
-    with pytest.raises(ValueError, match="fitted to labels, of which a row may have several"):
+    with pytest.raises(
+        ValueError, match="fitted to labels, of which a row may have several"
+    ):
         model.fit(X, Y.sum(1) % 4)
 
 
@@ -188,5 +214,7 @@ def test_a_convolutional_network_learns_labels_and_two_classes(labelled):
 
 def test_guessing_many_labels_is_not_taken_for_failing(rng):
     X, Y = rng.normal(size=(200, 5)), rng.integers(2, size=(200, 300))
-    model = MLPClassifierTorch(4, max_iter=30, tol=1e3, n_iter_no_change=2, random_state=0)
+    model = MLPClassifierTorch(
+        4, max_iter=30, tol=1e3, n_iter_no_change=2, random_state=0
+    )
     assert model.fit(X, Y).loss_ == pytest.approx(300 * np.log(2), rel=0.05)

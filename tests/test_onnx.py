@@ -144,7 +144,11 @@ def drawn(X, y, **settings):
 )
 def test_convolutions(activation, image_shape, channels, rng):
     X = rng.normal(size=(90, np.prod(image_shape))).astype(np.float32)
-    settings = {"activation": activation, "channels": channels, "image_shape": image_shape}
+    settings = {
+        "activation": activation,
+        "channels": channels,
+        "image_shape": image_shape,
+    }
     model = drawn(X, np.arange(90) % 10, **settings)
     assert_agrees(model, X)
     assert_agrees(model, X.astype(np.float64))

@@ -111,7 +111,9 @@ def test_a_search_and_a_bag_in_workers(model, workers, few, threads):
             found.append((clone(search).fit(X, y), clone(bag).fit(X, y)))
     (search, bag), (other_search, other_bag) = found
     for name in ("split0_test_score", "split1_test_score", "rank_test_score"):
-        np.testing.assert_array_equal(search.cv_results_[name], other_search.cv_results_[name])
+        np.testing.assert_array_equal(
+            search.cv_results_[name], other_search.cv_results_[name]
+        )
     for one, other in ((search, other_search), (bag, other_bag)):
         np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
@@ -257,5 +259,7 @@ def test_forked_children_of_a_parent_that_has_used_threads(few, threads, tmp_pat
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     threads(1)
-    expected = [clone(model).fit(*few).predict_proba(few[0]).tobytes() for model in MODELS]
+    expected = [
+        clone(model).fit(*few).predict_proba(few[0]).tobytes() for model in MODELS
+    ]
     assert output.strip() == hashlib.sha256(b"".join(expected)).hexdigest(), errors

@@ -91,7 +91,11 @@ def fitted(name, few):
 
 def go_on(model, few):
     """Learn further, in the way that the model has."""
-    return model.fit(*few) if getattr(model, "warm_start", False) else model.partial_fit(*few)
+    return (
+        model.fit(*few)
+        if getattr(model, "warm_start", False)
+        else model.partial_fit(*few)
+    )
 
 
 def assert_same(one, other, X):

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-PUBLISHED = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "published.py"))
+PUBLISHED = runpy.run_path(
+    str(Path(__file__).parent.parent / "benchmarks" / "published.py")
+)
 
 
 @pytest.mark.slow

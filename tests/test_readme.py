@@ -23,18 +23,25 @@ def tables(path):
 README, RESULTS = tables("README.md"), tables("benchmarks/RESULTS.md")
 
 
-@pytest.mark.parametrize("row", README["How fast"][1:], ids=lambda row: f"{row[0]}: {row[2]}")
+@pytest.mark.parametrize(
+    "row", README["How fast"][1:], ids=lambda row: f"{row[0]}: {row[2]}"
+)
 def test_times(row):
     job, ours, peer, theirs, factor = row
     measured = {name: (seconds, times) for name, seconds, *_, times, _ in RESULTS[job]}
     assert measured[peer] == (theirs, factor)
-    assert next(seconds for seconds, times in measured.values() if times == "1.00×") == ours
+    assert (
+        next(seconds for seconds, times in measured.values() if times == "1.00×")
+        == ours
+    )
 
 
 def test_of_every_model_the_accuracy_is_told():
     measured = [
         [name, accuracy, seconds, published]
-        for name, accuracy, _, _, published, seconds, *_ in RESULTS["Accuracy on MNIST"][1:]
+        for name, accuracy, _, _, published, seconds, *_ in RESULTS[
+            "Accuracy on MNIST"
+        ][1:]
     ]
     assert len(measured) >= 11
     assert README["How accurate"][1:] == measured

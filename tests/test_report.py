@@ -19,7 +19,11 @@ def test_a_section_replaces_that_of_before_and_no_other(tmp_path):
     script = runpy.run_path(str(BENCHMARKS / "report.py"))
     enter, path = script["enter"], tmp_path / "RESULTS.md"
     enter.__globals__["HERE"] = tmp_path
-    for section in (["# One", "", "1", "", "## Its part"], ["# Two", "2"], ["# Three", "3"]):
+    for section in (
+        ["# One", "", "1", "", "## Its part"],
+        ["# Two", "2"],
+        ["# Three", "3"],
+    ):
         enter(section)
     enter(["# Two", "", "two", ""])
     enter(["# One", "", "one"])
@@ -39,10 +43,20 @@ def test_entering_what_is_there_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("ece", "nll", "verdicts"),
-    [(0.005, 0.2, ["✓", "✓"]), (0.0051, 0.2, ["MISSED", "✓"]), (0.004, 0.3, ["✓", "MISSED"])],
+    [
+        (0.005, 0.2, ["✓", "✓"]),
+        (0.0051, 0.2, ["MISSED", "✓"]),
+        (0.004, 0.3, ["✓", "MISSED"]),
+    ],
 )
 def test_a_row_is_missed_by_error_or_by_likelihood(calibration, ece, nll, verdicts):
-    figures = {"accuracy": 0.9, "ece": 0.02, "ece_expected": 0.001, "nll": 0.25, "brier": 0.1}
+    figures = {
+        "accuracy": 0.9,
+        "ece": 0.02,
+        "ece_expected": 0.001,
+        "nll": 0.25,
+        "brier": 0.1,
+    }
     seed = {"before": figures, "after": {**figures, "ece": ece, "nll": nll}}
     seed |= {"held out": {**figures, "ece": 0.003}, "temperature": 1.5}
     line = calibration["line"](calibration["ROWS"]["average"], {"seeds": [seed]})

@@ -31,22 +31,24 @@ ALL = pytest.mark.parametrize(
 
 @ALL
 def test_too_few_epochs_are_warned_of(Model, digits):
-    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(3\) reached.*tol=None"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"Maximum iterations \(3\) reached.*tol=None"
+    ):
         Model(max_iter=3).fit(*digits)
 
 
 @ALL
 def test_too_few_iterations_are_warned_of(Model, digits):
-    message = (
-        r"lbfgs failed to converge: Maximum iterations \(3\) reached.*Raise max_iter or tol"
-    )
+    message = r"lbfgs failed to converge: Maximum iterations \(3\) reached.*Raise max_iter or tol"
     with pytest.warns(ConvergenceWarning, match=message):
         Model(solver="lbfgs", max_iter=3).fit(*digits)
 
 
 @ALL
 def test_too_few_evaluations_are_warned_of(Model, digits):
-    with pytest.warns(ConvergenceWarning, match=r"evaluations \(4\) reached. Raise max_fun"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"evaluations \(4\) reached. Raise max_fun"
+    ):
         Model(solver="lbfgs", max_fun=4).fit(*digits)
 
 
@@ -62,7 +64,9 @@ def test_a_loss_that_settled_far_above_guessing_is_warned_of(digits):
 
 def test_divergence_of_lbfgs_is_not_blamed_on_a_rate(digits):
     model = SoftmaxRegression(solver="lbfgs", weight_init="normal")
-    with pytest.warns(ConvergenceWarning, match=r"left as it was before. Scale the features"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"left as it was before. Scale the features"
+    ):
         model.fit(digits[0] * 1e307, digits[1])
 
 
@@ -89,7 +93,9 @@ def test_features_that_are_not_scaled_are_warned_of(Model, scale, dtype, digits)
     X, y = (digits[0] * scale).astype(dtype), digits[1]
     model = Model(max_iter=1, tol=None, learning_rate_init=1e-6)
     cure = "divide them by 255" if model._reads_images else "StandardScaler"
-    with pytest.warns(UserWarning, match=rf"features of root mean square \d+, and.*{cure}"):
+    with pytest.warns(
+        UserWarning, match=rf"features of root mean square \d+, and.*{cure}"
+    ):
         model.fit(X, y)
 
 
@@ -103,13 +109,17 @@ def test_rare_features_that_stand_out_once_standardised_are_not(digits):
 @ALL
 def test_bytes_that_are_no_pixels_are_warned_of(Model, digits):
     counts = (digits[0] * 16).astype(np.uint8)
-    with pytest.warns(UserWarning, match="uint8, which is read as pixels .* reaches 16 only"):
+    with pytest.warns(
+        UserWarning, match="uint8, which is read as pixels .* reaches 16 only"
+    ):
         Model(max_iter=1, tol=None).fit(counts, digits[1])
 
 
 def test_pixels_and_lbfgs_need_no_scaling(digits):
     X, y = digits[0] * 255, digits[1]
-    assert SoftmaxRegression(max_iter=1, tol=None).fit(X.astype(np.uint8), y).n_iter_ == 1
+    assert (
+        SoftmaxRegression(max_iter=1, tol=None).fit(X.astype(np.uint8), y).n_iter_ == 1
+    )
     assert SoftmaxRegression(solver="lbfgs", tol=10.0).fit(X, y).n_iter_ >= 1
 
 
@@ -124,7 +134,9 @@ def test_a_line_search_without_a_way_down_is_warned_of(digits, monkeypatch):
     greedy = {"maxiter": 5000, "maxfun": 50_000, "maxls": 5, "gtol": 0.0, "ftol": 0.0}
     options = {"method": "L-BFGS-B", "options": greedy}
     monkeypatch.setattr(lbfgs, "_options", lambda plan: options)
-    with pytest.warns(ConvergenceWarning, match="its line search found no lower objective"):
+    with pytest.warns(
+        ConvergenceWarning, match="its line search found no lower objective"
+    ):
         SoftmaxRegression(solver="lbfgs").fit(digits[0].astype(np.float32), digits[1])
 
 
@@ -142,7 +154,9 @@ def test_a_line_search_without_a_way_down_is_warned_of(digits, monkeypatch):
         ({"max_iter": 1, "tol": None}, 16, np.uint8, "uint8"),
     ],
 )
-def test_warnings_point_to_the_line_that_called_fit(settings, scale, dtype, message, digits):
+def test_warnings_point_to_the_line_that_called_fit(
+    settings, scale, dtype, message, digits
+):
     X, y = (digits[0] * scale).astype(dtype), digits[1]
     model = SoftmaxRegression(**settings)
     with pytest.warns(match=message) as caught:
@@ -157,10 +171,14 @@ def test_a_warning_made_an_error_leaves_a_model_that_was_not_fitted(digits):
     assert not hasattr(model, "n_features_in_")
 
 
-def test_verbose_prints_what_mlpclassifier_prints(stratified_mlpclassifier, digits, capsys):
+def test_verbose_prints_what_mlpclassifier_prints(
+    stratified_mlpclassifier, digits, capsys
+):
     for Model in (stratified_mlpclassifier, MLPClassifierTorch):
         with pytest.warns(ConvergenceWarning):
-            Model(verbose=True, max_iter=1, early_stopping=True, random_state=0).fit(*digits)
+            Model(verbose=True, max_iter=1, early_stopping=True, random_state=0).fit(
+                *digits
+            )
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == lines[2:]
     assert lines[0].startswith("Iteration 1, loss = ")
@@ -193,16 +211,24 @@ def test_verbose_tells_what_a_lack_of_progress_leads_to(
 @pytest.mark.parametrize(("scoring", "what"), [(None, "score"), ("loss", "loss")])
 def test_verbose_tells_what_did_not_improve(scoring, what, digits, capsys):
     MLPClassifierTorch(
-        4, early_stopping=True, scoring=scoring, tol=10.0, n_iter_no_change=1, verbose=True
+        4,
+        early_stopping=True,
+        scoring=scoring,
+        tol=10.0,
+        n_iter_no_change=1,
+        verbose=True,
     ).fit(*digits)
-    stalled = f"Validation {what} did not improve more than tol=10.000000 for 1 consecutive"
+    stalled = (
+        f"Validation {what} did not improve more than tol=10.000000 for 1 consecutive"
+    )
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"{stalled} epochs. Stopping."
 
 
 def test_verbose_tells_models_apart(digits, capsys):
     fit_many(
-        [SoftmaxRegression(r, verbose=1, max_iter=1, tol=None) for r in (0.1, 1)], *digits
+        [SoftmaxRegression(r, verbose=1, max_iter=1, tol=None) for r in (0.1, 1)],
+        *digits,
     )
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0] for line in lines] == ["Model 0", "Model 1"]
@@ -217,15 +243,21 @@ def test_silence_otherwise(digits, capsys):
 def test_training_that_ends_worse_than_guessing_is_warned_of(Model, digits):
     """Where it has not diverged either: the commonest cause of an accuracy of a tenth."""
     X, y = digits
-    model = Model(learning_rate_init=1e4, solver="sgd", max_iter=3, tol=None, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="did not learn.*which is 10000, or scale"):
+    model = Model(
+        learning_rate_init=1e4, solver="sgd", max_iter=3, tol=None, random_state=0
+    )
+    with pytest.warns(
+        ConvergenceWarning, match="did not learn.*which is 10000, or scale"
+    ):
         model.fit(X, y)
     assert math.log(10) < model.loss_ < math.inf
 
 
 def test_a_start_worse_than_guessing_is_no_failure(digits):
     X, y = digits
-    model = SoftmaxRegression(1e-4, weight_init="normal", max_iter=2, tol=None, random_state=0)
+    model = SoftmaxRegression(
+        1e-4, weight_init="normal", max_iter=2, tol=None, random_state=0
+    )
     model.fit(X, y)  # does not warn
     assert math.log(11) < model.loss_ < model.loss_curve_[0]
 
@@ -233,7 +265,10 @@ def test_a_start_worse_than_guessing_is_no_failure(digits):
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score"])
 @pytest.mark.parametrize(
     "model",
-    [TemplateMatchingClassifier(), SoftmaxRegression(max_iter=2, tol=None, random_state=0)],
+    [
+        TemplateMatchingClassifier(),
+        SoftmaxRegression(max_iter=2, tol=None, random_state=0),
+    ],
     ids=["templates", "softmax"],
 )
 def test_pixels_on_another_scale_are_warned_of(model, method, digits):

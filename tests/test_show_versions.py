@@ -23,7 +23,9 @@ def report(capsys):
         assert skdigits.show_versions() is None
         lines = [line for line in capsys.readouterr().out.splitlines() if line]
         headings = [line for line in lines if line.endswith(":") and line[0] != " "]
-        facts = dict(line.strip().split(": ", 1) for line in lines if line not in headings)
+        facts = dict(
+            line.strip().split(": ", 1) for line in lines if line not in headings
+        )
         return facts, headings
 
     return make
@@ -77,7 +79,9 @@ def test_threads_are_torchs_and_the_pools(report):
         torch.set_num_threads(before)
     assert facts["within an op"] == "3"
     assert facts["between ops"] == str(torch.get_num_interop_threads())
-    told = [line for name, line in facts.items() if name.split()[-1] in {"blas", "openmp"}]
+    told = [
+        line for name, line in facts.items() if name.split()[-1] in {"blas", "openmp"}
+    ]
     assert len(told) == len(pools) > 0
     for pool in pools:
         assert any(
@@ -134,7 +138,9 @@ def test_a_driver_that_fails_costs_its_section_alone(report, monkeypatch):
 
 def test_packages_that_cannot_be_imported_are_listed_all_the_same(report, monkeypatch):
     for name in ("matplotlib", "rich", "PIL", "skorch", "array_api_strict"):
-        monkeypatch.setitem(sys.modules, name, None)  # whose import is an error from now on
+        monkeypatch.setitem(
+            sys.modules, name, None
+        )  # whose import is an error from now on
     facts, _ = report()
     assert facts["pillow"] == importlib.metadata.version("pillow")
     assert facts["matplotlib"] == importlib.metadata.version("matplotlib")

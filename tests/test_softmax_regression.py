@@ -20,7 +20,9 @@ def logistic_regression(X, y, sample_weight=None):
 
 def by_lbfgs(X, y, sample_weight=None, n=None):
     n = len(X) if sample_weight is None else np.sum(sample_weight)
-    model = SoftmaxRegression(solver="lbfgs", alpha=1 / (C * n), tol=1e-9, max_iter=10_000)
+    model = SoftmaxRegression(
+        solver="lbfgs", alpha=1 / (C * n), tol=1e-9, max_iter=10_000
+    )
     return model.fit(X, y, sample_weight)
 
 
@@ -31,7 +33,9 @@ def objective(model, X, y, sample_weight=None):
     return loss + (model.coef_**2).sum() / (2 * C * n)
 
 
-@pytest.mark.filterwarnings("ignore:lbfgs stopped after:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings(
+    "ignore:lbfgs stopped after:sklearn.exceptions.ConvergenceWarning"
+)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dataset", ["digits", "iris"])
 def test_lbfgs_reaches_logistic_regression(dataset, weighted, request):
@@ -39,7 +43,9 @@ def test_lbfgs_reaches_logistic_regression(dataset, weighted, request):
     weight = np.random.default_rng(0).uniform(0, 3, len(X)) if weighted else None
     ours, theirs = by_lbfgs(X, y, weight), logistic_regression(X, y, weight)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-4, rtol=0)
-    shift = ours.intercept_ - ours.intercept_.mean()  # a constant on all changes nothing
+    shift = (
+        ours.intercept_ - ours.intercept_.mean()
+    )  # a constant on all changes nothing
     np.testing.assert_allclose(
         shift, theirs.intercept_ - theirs.intercept_.mean(), atol=1e-4, rtol=0
     )
@@ -48,7 +54,9 @@ def test_lbfgs_reaches_logistic_regression(dataset, weighted, request):
     assert expected < 0.9 * np.log(len(ours.classes_))
 
 
-@pytest.mark.filterwarnings("ignore:lbfgs stopped after:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings(
+    "ignore:lbfgs stopped after:sklearn.exceptions.ConvergenceWarning"
+)
 def test_lbfgs_in_float32_comes_as_close_as_logistic_regression(digits):
     X, y = digits
     exact = logistic_regression(X, y)
@@ -72,7 +80,9 @@ def test_two_classes_have_two_rows_and_half_the_penalty(digits):
     theirs = LogisticRegression(C=2 * C, tol=1e-12, max_iter=10_000).fit(X, y)
     ours = by_lbfgs(X, y)
     assert ours.coef_.shape == (2, 64)
-    np.testing.assert_allclose(ours.coef_[1] - ours.coef_[0], theirs.coef_[0], atol=1e-4)
+    np.testing.assert_allclose(
+        ours.coef_[1] - ours.coef_[0], theirs.coef_[0], atol=1e-4
+    )
     np.testing.assert_allclose(
         ours.decision_function(X), theirs.decision_function(X), atol=1e-3
     )
@@ -113,8 +123,12 @@ def test_minibatches_equal_a_loop_in_torch(loss, digits):
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
-    np.testing.assert_allclose(model.coef_, layer.weight.detach(), rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(model.intercept_, layer.bias.detach(), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(
+        model.coef_, layer.weight.detach(), rtol=1e-8, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        model.intercept_, layer.bias.detach(), rtol=1e-8, atol=1e-12
+    )
     assert np.abs(model.coef_).max() > 0.02
 
 

@@ -8,7 +8,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "skdigits").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
-ASSERTING = {"raises", "warns", "check_estimator", "refused"}  # the last is of bad input
+ASSERTING = {
+    "raises",
+    "warns",
+    "check_estimator",
+    "refused",
+}  # the last is of bad input
 
 
 def functions(path):
@@ -39,7 +44,9 @@ def test_tests_assert(path):
             calls = {node.func.id for node in nodes if isinstance(node, ast.Call)
                      and isinstance(node.func, ast.Name)}  # fmt: skip
             asserts = any(isinstance(node, ast.Assert) for node in nodes)
-            found = {n for n in names | calls if n in ASSERTING or n.startswith("assert_")}
+            found = {
+                n for n in names | calls if n in ASSERTING or n.startswith("assert_")
+            }
             assert asserts or found, f"{path}:{function.lineno}: {function.name}"
 
 

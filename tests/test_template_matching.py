@@ -19,7 +19,9 @@ PUBLISHED = {
 def test_means_are_nearest_centroids(digits):
     X, y = digits
     ours, theirs = TemplateMatchingClassifier().fit(X, y), NearestCentroid().fit(X, y)
-    np.testing.assert_allclose(ours.templates_, theirs.centroids_, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        ours.templates_, theirs.centroids_, rtol=1e-12, atol=1e-14
+    )
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
     np.testing.assert_array_equal(ours.template_classes_, theirs.classes_)
 
@@ -30,7 +32,9 @@ def test_weights_are_averages_with_weights(digits, rng):
     model = TemplateMatchingClassifier().fit(X, y, weight)
     for c in range(10):
         expected = np.average(X[y == c], axis=0, weights=weight[y == c])
-        np.testing.assert_allclose(model.templates_[c], expected, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            model.templates_[c], expected, rtol=1e-10, atol=1e-12
+        )
 
 
 @pytest.mark.mnist
@@ -52,10 +56,14 @@ def test_partial_fit_of_parts_is_fit_of_the_whole(metric, digits, rng):
     whole = TemplateMatchingClassifier(metric, temperature=0.1).fit(X, y, weight)
     parts = TemplateMatchingClassifier(metric, temperature=0.1)
     for rows in np.array_split(np.arange(len(X)), 7):
-        parts.partial_fit(X[rows], y[rows], classes=range(10), sample_weight=weight[rows])
+        parts.partial_fit(
+            X[rows], y[rows], classes=range(10), sample_weight=weight[rows]
+        )
     np.testing.assert_allclose(parts.templates_, whole.templates_, rtol=1e-12)
     np.testing.assert_allclose(parts.class_count_, whole.class_count_, rtol=1e-12)
-    np.testing.assert_allclose(parts.predict_proba(X), whole.predict_proba(X), rtol=1e-8)
+    np.testing.assert_allclose(
+        parts.predict_proba(X), whole.predict_proba(X), rtol=1e-8
+    )
 
 
 def test_a_class_without_rows_so_far_is_never_predicted(digits):
@@ -78,14 +86,18 @@ def test_many_templates_are_a_minimum_of_k_means(digits):
     for c in range(10):
         centres = model.templates_[model.template_classes_ == c]
         again = KMeans(4, init=centres, n_init=1, tol=0).fit(X[y == c])
-        np.testing.assert_allclose(again.cluster_centers_, centres, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            again.cluster_centers_, centres, rtol=1e-10, atol=1e-12
+        )
     assert model.score(X, y) > TemplateMatchingClassifier().fit(X, y).score(X, y) + 0.03
 
 
 def test_many_templates_by_weight_are_those_of_repeated_rows(digits, rng):
     X, y = (array[:400] for array in digits)
     weight = rng.integers(0, 4, len(X))
-    weighted = TemplateMatchingClassifier(n_templates=3, random_state=0).fit(X, y, weight)
+    weighted = TemplateMatchingClassifier(n_templates=3, random_state=0).fit(
+        X, y, weight
+    )
     order = rng.permutation(weight.sum())
     repeated = TemplateMatchingClassifier(n_templates=3, random_state=0).fit(
         X.repeat(weight, axis=0)[order], y.repeat(weight)[order]
@@ -111,7 +123,9 @@ def test_the_automatic_temperature_is_the_likeliest(metric, digits):
     auto = TemplateMatchingClassifier(metric).fit(X, y)
     found = log_loss(y, auto.predict_proba(X))
     for factor in (0.8, 0.95, 1.05, 1.25):
-        other = TemplateMatchingClassifier(metric, temperature=auto.temperature_ * factor)
+        other = TemplateMatchingClassifier(
+            metric, temperature=auto.temperature_ * factor
+        )
         assert log_loss(y, other.fit(X, y).predict_proba(X)) > found + 1e-5
 
 
@@ -147,7 +161,9 @@ def test_rows_whose_distances_overflow_are_an_error(dtype, scale, iris):
 def test_a_temperature_too_small_is_an_error_and_not_a_nan(iris):
     X, y = iris[0].astype(np.float32), iris[1]
     model = TemplateMatchingClassifier(temperature=1e-300).fit(X, y)
-    with pytest.raises(ValueError, match=r"temperature=1e-300 is too small .* overflows"):
+    with pytest.raises(
+        ValueError, match=r"temperature=1e-300 is too small .* overflows"
+    ):
         model.predict_proba(X)
 
 

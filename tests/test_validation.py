@@ -50,7 +50,9 @@ BAD = {
 @pytest.mark.parametrize("Model", ALL)
 @pytest.mark.parametrize(("name", "value"), BAD.items())
 def test_a_bad_parameter_is_named(Model, name, value, iris):
-    message = f"The '{name}' parameter of {Model.__name__} must be .* Got {value!r} instead"
+    message = (
+        f"The '{name}' parameter of {Model.__name__} must be .* Got {value!r} instead"
+    )
     with pytest.raises(ValueError, match=message):
         Model(**{name: value}).fit(*iris)
 
@@ -65,7 +67,9 @@ def test_a_bad_parameter_is_named(Model, name, value, iris):
     ],
 )
 def test_a_bad_parameter_of_hidden_layers_is_named(name, value, iris):
-    with pytest.raises(ValueError, match=f"The '{name}' parameter of MLPClassifierTorch"):
+    with pytest.raises(
+        ValueError, match=f"The '{name}' parameter of MLPClassifierTorch"
+    ):
         MLPClassifierTorch(**{name: value}).fit(*iris)
 
 
@@ -117,10 +121,30 @@ MODELS = pytest.mark.parametrize(
         (np.zeros((2, 2, 2)), [0, 1], None, "dim 3"),
         ([["a"], ["b"]], [0, 1], None, "could not convert string to float"),
         ([[1.0], [2.0]], [0.5, 1.7], None, "Unknown label type: continuous"),
-        ([[1.0], [2.0]], [[0, 1], [2, 0]], None, "y should be a 1d array|several classes"),
-        ([[1.0], [2.0]], None, None, "requires y to be passed, but the target y is None"),
-        ([[1.0], [2.0]], [0, 1], [1, -1], "Negative values in data passed to `sample_weight`"),
-        ([[1.0], [2.0]], [0, 1], [0, 0], "Sample weights must contain at least one non-zero"),
+        (
+            [[1.0], [2.0]],
+            [[0, 1], [2, 0]],
+            None,
+            "y should be a 1d array|several classes",
+        ),
+        (
+            [[1.0], [2.0]],
+            None,
+            None,
+            "requires y to be passed, but the target y is None",
+        ),
+        (
+            [[1.0], [2.0]],
+            [0, 1],
+            [1, -1],
+            "Negative values in data passed to `sample_weight`",
+        ),
+        (
+            [[1.0], [2.0]],
+            [0, 1],
+            [0, 0],
+            "Sample weights must contain at least one non-zero",
+        ),
         ([[1.0], [2.0]], [0, 1], [1, 1, 1], "sample_weight.shape == "),
         ([[1.0], [2.0]], [0, 1], [1, np.nan], "Input sample_weight contains NaN"),
     ],
@@ -176,7 +200,9 @@ def test_partial_fit_needs_its_classes(model, iris):
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         model.partial_fit(X, y)
     model.partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match=r"classes=\[0, 1\] is not what the model began with"):
+    with pytest.raises(
+        ValueError, match=r"classes=\[0, 1\] is not what the model began with"
+    ):
         model.partial_fit(X, y, classes=[0, 1])
     with pytest.raises(ValueError, match=r"not among the classes: \[3\]"):
         model.partial_fit(X, y + 1)
@@ -185,7 +211,9 @@ def test_partial_fit_needs_its_classes(model, iris):
 
 @pytest.mark.parametrize("Model", ALL)
 def test_partial_fit_has_its_limits(Model, iris):
-    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
+    with pytest.raises(
+        ValueError, match="partial_fit does not support early_stopping=True"
+    ):
         Model(early_stopping=True).partial_fit(*iris, classes=[0, 1, 2])
     model = Model(solver="lbfgs")
     assert not hasattr(model, "partial_fit")

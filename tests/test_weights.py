@@ -37,11 +37,15 @@ def assert_repeats(model, weighted, dtype=np.float64):
     assert np.abs(clone(model).fit(X, y).predict_proba(X) - found).max() > 1e-3
 
 
-@pytest.mark.filterwarnings("ignore:lbfgs stopped after:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings(
+    "ignore:lbfgs stopped after:sklearn.exceptions.ConvergenceWarning"
+)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_lbfgs_of_any_loss(loss, weighted):
     """At the minimum, which is one alone with a penalty on a linear model."""
-    model = SoftmaxRegression(solver="lbfgs", loss=loss, alpha=0.1, tol=1e-9, max_iter=5000)
+    model = SoftmaxRegression(
+        solver="lbfgs", loss=loss, alpha=0.1, tol=1e-9, max_iter=5000
+    )
     assert_repeats(model, weighted)
 
 
@@ -50,7 +54,9 @@ def test_lbfgs_of_any_loss(loss, weighted):
 @pytest.mark.parametrize("solver", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("Model", [SoftmaxRegression, MLPClassifierTorch])
 def test_full_batches_of_any_loss(Model, solver, loss, dtype, weighted):
-    model = Model(solver=solver, loss=loss, learning_rate_init=0.02, alpha=0.5, **FULL_BATCH)
+    model = Model(
+        solver=solver, loss=loss, learning_rate_init=0.02, alpha=0.5, **FULL_BATCH
+    )
     assert_repeats(model, weighted, dtype)
 
 
@@ -68,7 +74,9 @@ def test_full_batches_of_a_convolutional_network(settings, weighted):
     more = FULL_BATCH | {"max_iter": 8}
     model = ConvNetClassifier(2, learning_rate_init=0.05, **more, **settings)
     assert_repeats(model.set_params(batch_size="auto"), weighted)
-    X, y, weight, X_repeated, y_repeated = (np.concatenate([part] * 3) for part in weighted)
+    X, y, weight, X_repeated, y_repeated = (
+        np.concatenate([part] * 3) for part in weighted
+    )
     if settings["solver"] != "lbfgs":
         model.set_params(batch_size=len(X_repeated))
         with pytest.warns(match="batch_size"):
@@ -80,15 +88,22 @@ def test_full_batches_of_a_convolutional_network(settings, weighted):
 @pytest.mark.filterwarnings(
     "ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning"
 )
-@pytest.mark.parametrize("schedule", ["constant", "invscaling", "adaptive", "one_cycle"])
+@pytest.mark.parametrize(
+    "schedule", ["constant", "invscaling", "adaptive", "one_cycle"]
+)
 @pytest.mark.parametrize("Model", [SoftmaxRegression, MLPClassifierTorch])
 def test_schedules_count_weights_as_rows(Model, schedule, weighted):
-    model = Model(solver="sgd", learning_rate=schedule, learning_rate_init=0.2, **FULL_BATCH)
+    model = Model(
+        solver="sgd", learning_rate=schedule, learning_rate_init=0.2, **FULL_BATCH
+    )
     if schedule == "adaptive":
         model.set_params(tol=0.02, n_iter_no_change=2, learning_rate_init=1.0)
     assert_repeats(model, weighted)
     X, y, weight, X_repeated, y_repeated = weighted
-    found, expected = clone(model).fit(X, y, weight), clone(model).fit(X_repeated, y_repeated)
+    found, expected = (
+        clone(model).fit(X, y, weight),
+        clone(model).fit(X_repeated, y_repeated),
+    )
     assert found.t_ == expected.t_ == weight.sum() * found.n_iter_
     assert found.n_iter_ == expected.n_iter_
     for column in ("learning_rate", "train_loss"):
@@ -139,7 +154,9 @@ def test_only_the_ratio_of_weights_matters_where_the_penalty_is_a_mean(
     X, y, weight, _, _ = weighted
     model = SoftmaxRegression(0.05, solver=solver, alpha=0.1, max_iter=15, tol=None)
     found = clone(model).fit(X, y, scale * weight).predict_proba(X)
-    np.testing.assert_allclose(found, model.fit(X, y, weight).predict_proba(X), rtol=1e-7)
+    np.testing.assert_allclose(
+        found, model.fit(X, y, weight).predict_proba(X), rtol=1e-7
+    )
 
 
 def test_the_penalty_of_a_network_is_shared_by_the_weight(weighted):
@@ -170,9 +187,12 @@ def test_minibatches_of_a_network_over_many_seeds(iris):
     def over_seeds(max_iter, *given):
         """Probabilities of class 0 (seeds, queries)."""
         models = (
-            clone(model).set_params(max_iter=max_iter, random_state=s) for s in range(25)
+            clone(model).set_params(max_iter=max_iter, random_state=s)
+            for s in range(25)
         )
-        return np.array([one.fit(*given).predict_proba(queries)[:, 0] for one in models])
+        return np.array(
+            [one.fit(*given).predict_proba(queries)[:, 0] for one in models]
+        )
 
     repeated = over_seeds(8, X[rows], y[rows])
     for given, tells in (((X, y, weight), False), ((X, y), True)):

@@ -165,7 +165,9 @@ def _read(folder):
 def _fetch(data_home):
     """The same from OpenML, where the rows are in the same order."""
     try:
-        bunch = fetch_openml("mnist_784", version=1, as_frame=False, data_home=data_home)
+        bunch = fetch_openml(
+            "mnist_784", version=1, as_frame=False, data_home=data_home
+        )
     except OSError as error:
         searched = ", ".join(map(str, _folders(data_home)))
         raise OSError(

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from skdigits.engine.types import Batch, Data, Network
 
-BLOCK_ROWS = 1024  # rows gathered at once: few calls, and still in the processor's cache
+BLOCK_ROWS = (
+    1024  # rows gathered at once: few calls, and still in the processor's cache
+)
 
 
 def row_orders(
@@ -71,9 +73,13 @@ def block_rows(data: Data, batch_size: int) -> int:
     return batch_size * max(1, BLOCK_ROWS // (batch_size * data.n_streams))
 
 
-def summed_loss(network: Network, logits: list[Tensor], compared: list[Batch]) -> Tensor:
+def summed_loss(
+    network: Network, logits: list[Tensor], compared: list[Batch]
+) -> Tensor:
     """Loss (K,) in float64 of logits (K, C, B) of some batches, summed over rows by weight."""
-    losses = network.losses(_joined(logits), _joined([batch.targets for batch in compared]))
+    losses = network.losses(
+        _joined(logits), _joined([batch.targets for batch in compared])
+    )
     weights = [batch.weight for batch in compared if batch.weight is not None]
     if not weights:
         return losses.sum(-1, dtype=torch.float64)

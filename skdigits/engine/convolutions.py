@@ -20,9 +20,7 @@ from skdigits.engine.types import Batch, Hyper, Params
 
 FIRST_KERNEL, KERNEL = 5, 3  # pixels a side
 MNIST_PIXELS = 28 * 28
-CHUNK_IMAGES = (
-    128  # of so many pixels: what the layers hold of so many stays in the processor's cache
-)
+CHUNK_IMAGES = 128  # of so many pixels: what the layers hold of so many stays in the processor's cache
 GPU_IMAGES = 4096  # on a GPU, that it fits into memory
 GAINS = {"identity": 1.0, "logistic": 4.8, "tanh": 1.59, "relu": 1.7139}
 """One over the standard deviation of the activation of a standard normal input."""
@@ -102,7 +100,9 @@ class ConvNetwork(LayeredNetwork):
         """The convolutions, and how many numbers they leave of an image."""
         *sides, n_in = self.image_shape
         layers, more = [], (*self.channels[1:], 0)
-        for number, (n_out, following) in enumerate(zip(self.channels, more, strict=True)):
+        for number, (n_out, following) in enumerate(
+            zip(self.channels, more, strict=True)
+        ):
             size = KERNEL if number else FIRST_KERNEL
             padding = [0 if size - 1 < side / 2 else size // 2 for side in sides]
             pairs = zip(sides, padding, strict=True)
@@ -110,12 +110,18 @@ class ConvNetwork(LayeredNetwork):
             pool = [min(side, 2) if following > n_out else 1 for side in sides]
             sides = [side // step for side, step in zip(sides, pool, strict=True)]
             shape = (n_out, n_in, size, size)
-            layers.append(Convolution(shape, (padding[0], padding[1]), (pool[0], pool[1])))
+            layers.append(
+                Convolution(shape, (padding[0], padding[1]), (pool[0], pool[1]))
+            )
             n_in = n_out
         return layers, n_in * math.prod(sides)
 
     def gradients(
-        self, params: Params, batch: Batch, hyper: Hyper, generators: Sequence[Generator]
+        self,
+        params: Params,
+        batch: Batch,
+        hyper: Hyper,
+        generators: Sequence[Generator],
     ) -> tuple[Tensor, Gradients]:
         """Logits (K, C, B) of a batch, and the gradients, in the order of the parameters.
 
@@ -142,7 +148,9 @@ class ConvNetwork(LayeredNetwork):
             for k in range(n_models)
         ]
         logits = torch.stack([model[0] for model in models])
-        gradients = [torch.stack(each) for each in zip(*(m[1] for m in models), strict=True)]
+        gradients = [
+            torch.stack(each) for each in zip(*(m[1] for m in models), strict=True)
+        ]
         strength = self._strength(batch, hyper, logits.dtype)
         if strength is not None:
             gradients[-2].addcmul_(strength, params[-2])
@@ -165,7 +173,9 @@ class ConvNetwork(LayeredNetwork):
             with torch.inference_mode(False), exact_convolutions(rows.device):
                 leaves = tuple(p.clone().requires_grad_() for p in params)
                 kept = None if mask is None else mask[some].clone()
-                logits = self._forward(leaves, rows[some].clone(), kept, self._dtype(params))
+                logits = self._forward(
+                    leaves, rows[some].clone(), kept, self._dtype(params)
+                )
                 delta = OUTPUTS[self.loss].gradient(logits.detach(), targets[:, some])
                 delta.mul_(share[:, some])
                 slopes = torch.autograd.grad(logits, leaves, delta)
@@ -191,7 +201,9 @@ class ConvNetwork(LayeredNetwork):
                     tuple(p[k] for p in params),
                     X[k * len(X) // n_models].split(size),
                 )
-                models.append(torch.cat([self._forward(own, rows) for rows in chunks], 1))
+                models.append(
+                    torch.cat([self._forward(own, rows) for rows in chunks], 1)
+                )
         return torch.stack(models)
 
     def _chunk_size(self, device: torch.device) -> int:
@@ -215,7 +227,9 @@ class ConvNetwork(LayeredNetwork):
         for layer, (own, shift) in zip(self.convolutions, pairs, strict=True):
             kernel = standardised(own, gain).view(layer.shape).to(dtype)
             kernel = kernel.contiguous(memory_format=torch.channels_last)
-            images = conv2d(images, kernel, shift[:, 0].to(dtype), padding=layer.padding)
+            images = conv2d(
+                images, kernel, shift[:, 0].to(dtype), padding=layer.padding
+            )
             images = images if layer.pool == (1, 1) else max_pool2d(images, layer.pool)
             images = activation(images)
         features = images.permute(0, 2, 3, 1).flatten(1).to(weight.dtype)
@@ -229,7 +243,9 @@ def standardised(weight: Tensor, gain: float) -> Tensor:
     Those that are all the same become 0, but for a trace of rounding errors.
     """
     centred = weight - weight.mean(1, keepdim=True)
-    least = vector_norm(weight, dim=1, keepdim=True) * torch.finfo(weight.dtype).eps ** 0.5
+    least = (
+        vector_norm(weight, dim=1, keepdim=True) * torch.finfo(weight.dtype).eps ** 0.5
+    )
     size = torch.maximum(vector_norm(centred, dim=1, keepdim=True), least)
     return centred * (gain / size.clamp_min(1e-12))
 
@@ -246,5 +262,7 @@ def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether a device has instructions for products of bfloat16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # of torch 2.11
+    found: dict[str, Any] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # of torch 2.11
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

@@ -23,7 +23,9 @@ def scale_of(images: Tensor) -> float:
 
 def uniform(shape: tuple[int, ...], generator: Generator, like: Tensor) -> Tensor:
     """Numbers from -1 to 1, the same in every dtype."""
-    drawn = torch.rand(shape, generator=generator, device=like.device, dtype=torch.float32)
+    drawn = torch.rand(
+        shape, generator=generator, device=like.device, dtype=torch.float32
+    )
     return drawn.mul_(2).sub_(1).to(like.dtype)
 
 
@@ -31,7 +33,9 @@ def shifted(images: Tensor, most: float, mode: str, generator: Generator) -> Ten
     """Images moved by whole pixels, up to ``most`` down or up and right or left."""
     n_images, n_channels, *sides = images.shape
     reach = max(1, round(most * scale_of(images))) if most else 0
-    padded = pad(images, [reach] * 4, mode="replicate" if mode == "nearest" else "constant")
+    padded = pad(
+        images, [reach] * 4, mode="replicate" if mode == "nearest" else "constant"
+    )
     steps = torch.randint(
         2 * reach + 1, (2, n_images, 1), generator=generator, device=images.device
     )
@@ -58,7 +62,9 @@ def affine_places(
     scaled by columns and by rows, sheared along its rows, turned and shifted.
     """
     draws = uniform((len(images), 6), generator, images)
-    turn, slant = (draws[:, i] * math.radians(most) for i, most in ((0, rotation), (1, shear)))
+    turn, slant = (
+        draws[:, i] * math.radians(most) for i, most in ((0, rotation), (1, shear))
+    )
     wide, high = (1 + scale * draws[:, 2:4]).reciprocal().T
     across, down = (shift * scale_of(images) * draws[:, 4:]).T
     cos, sin, slope = turn.cos(), turn.sin(), slant.tan()
@@ -72,7 +78,9 @@ def affine_places(
     return affine_grid(torch.stack([x, y], 1), list(images.shape), align_corners=False)
 
 
-def elastic_steps(images: Tensor, alpha: float, sigma: float, generator: Generator) -> Tensor:
+def elastic_steps(
+    images: Tensor, alpha: float, sigma: float, generator: Generator
+) -> Tensor:
     """Random steps from each pixel to its source, as differences of places (B, h, w, 2).
 
     Uniform noise in [-1, 1], smoothed by a Gaussian of ``sigma`` and multiplied by ``alpha``.

@@ -33,7 +33,9 @@ class Streams(NamedTuple):
         """Some of the streams."""
         if len(self.rngs) == 1:
             return self
-        validation = None if self.validation is None else self.validation.streams(chosen)
+        validation = (
+            None if self.validation is None else self.validation.streams(chosen)
+        )
         places = chosen.tolist()
         return Streams(
             self.data.streams(chosen),
@@ -126,12 +128,16 @@ def all_models(
         whole,
     )
     totals = total_weights(data).repeat_interleave(models.shape[1])
-    return Field(models, alive, totals, streams, hyper, hyper.to(like), state, state.params)
+    return Field(
+        models, alive, totals, streams, hyper, hyper.to(like), state, state.params
+    )
 
 
 def total_weights(data: Data) -> Tensor:
     """The weight (S,) of all rows of each stream, in float64 on the host."""
     if data.weight is None:
-        return torch.full((data.n_streams,), data.n_rows, dtype=torch.float64, device="cpu")
+        return torch.full(
+            (data.n_streams,), data.n_rows, dtype=torch.float64, device="cpu"
+        )
     weight = data.weight[None] if data.rows is None else data.weight[data.rows]
     return weight.sum(1).cpu()

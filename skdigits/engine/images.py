@@ -28,7 +28,10 @@ class Moments(NamedTuple):
 
 @torch.inference_mode()
 def by_chunks(
-    function: Callable[[Tensor], Tensor], images: Tensor, n_out: int, device: torch.device
+    function: Callable[[Tensor], Tensor],
+    images: Tensor,
+    n_out: int,
+    device: torch.device,
 ) -> Tensor:
     """What a function makes of images (N, h, w), as rows (N, n_out) in their own dtype.
 
@@ -82,7 +85,9 @@ def shift(images: Tensor, offsets: Tensor, dim: int) -> Tensor:
     edge there is none, and what is moved there is lost.
     """
     size = images.shape[dim]
-    places = torch.arange(size, device=images.device).view((-1, 1) if dim == 1 else (1, -1))
+    places = torch.arange(size, device=images.device).view(
+        (-1, 1) if dim == 1 else (1, -1)
+    )
     below = (-offsets).floor()
     share = (-offsets - below).to(images.dtype)
     first = (below.clamp(-size - 1, size).long() + 1 + places).expand_as(images)
@@ -154,7 +159,9 @@ def ink_of(images: Tensor, inverted: bool | None) -> tuple[Tensor, Tensor]:
     quarter as far as the other, the border is ink, and the ground at the other end. Noise is
     the distance from the ground to the quartile on the side without ink.
     """
-    border = torch.cat([images[:, [0, -1]].flatten(1), images[:, :, [0, -1]].flatten(1)], 1)
+    border = torch.cat(
+        [images[:, [0, -1]].flatten(1), images[:, :, [0, -1]].flatten(1)], 1
+    )
     border = border.sort(1).values
     n = border.shape[1]
     parts = [images.amin((1, 2)), *(border[:, n * k // 4] for k in (1, 2, 3))]
@@ -189,7 +196,9 @@ def normalise(
     boxes = [bounds(ink.amax(axis) > least) for axis in (2, 1)]
     scale = digit_size / torch.maximum(boxes[0].size, boxes[1].size).double()
     for box, axis in zip(boxes, (2, 1), strict=True):
-        ink.mul_(near(box, 1 / scale, ink.shape[3 - axis]).to(ink.dtype).unsqueeze(axis))
+        ink.mul_(
+            near(box, 1 / scale, ink.shape[3 - axis]).to(ink.dtype).unsqueeze(axis)
+        )
     found = moments(ink)
     down, across = (
         resampling(box, place, scale, size, length, ink.dtype)
@@ -212,7 +221,10 @@ def resampling(
     start = whole(size // 2 + 0.5 - (centre - box.first + 0.5) * scale)
     start = torch.minimum(start, room).clamp_min(0)
     at = (field - start[:, None] + 0.5) / scale[:, None] - 0.5 + box.first[:, None]
-    at, reach = at.to(dtype)[:, :, None], (0.5 / scale.clamp_max(1)).to(dtype)[:, None, None]
+    at, reach = (
+        at.to(dtype)[:, :, None],
+        (0.5 / scale.clamp_max(1)).to(dtype)[:, None, None],
+    )
     covered = torch.minimum(at + reach, source + 0.5)
     covered -= torch.maximum(at - reach, source - 0.5)
     return covered.clamp_min_(0).div_(2 * reach)

@@ -12,7 +12,13 @@ import torch
 from torch import Generator, Tensor
 
 from skdigits.engine.gradients import Gradients, Outer
-from skdigits.engine.losses import CLASSES, LOGISTIC, OUTPUTS, logistic_table, target_table
+from skdigits.engine.losses import (
+    CLASSES,
+    LOGISTIC,
+    OUTPUTS,
+    logistic_table,
+    target_table,
+)
 from skdigits.engine.types import Batch, Hyper, Params
 
 
@@ -32,7 +38,9 @@ ACTIVATIONS = {
     "logistic": Activation(torch.sigmoid_, torch.ops.aten.sigmoid_backward),
     "tanh": Activation(torch.tanh_, torch.ops.aten.tanh_backward),
     # A quarter of the time of multiplying by a > 0.
-    "relu": Activation(torch.relu_, lambda g, a: torch.ops.aten.threshold_backward(g, a, 0)),
+    "relu": Activation(
+        torch.relu_, lambda g, a: torch.ops.aten.threshold_backward(g, a, 0)
+    ),
 }
 
 
@@ -100,7 +108,11 @@ class LayeredNetwork(ABC):
 
     @abstractmethod
     def gradients(
-        self, params: Params, batch: Batch, hyper: Hyper, generators: Sequence[Generator]
+        self,
+        params: Params,
+        batch: Batch,
+        hyper: Hyper,
+        generators: Sequence[Generator],
     ) -> tuple[Tensor, Gradients]:
         """Logits (K, C, B) of a batch, and the gradients, in the order of the parameters.
 
@@ -117,7 +129,9 @@ class LayeredNetwork(ABC):
             return logistic_table(label_smoothing, like)
         return target_table(self.shapes[-1][0], label_smoothing, like)
 
-    def initial(self, rng: np.random.RandomState, n_models: int, like: Tensor) -> Params:
+    def initial(
+        self, rng: np.random.RandomState, n_models: int, like: Tensor
+    ) -> Params:
         """Parameters of ``n_models`` equal networks, in the dtype and place of ``like``.
 
         Drawn once, in float64 on the host, so that they are the same for every dtype,
@@ -140,7 +154,11 @@ class LayeredNetwork(ABC):
         norms = [torch.linalg.vector_norm(weight, dim=(1, 2)) for weight in params[::2]]
         squares = torch.stack(norms).double().square_().sum(0)
         penalty = squares.mul_(hyper.alpha.flatten()).mul_(0.5)
-        return penalty if self.penalty_per_row else (penalty.view(-1, 1, 1) * total).flatten()
+        return (
+            penalty
+            if self.penalty_per_row
+            else (penalty.view(-1, 1, 1) * total).flatten()
+        )
 
     def evaluate(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss (K,) and accuracy (K,) on a batch, without penalty or dropout."""
@@ -164,7 +182,9 @@ class LayeredNetwork(ABC):
             return torch.cat([torch.zeros_like(logits), logits], CLASSES)
         return OUTPUTS[self.loss].scores(logits)
 
-    def _strength(self, batch: Batch, hyper: Hyper, dtype: torch.dtype) -> Tensor | None:
+    def _strength(
+        self, batch: Batch, hyper: Hyper, dtype: torch.dtype
+    ) -> Tensor | None:
         """What weights are multiplied by in the gradient of the penalty, (K, 1, 1)."""
         if not hyper.alpha.numel():
             return None
@@ -196,7 +216,11 @@ class DenseNetwork(LayeredNetwork):
         return [(n_out, n_in) for n_in, n_out in pairwise(self.layer_sizes)]
 
     def gradients(
-        self, params: Params, batch: Batch, hyper: Hyper, generators: Sequence[Generator]
+        self,
+        params: Params,
+        batch: Batch,
+        hyper: Hyper,
+        generators: Sequence[Generator],
     ) -> tuple[Tensor, Gradients]:
         """Logits (K, C, B) of a batch, and the gradients, in the order of the parameters.
 
@@ -224,7 +248,11 @@ class DenseNetwork(LayeredNetwork):
         return _affine(params[-2], params[-1], columns)
 
     def _forward(
-        self, params: Params, batch: Batch, dropout: Tensor, generators: Sequence[Generator]
+        self,
+        params: Params,
+        batch: Batch,
+        dropout: Tensor,
+        generators: Sequence[Generator],
     ) -> list["_Layer"]:
         """The input layer, then the hidden ones."""
         layers = [_Layer(batch.X, batch.columns)]
@@ -240,14 +268,21 @@ class DenseNetwork(LayeredNetwork):
         return layers
 
     def _backward(
-        self, params: Params, layers: list["_Layer"], delta: Tensor, strength: Tensor | None
+        self,
+        params: Params,
+        layers: list["_Layer"],
+        delta: Tensor,
+        strength: Tensor | None,
     ) -> Gradients:
         """Gradients by all parameters from delta (K, C, B), the loss's by the logits."""
         gradients: Gradients = ()
         for number in reversed(range(len(layers))):
             weight, (rows, _, output, mask) = params[2 * number], layers[number]
             penalty = None if strength is None else (strength, weight)
-            by_weight, by_bias = Outer(delta, rows, penalty), delta.sum(-1, keepdim=True)
+            by_weight, by_bias = (
+                Outer(delta, rows, penalty),
+                delta.sum(-1, keepdim=True),
+            )
             gradients = (by_weight, by_bias, *gradients)
             if output is not None:
                 delta = torch.bmm(weight.mT, delta)
@@ -290,7 +325,9 @@ def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
     return (values * weight).sum(-1) / weight.sum(-1)
 
 
-def dropout_mask(output: Tensor, dropout: Tensor, generators: Sequence[Generator]) -> Tensor:
+def dropout_mask(
+    output: Tensor, dropout: Tensor, generators: Sequence[Generator]
+) -> Tensor:
     """Zeros where units are dropped, ``1 / (1 − p)`` where they are kept, (K, H, B).
 
     All models of a stream see the same uniform numbers, each against its own rate: a
@@ -298,7 +335,9 @@ def dropout_mask(output: Tensor, dropout: Tensor, generators: Sequence[Generator
     """
     uniform = torch.stack(
         [
-            torch.rand(output.shape[1:], dtype=output.dtype, device=output.device, generator=g)
+            torch.rand(
+                output.shape[1:], dtype=output.dtype, device=output.device, generator=g
+            )
             for g in generators
         ]
     )

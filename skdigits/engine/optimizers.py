@@ -120,7 +120,9 @@ def _adamw(
     size: Tensor,
 ) -> None:
     """Adam after decoupled weight decay (Loshchilov & Hutter 2019), biases spared."""
-    gradients = tuple(map(dense, gradients))  # whose penalty is on the weights as they are
+    gradients = tuple(
+        map(dense, gradients)
+    )  # whose penalty is on the weights as they are
     for weight in params[::2]:
         weight.mul_(1 - rate * hyper.weight_decay)
     _adam(params, moments, gradients, hyper, rate, size)

@@ -30,7 +30,9 @@ def update_stopping(
     stalled, divisions = stale > plan.n_iter_no_change, state.divisions
     improved, stops = merits > best, stalled
     if stalled.any():
-        divided = stalled & (rate.numpy() > SMALLEST_RATE) & (plan.schedule == "adaptive")
+        divided = (
+            stalled & (rate.numpy() > SMALLEST_RATE) & (plan.schedule == "adaptive")
+        )
         divisions, stops = divisions + torch.from_numpy(divided), stalled & ~divided
         stale = np.where(stalled, 0.0, stale)
     tensor = torch.from_numpy

@@ -10,7 +10,9 @@ from skdigits.engine.batches import as_floats
 from skdigits.engine.types import Data
 
 CHUNK_ROWS = 2048
-SMALLEST_SCALE = 1e-300  # below, distances are all the same, and their reciprocals infinite
+SMALLEST_SCALE = (
+    1e-300  # below, distances are all the same, and their reciprocals infinite
+)
 LOG_RANGE = math.log(1e3)  # temperatures are sought within a factor e^LOG_RANGE
 
 
@@ -23,7 +25,9 @@ def squared(X: Tensor, templates: Tensor) -> Tensor:
     centre = templates.mean(0)
     X, templates = X - centre, templates - centre
     products = torch.addmm(templates.square().sum(1), X, templates.T, alpha=-2)
-    norms = torch.linalg.vector_norm(X, dim=1, keepdim=True)  # reads X once, squares it not
+    norms = torch.linalg.vector_norm(
+        X, dim=1, keepdim=True
+    )  # reads X once, squares it not
     return products.addcmul_(norms, norms).clamp_min_(0).div_(X.shape[1])
 
 
@@ -39,7 +43,9 @@ def cosine(X: Tensor, templates: Tensor) -> Tensor:
 
 def _unit(rows: Tensor) -> Tensor:
     # Divided by the largest entry first, as squares of tiny or huge ones leave the range.
-    rows = rows / rows.abs().amax(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+    rows = rows / rows.abs().amax(1, keepdim=True).clamp_min(
+        torch.finfo(rows.dtype).tiny
+    )
     return torch.nn.functional.normalize(rows)
 
 
@@ -53,7 +59,9 @@ def class_sums(data: Data, n_classes: int, dtype: torch.dtype) -> tuple[Tensor, 
     with weights in float64 throughout, as float32 has no room for weights of any size.
     """
     dtype = dtype if data.weight is None else torch.float64
-    sums = torch.zeros(n_classes, data.X.shape[1], dtype=torch.float64, device=data.X.device)
+    sums = torch.zeros(
+        n_classes, data.X.shape[1], dtype=torch.float64, device=data.X.device
+    )
     counts = torch.zeros(n_classes, dtype=torch.float64, device=data.X.device)
     classes = torch.arange(n_classes, device=data.X.device)[:, None]
     for start in range(0, len(data.X), CHUNK_ROWS):
@@ -71,7 +79,9 @@ def class_means(sums: Tensor, counts: Tensor, dtype: torch.dtype) -> Tensor:
     return (sums / torch.where(counts > 0, counts, 1)[:, None]).to(dtype)
 
 
-def class_distances(X: Tensor, templates: Tensor, counts: Tensor, metric: str) -> Tensor:
+def class_distances(
+    X: Tensor, templates: Tensor, counts: Tensor, metric: str
+) -> Tensor:
     """Distance to the nearest template of each class, (N, C).
 
     ``templates`` (C · n, D) lie class by class; a class whose count (C,) is 0 is at
@@ -81,7 +91,9 @@ def class_distances(X: Tensor, templates: Tensor, counts: Tensor, metric: str) -
         templates = templates.to(torch.promote_types(templates.dtype, X.dtype))
     # Allocated first: small results between chunks that come and go break up the heap.
     found = templates.new_empty(len(X), len(counts))
-    for chunk, nearest in zip(X.split(CHUNK_ROWS), found.split(CHUNK_ROWS), strict=True):
+    for chunk, nearest in zip(
+        X.split(CHUNK_ROWS), found.split(CHUNK_ROWS), strict=True
+    ):
         each = METRICS[metric](as_floats(chunk, templates.dtype), templates)
         torch.amin(each.view(len(chunk), len(counts), -1), 2, out=nearest)
     return found.masked_fill_(counts == 0, torch.inf)
@@ -95,7 +107,9 @@ def likeliest_temperature(distances: Tensor, data: Data) -> float:
     factor of 1,000 of the mean range of a row's distances: where every row is nearest its
     own class, the likeliest T would be 0.
     """
-    share = 1 / len(distances) if data.weight is None else data.weight / data.weight.sum()
+    share = (
+        1 / len(distances) if data.weight is None else data.weight / data.weight.sum()
+    )
     own = distances.gather(1, data.codes[:, None])[:, 0].double()
     # Classes that have rows, as (C, N): a tenth of the time of a softmax over short rows.
     distances = distances[:, distances.isfinite().all(0)].T.contiguous().double()

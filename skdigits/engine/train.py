@@ -49,7 +49,9 @@ def initial_state(
 ) -> State:
     """Untrained models, the same number of each stream, in the dtype and place of ``like``."""
     drawn = [network.initial(rng, n_models // len(rngs), like) for rng in rngs]
-    return fresh_state(tuple(torch.cat(params) for params in zip(*drawn, strict=True)), solver)
+    return fresh_state(
+        tuple(torch.cat(params) for params in zip(*drawn, strict=True)), solver
+    )
 
 
 def fresh_state(params: Params, solver: str) -> State:
@@ -133,8 +135,12 @@ def train(
         asked, stopped = asked & ~diverged, stopped & ~diverged
         ended = (diverged | stopped | asked).view_as(field.alive)
         if ended.any():
-            runs |= _leave(before, diverged, "diverged", records, orders or field.orders())
-            runs |= _leave(field, stopped & ~asked, "converged", records, field.orders())
+            runs |= _leave(
+                before, diverged, "diverged", records, orders or field.orders()
+            )
+            runs |= _leave(
+                field, stopped & ~asked, "converged", records, field.orders()
+            )
             runs |= _leave(field, asked, why, records, field.orders())
             field = field.without(ended)
             if not field.alive.any():
@@ -179,14 +185,17 @@ def _epoch(
     sizes = rates * bias_corrections(plan, field.hyper, progress.steps + 1, steps)
     per_stream = field.alive.shape[1]
     run = zip(
-        streams.whole or batches(data, table, plan.batch_size, order, per_stream, distort),
+        streams.whole
+        or batches(data, table, plan.batch_size, order, per_stream, distort),
         _each_step(rates, steps, table),
         _each_step(sizes, steps, table),
         strict=True,
     )
     step = partial(step_of(plan, field.hyper), params, moments)
     every = block_rows(data, plan.batch_size) // plan.batch_size
-    objective = _take_steps(network, params, field.local, streams.dropping, step, run, every)
+    objective = _take_steps(
+        network, params, field.local, streams.dropping, step, run, every
+    )
     progress = Progress(
         progress.seen + field.totals, progress.epochs + 1, progress.steps + steps,
         progress.cycle + 1,
@@ -217,7 +226,9 @@ def _take_steps(
     """
     logits, compared = [], []
     # A sum, not a list: a small tensor kept of each step breaks up the heap (by 100 MB).
-    objective = torch.zeros(len(params[0]), dtype=torch.float64, device=params[0].device)
+    objective = torch.zeros(
+        len(params[0]), dtype=torch.float64, device=params[0].device
+    )
     for batch, rate, size in run:
         found, gradients = network.gradients(params, batch, hyper, generators)
         if hyper.alpha.numel():
@@ -251,7 +262,9 @@ def _each_step(values: Tensor, steps: int, like: Tensor) -> Sequence[Tensor]:
     return local * (steps // len(values))
 
 
-def _judge(field: Field, merit: Tensor, rate: Tensor, plan: Plan) -> tuple[Field, Tensor]:
+def _judge(
+    field: Field, merit: Tensor, rate: Tensor, plan: Plan
+) -> tuple[Field, Tensor]:
     """Update the bookkeeping and the best parameters; which models (K,) are to stop."""
     state = field.state
     stopping, improved, stops = update_stopping(state.stopping, merit, rate, plan)
@@ -282,12 +295,17 @@ def _leave(
 
 
 def _record(
-    records: list[list[Epoch]], field: Field, columns: tuple[Tensor, ...], seconds: float
+    records: list[list[Epoch]],
+    field: Field,
+    columns: tuple[Tensor, ...],
+    seconds: float,
 ) -> dict[int, Epoch]:
     """Add an epoch to the record of every model that is alive; those epochs by model."""
     number, by_model = field.state.progress.epochs, {}
     rows = (column.tolist() for column in (field.models.flatten(), *columns))
-    for alive, model, *values in zip(field.alive.flatten().tolist(), *rows, strict=True):
+    for alive, model, *values in zip(
+        field.alive.flatten().tolist(), *rows, strict=True
+    ):
         if alive:
             by_model[model] = Epoch._make([number, *values, seconds])
             records[model].append(by_model[model])
@@ -319,7 +337,8 @@ def _report(
     except KeyboardInterrupt:
         return torch.ones_like(alive), "interrupted"
     return torch.isin(
-        after.models.flatten(), torch.tensor(list(asked), dtype=torch.int64, device="cpu")
+        after.models.flatten(),
+        torch.tensor(list(asked), dtype=torch.int64, device="cpu"),
     ), "stopped"
 
 

@@ -46,7 +46,9 @@ class Data(NamedTuple):
     def take(self, rows: Tensor) -> "Data":
         """A copy of some of the rows; index_select takes a quarter of indexing's time."""
         weight = None if self.weight is None else self.weight.index_select(0, rows)
-        return Data(self.X.index_select(0, rows), self.codes.index_select(0, rows), weight)
+        return Data(
+            self.X.index_select(0, rows), self.codes.index_select(0, rows), weight
+        )
 
 
 class Batch(NamedTuple):
@@ -234,12 +236,18 @@ class Network(Protocol):
         """Targets (C, O) of each class, in the dtype and place of ``like``."""
         ...
 
-    def initial(self, rng: np.random.RandomState, n_models: int, like: Tensor) -> Params:
+    def initial(
+        self, rng: np.random.RandomState, n_models: int, like: Tensor
+    ) -> Params:
         """Parameters of ``n_models`` equal networks, in the dtype and place of ``like``."""
         ...
 
     def gradients(
-        self, params: Params, batch: Batch, hyper: Hyper, generators: Sequence[Generator]
+        self,
+        params: Params,
+        batch: Batch,
+        hyper: Hyper,
+        generators: Sequence[Generator],
     ) -> tuple[Tensor, Gradients]:
         """Logits (K, C, B) of a batch, and the gradients of the objective.
 

@@ -24,7 +24,9 @@ def measure(
     Both in float64 on the host. The score is the accuracy unless there is another.
     """
     if validation is None:
-        nothing = torch.full((len(params[0]),), torch.nan, dtype=torch.float64, device="cpu")
+        nothing = torch.full(
+            (len(params[0]),), torch.nan, dtype=torch.float64, device="cpu"
+        )
         return nothing, nothing
     losses, hits, totals = [], [], []
     per_stream = len(params[0]) // validation.n_streams
@@ -34,7 +36,9 @@ def measure(
         hits.append(hit)
         totals.append(batch.total)
     loss = _mean(losses, totals)
-    return loss, _mean(hits, totals) if score is None else score(params, loss.isfinite())
+    return loss, _mean(hits, totals) if score is None else score(
+        params, loss.isfinite()
+    )
 
 
 def validation_merit(plan: Plan, loss: Tensor, score: Tensor) -> Tensor:

@@ -63,7 +63,9 @@ def _checked(labels: np.ndarray, who: str) -> np.ndarray:
             f"{who} has shape {labels.shape}: pass the label of each row, one at least."
         )
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise ValueError(f"{who} has NaN or infinity among the labels: leave these rows out.")
+        raise ValueError(
+            f"{who} has NaN or infinity among the labels: leave these rows out."
+        )
     objects = labels.flat if labels.dtype == object else []
     odd = [label for label in objects if not isinstance(label, str)]
     if odd:
@@ -90,7 +92,9 @@ def predictions(model: Any, X: Any, y: np.ndarray) -> np.ndarray:
 def asked_for_labels(model: Any, X: Any, y: np.ndarray | None) -> np.ndarray:
     """What a model predicts for rows whose true labels are y, if they are known."""
     predicted = method(model, "predict")(X)
-    return matched_labels(predicted, n_rows(X), y, f"What {type(model).__name__} predicts")
+    return matched_labels(
+        predicted, n_rows(X), y, f"What {type(model).__name__} predicts"
+    )
 
 
 def matched_labels(
@@ -111,7 +115,9 @@ def matched_labels(
 def needed(X: Any, model: Any) -> Any:
     """X, which only predictions that are passed can do without, for a model that is fitted."""
     if isinstance(model, type):
-        raise TypeError(f"{model.__name__} is a class: pass a fitted estimator, made by it.")
+        raise TypeError(
+            f"{model.__name__} is a class: pass a fitted estimator, made by it."
+        )
     innermost(model)
     if X is None:
         raise ValueError(
@@ -121,7 +127,9 @@ def needed(X: Any, model: Any) -> Any:
     return X
 
 
-def check_comparable(y: np.ndarray, others: np.ndarray, who: str, name: str = "y") -> None:
+def check_comparable(
+    y: np.ndarray, others: np.ndarray, who: str, name: str = "y"
+) -> None:
     """Whether both are words: NumPy would find the number 3 equal to the word "3"."""
     if isinstance(y[0], str) != isinstance(others[0], str):
         raise ValueError(
@@ -136,7 +144,9 @@ def answers(model: Any, X: Any, y: np.ndarray, name: str = "") -> Answers:
     if is_estimator(model):
         X = needed(X, model)
         proba = as_array(method(model, "predict_proba")(X))
-        return matched(proba, y, model.classes_, f"Probabilities of {type(model).__name__}")
+        return matched(
+            proba, y, model.classes_, f"Probabilities of {type(model).__name__}"
+        )
     return matched(as_array(model), y, np.unique(y), f"The probabilities{named} passed")
 
 
@@ -148,7 +158,9 @@ def is_estimator(model: Any) -> bool:
 def method(estimator: Any, name: str) -> Any:
     """A method of an estimator that tells of labels or probabilities."""
     if not hasattr(estimator, name):
-        raise AttributeError(f"{type(estimator).__name__} has no {name}, and {WITHOUT[name]}")
+        raise AttributeError(
+            f"{type(estimator).__name__} has no {name}, and {WITHOUT[name]}"
+        )
     return getattr(estimator, name)
 
 
@@ -185,7 +197,9 @@ def matched(proba: np.ndarray, y: np.ndarray, classes: Any, who: str) -> Answers
 def _check_values(proba: np.ndarray, who: str) -> None:
     if not np.isfinite(proba).all():
         row = int(np.flatnonzero(~np.isfinite(proba).all(1))[0])
-        raise ValueError(f"{who} are not all finite: row {row} has {proba[row].tolist()}.")
+        raise ValueError(
+            f"{who} are not all finite: row {row} has {proba[row].tolist()}."
+        )
     sums = proba.sum(1, dtype=np.float64)
     bad = (np.abs(sums - 1) > TOLERANCE) | (proba.min(1) < -TOLERANCE)
     if bad.any():

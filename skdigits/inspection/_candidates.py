@@ -36,7 +36,9 @@ def candidates(results, parameter, metric):
         }
     )
     table = table.astype({"learning_rate": float, "mean": float, "std": float})
-    return table.drop_duplicates(["learning_rate", "setting"], keep="last", ignore_index=True)
+    return table.drop_duplicates(
+        ["learning_rate", "setting"], keep="last", ignore_index=True
+    )
 
 
 def _is_rate(parameter, value, mean):
@@ -57,7 +59,9 @@ def _texts(params, parameter):
     names = _names([parameter, *(name for setting in distinct for name in setting)])
     digits = {name: _digits([s[name] for s in distinct if name in s]) for name in names}
     labels = [
-        ", ".join(f"{names[name]}={_text(value, digits[name])}" for name, value in s.items())
+        ", ".join(
+            f"{names[name]}={_text(value, digits[name])}" for name, value in s.items()
+        )
         for s in distinct
     ]
     labels = _told_apart(labels)
@@ -91,7 +95,9 @@ def _names(names):
     """Names without the steps that lead to them, where these are not needed."""
     shortest = {name: name.rpartition("__")[2] for name in names}
     counts = Counter(shortest.values())
-    return {name: last if counts[last] == 1 else name for name, last in shortest.items()}
+    return {
+        name: last if counts[last] == 1 else name for name, last in shortest.items()
+    }
 
 
 def _digits(values):

@@ -76,7 +76,15 @@ class DigitGridDisplay(Display):
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y=None, *, rows=None, image_shape=None, n_columns=None, ax=None
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        rows=None,
+        image_shape=None,
+        n_columns=None,
+        ax=None,
     ):
         """Draw rows with what a fitted estimator takes them for.
 
@@ -223,7 +231,9 @@ class DigitGridDisplay(Display):
         none = [False] * len(self.images)
         if self.y_true is None or self.y_pred is None:
             known = self.y_pred if self.y_true is None else self.y_true
-            return [] if known is None else [_mosaic.short(label) for label in known], none
+            return [] if known is None else [
+                _mosaic.short(label) for label in known
+            ], none
         pairs = list(zip(self.y_true, self.y_pred, strict=True))
         wrong = [bool(true != predicted) for true, predicted in pairs]
         return [_shown(*pair) for pair in pairs], wrong
@@ -237,7 +247,13 @@ def _shown(true, predicted):
 
 def _rows_of_images(X):
     """X with a shape, and rows that can be taken."""
-    X = X.tocsr() if hasattr(X, "tocsr") else X if hasattr(X, "shape") else np.asarray(X)
+    X = (
+        X.tocsr()
+        if hasattr(X, "tocsr")
+        else X
+        if hasattr(X, "shape")
+        else np.asarray(X)
+    )
     if len(X.shape) < 2:
         raise ValueError(
             f"X has shape {tuple(X.shape)}, but a row for each image is wanted: of one image, "

@@ -45,7 +45,9 @@ def model_of(estimator, wanted, display):
     model = innermost(estimator)
     if not isinstance(model, wanted):
         names = " or ".join(kind.__name__ for kind in wanted)
-        raise TypeError(f"{display} draws a fitted {names}, got {type(model).__name__}.")
+        raise TypeError(
+            f"{display} draws a fitted {names}, got {type(model).__name__}."
+        )
     return model
 
 

@@ -112,7 +112,9 @@ class LearningCurveDisplay(Display):
         """
         several = isinstance(estimator, dict)
         if several and not estimator:
-            raise ValueError("There are no curves to draw: the dict of estimators is empty.")
+            raise ValueError(
+                "There are no curves to draw: the dict of estimators is empty."
+            )
         models = {
             name: _with_history(each)
             for name, each in (estimator if several else {None: estimator}).items()
@@ -156,7 +158,9 @@ class LearningCurveDisplay(Display):
         ValueError
             If there is nothing to be drawn, or columns are no lists of numbers.
         """
-        return cls({"model" if name is None else str(name): history}, kind=kind)._drawn(ax)
+        return cls({"model" if name is None else str(name): history}, kind=kind)._drawn(
+            ax
+        )
 
     def plot(self, ax=None, *, kind=None):
         """Draw the curves.
@@ -197,7 +201,9 @@ class LearningCurveDisplay(Display):
                 "histories must be a dict of DataFrames by name, got "
                 f"{type(self.histories).__name__}: of one, use from_history."
             )
-        histories = {name: _columns(each, name) for name, each in self.histories.items()}
+        histories = {
+            name: _columns(each, name) for name, each in self.histories.items()
+        }
         curves = _curves(histories, "loss" if kind == "all" else kind)
         scores = _curves(histories, "score") if kind == "all" else []
         self._begin(ax)
@@ -249,7 +255,9 @@ class LearningCurveDisplay(Display):
             styles = {line.get_label().split(", ")[-1]: line for line in self.lines_}
             if len(styles) > 1:
                 handles += [
-                    Line2D([], [], color="0.4", linestyle=line.get_linestyle(), label=label)
+                    Line2D(
+                        [], [], color="0.4", linestyle=line.get_linestyle(), label=label
+                    )
                     for label, line in styles.items()
                 ]
         if self.score_ax_ is not None or len(self.histories) > 1:
@@ -269,7 +277,9 @@ def _columns(history, name):
         ) from error
     known = {"epoch", *(column for columns in KINDS.values() for column in columns)}
     try:
-        return {c: np.asarray(table[c], dtype=float) for c in table.columns if c in known}
+        return {
+            c: np.asarray(table[c], dtype=float) for c in table.columns if c in known
+        }
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"The history of {name} has a column with something else than numbers: {error}."

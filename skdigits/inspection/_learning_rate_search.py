@@ -82,7 +82,9 @@ class LearningRateSearchDisplay(Display):
         self.rate_name = rate_name
 
     @classmethod
-    def from_estimator(cls, search, *, kind="rate", metric=None, parameter=None, ax=None):
+    def from_estimator(
+        cls, search, *, kind="rate", metric=None, parameter=None, ax=None
+    ):
         """Draw the scores of a fitted search.
 
         Parameters
@@ -174,7 +176,9 @@ class LearningRateSearchDisplay(Display):
             scores = scores[np.isfinite(scores["mean"])]
             cure = "all their scores are NaN."
         else:
-            scores = scores[[bool(np.isfinite(each).any()) for each in scores["by_epoch"]]]
+            scores = scores[
+                [bool(np.isfinite(each).any()) for each in scores["by_epoch"]]
+            ]
             cure = (
                 "the search has no mean_test_…_by_epoch. BatchedGridSearchCV records it for "
                 "models that it trains in batches."
@@ -186,9 +190,13 @@ class LearningRateSearchDisplay(Display):
     def _by_rate(self, scores):
         lines, scattered = [], _scattered(scores)
         groups = [("", scores)] if scattered else _best_settings(scores, len(MARKERS))
-        for (setting, group), color, marker in zip(groups, COLORS, MARKERS, strict=False):
+        for (setting, group), color, marker in zip(
+            groups, COLORS, MARKERS, strict=False
+        ):
             group = group.sort_values("learning_rate")
-            rates, mean, std = (group[c].to_numpy() for c in ("learning_rate", "mean", "std"))
+            rates, mean, std = (
+                group[c].to_numpy() for c in ("learning_rate", "mean", "std")
+            )
             style = "none" if scattered else "-"
             lines += self.ax_.plot(
                 rates,
@@ -202,7 +210,9 @@ class LearningRateSearchDisplay(Display):
             if self.n_splits > 1 and scattered:
                 self.ax_.errorbar(rates, mean, std, fmt="none", color=color, alpha=0.4)
             elif self.n_splits > 1:
-                self.ax_.fill_between(rates, mean - std, mean + std, color=color, alpha=0.15)
+                self.ax_.fill_between(
+                    rates, mean - std, mean + std, color=color, alpha=0.15
+                )
         self._label_rates(scores)
         self._explain(lines, scores)
         return lines
@@ -231,11 +241,18 @@ class LearningRateSearchDisplay(Display):
         groups = [("", scores)] if scattered else _best_settings(scores, len(STYLES))
         for (setting, group), style in zip(groups, STYLES, strict=False):
             styles.append(Line2D([], [], color="0.4", linestyle=style, label=setting))
-            for rate, values in zip(group["learning_rate"], group["by_epoch"], strict=True):
+            for rate, values in zip(
+                group["learning_rate"], group["by_epoch"], strict=True
+            ):
                 epochs = np.arange(1, len(values) + 1)
                 marker = "o" if len(values) == 1 else None
                 lines += self.ax_.plot(
-                    epochs, values, style, color=colors(rate), marker=marker, label=f"{rate:g}"
+                    epochs,
+                    values,
+                    style,
+                    color=colors(rate),
+                    marker=marker,
+                    label=f"{rate:g}",
                 )
         self._explain(styles, scores)
         whole_ticks(self.ax_.xaxis)
@@ -250,7 +267,9 @@ class LearningRateSearchDisplay(Display):
         from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
         viridis = pyplot().get_cmap("viridis")
-        cmap = LinearSegmentedColormap.from_list("rates", viridis(np.linspace(0, PALEST, 256)))
+        cmap = LinearSegmentedColormap.from_list(
+            "rates", viridis(np.linspace(0, PALEST, 256))
+        )
         low, high = rates.min(), rates.max()
         norm = LogNorm(low, high) if low < high else LogNorm(low / 2, low * 2)
         mappable = ScalarMappable(norm, cmap)
@@ -273,7 +292,9 @@ def _metric(search, metric):
         metric = search.refit
     key = "score" if metric is None and single else metric
     if key not in known:
-        raise ValueError(f"metric={metric!r} is none of the search's: pass one of {known}.")
+        raise ValueError(
+            f"metric={metric!r} is none of the search's: pass one of {known}."
+        )
     if key != "score" or not single:
         return key, key.replace("_", " ")
     if isinstance(search.scoring, str):
@@ -303,7 +324,10 @@ def _parameter(settings, parameter):
 
 def _scattered(scores):
     """Whether hardly two candidates share a setting, as in a random search."""
-    return scores["setting"].nunique() > 1 and len(scores) < 2 * scores["setting"].nunique()
+    return (
+        scores["setting"].nunique() > 1
+        and len(scores) < 2 * scores["setting"].nunique()
+    )
 
 
 def _best_settings(scores, most):

@@ -64,7 +64,9 @@ def confusion_pairs(estimator_or_predictions, X, y):
     classes, codes = np.unique(np.concatenate([y, predicted]), return_inverse=True)
     true, found = np.split(codes, 2)
     wrong = np.flatnonzero(true != found)
-    pairs = pd.DataFrame({"true": true[wrong], "predicted": found[wrong], "rows": wrong})
+    pairs = pd.DataFrame(
+        {"true": true[wrong], "predicted": found[wrong], "rows": wrong}
+    )
     groups = pairs.groupby(["true", "predicted"])["rows"]
     rows = {pair: group.to_numpy() for pair, group in groups}  # sorted by pair
     columns = np.array(list(rows), dtype=np.intp).reshape(-1, 2)
@@ -159,7 +161,9 @@ def top_losses(estimator, X, y, k=10):
 
 def _log_proba(estimator, X):
     """Logarithms of probabilities, -inf of 0, from one call: their own are the sharper."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # logarithms of 0 are no mistake
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # logarithms of 0 are no mistake
         if hasattr(estimator, "predict_log_proba"):
             values = as_array(estimator.predict_log_proba(X))
         else:

@@ -82,7 +82,9 @@ def widest_tiles(tile, n_images, ax):
     """The number of columns that makes tiles largest on these axes."""
     gap = max(1, round(0.06 * max(tile)))
     counts = range(1, min(n_images, 32) + 1)
-    return max(counts, key=lambda n: _points_a_pixel(tile, gap, n, -(-n_images // n), ax))
+    return max(
+        counts, key=lambda n: _points_a_pixel(tile, gap, n, -(-n_images // n), ax)
+    )
 
 
 class Layout(NamedTuple):
@@ -113,9 +115,13 @@ def lay_out(tile, cells, n_columns, labels=None, ax=None):
     if labels:
         widest = max(map(len, labels))
         room = points * (width + gap)
-        font = max(4.0, min(FONT, 0.28 * points * max(tile), room / (LETTER * max(widest, 1))))
+        font = max(
+            4.0, min(FONT, 0.28 * points * max(tile), room / (LETTER * max(widest, 1)))
+        )
         top = math.ceil(1.3 * font / points)
-    corners = np.column_stack([rows * (top + height + gap) + top, columns * (width + gap)])
+    corners = np.column_stack(
+        [rows * (top + height + gap) + top, columns * (width + gap)]
+    )
     shape = n_rows * (top + height + gap) - gap, n_columns * (width + gap) - gap
     return Layout(corners, shape, tile, font, points)
 
@@ -156,7 +162,11 @@ def draw(ax, images, layout, *, limits, cmap, frames=None):
     if images.ndim == 4:
         images = np.clip((images.astype(float) - low) / (high - low), 0, 1)
     picture = ax.imshow(
-        assemble(images, layout), cmap=cmap, vmin=low, vmax=high, interpolation="nearest"
+        assemble(images, layout),
+        cmap=cmap,
+        vmin=low,
+        vmax=high,
+        interpolation="nearest",
     )
     ax.add_collection(_frames(layout, frames or [FRAME] * len(images)), autolim=False)
     ax.set(xticks=[], yticks=[])
@@ -170,7 +180,8 @@ def _frames(layout, colors):
 
     height, width = layout.tile
     boxes = [
-        Rectangle((column - 0.5, row - 0.5), width, height) for row, column in layout.corners
+        Rectangle((column - 0.5, row - 0.5), width, height)
+        for row, column in layout.corners
     ]
     widths = [0.5 if color == FRAME else 1.6 for color in colors]
     return PatchCollection(

@@ -91,9 +91,14 @@ def reliability(estimator_or_probabilities, X, y, *, n_bins=15):
         alone = type(models).__name__ if is_estimator(models) else "probabilities"
         return _table({alone: _figures(answers(models, X, y), n_bins)})
     if not models:
-        raise ValueError("The dict of models is empty: enter an estimator or probabilities.")
+        raise ValueError(
+            "The dict of models is empty: enter an estimator or probabilities."
+        )
     return _table(
-        {name: _figures(answers(model, X, y, name), n_bins) for name, model in models.items()}
+        {
+            name: _figures(answers(model, X, y, name), n_bins)
+            for name, model in models.items()
+        }
     )
 
 

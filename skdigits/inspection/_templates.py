@@ -109,7 +109,9 @@ class TemplatesDisplay(Display):
         """
         images, classes = np.asarray(self.templates), np.asarray(self.template_classes)
         _, firsts, counts = np.unique(classes, return_index=True, return_counts=True)
-        labels = [_mosaic.short(label) for label in classes] if counts.max() == 1 else []
+        labels = (
+            [_mosaic.short(label) for label in classes] if counts.max() == 1 else []
+        )
         if labels:
             most = 5 if len(images) <= 10 else 10
             n_columns = _mosaic.columns_for(labels, min(most, len(images)))

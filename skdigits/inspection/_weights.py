@@ -101,7 +101,9 @@ class WeightsDisplay(Display):
         n_units = whole_number("n_units", n_units, or_none=True)
         if isinstance(model, ConvNetClassifier) and image_shape is None:
             image_shape = model.image_shape_
-        shape = _mosaic.shape_seen(model, image_shape, model.n_features_in_, channels=None)
+        shape = _mosaic.shape_seen(
+            model, image_shape, model.n_features_in_, channels=None
+        )
         if isinstance(model, ConvNetClassifier):
             weights, labels = _kernels(to_numpy(model.coefs_[0])), None
         else:
@@ -133,7 +135,11 @@ class WeightsDisplay(Display):
             The display.
         """
         weights = np.asarray(self.weights)
-        labels = [] if self.labels is None else [_mosaic.short(label) for label in self.labels]
+        labels = (
+            []
+            if self.labels is None
+            else [_mosaic.short(label) for label in self.labels]
+        )
         n_columns = _columns(weights, ax)
         if labels:
             n_columns = _mosaic.columns_for(labels, n_columns)
@@ -168,7 +174,9 @@ def _first_layer(model):
         weights, is_last = to_numpy(model.coefs_[0]).T, len(model.coefs_) == 1
     if not is_last:
         return weights, None
-    return weights, np.array([str(c) for c in classes[-len(weights) :]])  # of two the second
+    return weights, np.array(
+        [str(c) for c in classes[-len(weights) :]]
+    )  # of two the second
 
 
 def _channels_beside(rows, shape):

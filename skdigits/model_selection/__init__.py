@@ -1,6 +1,9 @@
 """Searches that train many candidates in one run, and two ways to find a learning rate."""
 
-from skdigits.model_selection._batched import BatchedGridSearchCV, BatchedRandomizedSearchCV
+from skdigits.model_selection._batched import (
+    BatchedGridSearchCV,
+    BatchedRandomizedSearchCV,
+)
 from skdigits.model_selection._range_test import learning_rate_range_test
 from skdigits.model_selection._rate_curve import LearningRateRangeTest
 from skdigits.model_selection._sweep import LearningRateSweep, learning_rate_sweep

@@ -39,7 +39,9 @@ def evaluate(job: Job) -> list[Outcome]:
     job.context.call_on_fit_task_begin(estimator=job.search)
     for material in _until_error(_materials(job)):
         for group in job.groups:
-            runs = (train_and_score(job, *part) for part in _parts(job, group, material))
+            runs = (
+                train_and_score(job, *part) for part in _parts(job, group, material)
+            )
             outcomes += [outcome for some in _until_error(runs) for outcome in some]
     job.context.call_on_fit_task_end(estimator=job.search)
     return outcomes
@@ -66,7 +68,9 @@ def _materials(job: Job) -> Iterator[Material]:
         yield from joined(alone, job.memory / 2)
 
 
-def _parts(job: Job, group: Group, material: Material) -> Iterator[tuple[Group, Material]]:
+def _parts(
+    job: Job, group: Group, material: Material
+) -> Iterator[tuple[Group, Material]]:
     """A group and its folds in pieces, each the work of one run."""
     seeds, folds, columns = _piece(job, group, material)
     for row in range(0, len(group.rows), seeds):
@@ -111,7 +115,9 @@ def _costs(model: Any, sizes: tuple[int, ...], material: Material) -> tuple[int,
     """
     fold = material.folds[0]
     n_rows, n_tested = len(fold.rows), len(fold.split.test)
-    batch = min(n_rows, model._auto_batch if model.batch_size == "auto" else model.batch_size)
+    batch = min(
+        n_rows, model._auto_batch if model.batch_size == "auto" else model.batch_size
+    )
     batch = CHUNK_ROWS if model.solver in SOLVERS else batch
     layers = 3 * min(batch, n_rows) + min(CHUNK_ROWS, n_tested)
     numbers = _n_params(sizes) * (3 + 2 * N_MOMENTS[model.solver])

@@ -81,7 +81,9 @@ def separate_material(
         lead, fitted = clone(model), None if prefix is None else clone(prefix)
         y_train = safe_indexing(y, split.train)
         part = None if weight is None else safe_indexing(weight, split.train)
-        seen, tested = (safe_indexing(X, places) for places in (split.train, split.test))
+        seen, tested = (
+            safe_indexing(X, places) for places in (split.train, split.test)
+        )
         if fitted is not None:
             seen, tested = fitted.fit_transform(seen, y_train), fitted.transform(tested)
         rows = check_rows(
@@ -117,7 +119,9 @@ def _fit_together(one: Material, other: Material, budget: float) -> bool:
     same_form = a.X.shape[1] == b.X.shape[1] and a.X.dtype == b.X.dtype
     same_size = len(one.folds[0].rows) == len(other.folds[0].rows)
     same_classes = np.array_equal(a.classes, b.classes)
-    names = (getattr(material.lead, "feature_names_in_", None) for material in (one, other))
+    names = (
+        getattr(material.lead, "feature_names_in_", None) for material in (one, other)
+    )
     small = one.nbytes() + other.nbytes() <= budget
     same_names = same_setting(*names)
     return same_form and same_size and same_classes and same_names and small

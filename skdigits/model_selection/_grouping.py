@@ -79,10 +79,14 @@ def split_pipeline(estimator: Any) -> tuple[Pipeline | None, Any]:
 
 def same_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two sets of parameters have the same names and values."""
-    return one.keys() == other.keys() and all(same_setting(one[k], other[k]) for k in one)
+    return one.keys() == other.keys() and all(
+        same_setting(one[k], other[k]) for k in one
+    )
 
 
-def _as_candidate(estimator: Any, number: int, setting: Mapping[str, Any]) -> Candidate | None:
+def _as_candidate(
+    estimator: Any, number: int, setting: Mapping[str, Any]
+) -> Candidate | None:
     """None for what we cannot batch, and for what is wrong, which the loop will report."""
     try:
         whole = clone(estimator).set_params(**clone(dict(setting), safe=False))
@@ -142,7 +146,8 @@ def _may_ride(one: Candidate, other: Candidate) -> bool:
 def _by_seed(candidates: Sequence[Candidate]) -> list[Group]:
     """Rows of one seed each; those of the same length are a group."""
     rows = _alike(
-        candidates, lambda a, b: same_setting(a.model.random_state, b.model.random_state)
+        candidates,
+        lambda a, b: same_setting(a.model.random_state, b.model.random_state),
     )
     lengths = dict.fromkeys(map(len, rows))
     return [Group([row for row in rows if len(row) == length]) for length in lengths]

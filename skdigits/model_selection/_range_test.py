@@ -16,7 +16,11 @@ from skdigits._parameters import COUNT, FRACTION, POSITIVE, check_parameters
 from skdigits._validation import Rows, check_rows
 from skdigits.model_selection._grouping import BATCHED, split_pipeline
 from skdigits.model_selection._rate_curve import LearningRateRangeTest
-from skdigits.model_selection._suggestions import lack_of_minimum, no_suggestions, suggest
+from skdigits.model_selection._suggestions import (
+    lack_of_minimum,
+    no_suggestions,
+    suggest,
+)
 
 FEWEST_STEPS = 20
 TOO_FAR = 4.0  # times the smallest smoothed loss, as in fastai
@@ -128,7 +132,9 @@ def learning_rate_range_test(
     parameter, _ = find_model(estimator)
     model, X = _before_the_model(clone(estimator), X, y)
     _prepare(model, random_state)
-    rows = check_rows(model, X, y, sample_weight, reset=True, class_weight=model.class_weight)
+    rows = check_rows(
+        model, X, y, sample_weight, reset=True, class_weight=model.class_weight
+    )
     rates = np.geomspace(min_rate, max_rate, n_steps)
     losses, smoothed, broken = _until_too_far(_steps(model, rows, rates), smoothing)
     n, lack = len(losses), lack_of_minimum(smoothed, n_steps, broken)
@@ -136,7 +142,9 @@ def learning_rate_range_test(
         learning_rates=rates[:n],
         losses=losses,
         smoothed_losses=smoothed,
-        suggestions=no_suggestions() if lack else suggest(rates[:n], smoothed, n_steps // 10),
+        suggestions=no_suggestions()
+        if lack
+        else suggest(rates[:n], smoothed, n_steps // 10),
         message=lack or _found(rates, smoothed),
         parameter=parameter,
         diverged_at=float(rates[max(n - 1, 0)]) if broken else None,
@@ -212,7 +220,9 @@ def _check_model(model: Any) -> None:
 def _prepare(model: Any, random_state: Any) -> None:
     """Let a clone train step by step, at the rate that it is told."""
     check_parameters(model)
-    model.set_params(learning_rate="constant", early_stopping=False, tol=None, verbose=False)
+    model.set_params(
+        learning_rate="constant", early_stopping=False, tol=None, verbose=False
+    )
     if random_state is not None:
         model.set_params(random_state=random_state)
         check_parameters(model)
@@ -235,15 +245,21 @@ def _steps(model: Any, rows: Rows, rates: np.ndarray) -> Iterator[tuple[float, b
         start = start._replace(state=run.state)
 
 
-def _batches(model: Any, n_rows: int, n_steps: int, rng: np.random.RandomState) -> np.ndarray:
+def _batches(
+    model: Any, n_rows: int, n_steps: int, rng: np.random.RandomState
+) -> np.ndarray:
     """Positions (n_steps, B) of the rows of each batch, epoch after epoch.
 
     All are of one size, going on in the next epoch: the loss of a few rows left over would
     jump.
     """
-    size = min(model._auto_batch if model.batch_size == "auto" else model.batch_size, n_rows)
+    size = min(
+        model._auto_batch if model.batch_size == "auto" else model.batch_size, n_rows
+    )
     epochs = range(-(-n_steps * size // n_rows))
-    orders = [rng.permutation(n_rows) if model.shuffle else np.arange(n_rows) for _ in epochs]
+    orders = [
+        rng.permutation(n_rows) if model.shuffle else np.arange(n_rows) for _ in epochs
+    ]
     return np.concatenate(orders)[: n_steps * size].reshape(n_steps, size)
 
 

@@ -124,7 +124,14 @@ class LearningRateRangeTest:
         """
         _, ax = axes(ax)
         rates, smoothed = self.learning_rates, self.smoothed_losses
-        ax.plot(rates, self.losses, color=SKY, linewidth=1, alpha=0.7, label="loss of a batch")
+        ax.plot(
+            rates,
+            self.losses,
+            color=SKY,
+            linewidth=1,
+            alpha=0.7,
+            label="loss of a batch",
+        )
         ax.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
         for name, rate in self.suggestions.items():
             if rate is not None:
@@ -136,7 +143,9 @@ class LearningRateRangeTest:
                     markeredgecolor="white", zorder=3,
                 )  # fmt: skip
         if len(smoothed):
-            top = max(1.15 * smoothed[0], 1.05 * self.losses[: len(rates) // 2 + 1].max())
+            top = max(
+                1.15 * smoothed[0], 1.05 * self.losses[: len(rates) // 2 + 1].max()
+            )
             ax.set_ylim(0, top)  # what comes after would flatten all the rest
         ax.set(xscale="log", xlabel=rate_label(self.parameter), ylabel="Training loss")
         if len(rates):
@@ -149,5 +158,9 @@ class LearningRateRangeTest:
     def __repr__(self) -> str:
         what = self.message
         if self.found:
-            what = ", ".join(f"{name}={rate:.2g}" for name, rate in self.suggestions.items())
-        return f"LearningRateRangeTest({self.parameter}: {what}; {len(self.losses)} steps)"
+            what = ", ".join(
+                f"{name}={rate:.2g}" for name, rate in self.suggestions.items()
+            )
+        return (
+            f"LearningRateRangeTest({self.parameter}: {what}; {len(self.losses)} steps)"
+        )

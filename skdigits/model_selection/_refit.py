@@ -65,7 +65,9 @@ def _stops_early(estimator: Any, setting: dict[str, Any]) -> bool:
         _, model = split_pipeline(fresh(estimator, setting))
     except ValueError:  # a setting that cannot be: its evaluation will say so
         return False
-    return type(model) in BATCHED and model.early_stopping and model.solver not in SOLVERS
+    return (
+        type(model) in BATCHED and model.early_stopping and model.solver not in SOLVERS
+    )
 
 
 def fit_for(estimator: Any, X: Any, y: Any, weight: Any, epochs: int) -> None:

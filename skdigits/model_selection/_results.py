@@ -37,7 +37,9 @@ def _matrices(outcomes: Sequence[Outcome]) -> dict[str, np.ndarray]:
     for outcome in outcomes:
         rest = [outcome.result["test_scores"]] * (longest - len(outcome.by_epoch))
         rows.append(by_metric([*outcome.by_epoch, *rest]))
-    return {name: np.array([row[name] for row in rows], dtype=float) for name in rows[0]}
+    return {
+        name: np.array([row[name] for row in rows], dtype=float) for name in rows[0]
+    }
 
 
 def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -53,7 +55,10 @@ def print_outcome(
     """A line for one candidate in one fold, as GridSearchCV prints it."""
     if verbose < 2:
         return
-    fold, result = f" {outcome.split + 1}/{n_splits}" if verbose > 2 else "", outcome.result
+    fold, result = (
+        f" {outcome.split + 1}/{n_splits}" if verbose > 2 else "",
+        outcome.result,
+    )
     text = ", ".join(f"{name}={setting[name]}" for name in sorted(setting))
     text += ";" if text else ""
     if verbose > 2:
@@ -68,8 +73,14 @@ def _shown(test: Any, train: Any) -> str:
     if isinstance(test, dict):
         pairs = [(name, test[name], train and train[name]) for name in sorted(test)]
         return "".join(f" {name}: ({_pair(a, b)})" for name, a, b in pairs)
-    return f", score=({_pair(test, train)})" if train is not None else f", score={test:.3f}"
+    return (
+        f", score=({_pair(test, train)})"
+        if train is not None
+        else f", score={test:.3f}"
+    )
 
 
 def _pair(test: float, train: float | None) -> str:
-    return f"test={test:.3f}" if train is None else f"train={train:.3f}, test={test:.3f}"
+    return (
+        f"test={test:.3f}" if train is None else f"train={train:.3f}, test={test:.3f}"
+    )

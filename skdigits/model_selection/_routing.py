@@ -22,11 +22,19 @@ def model_weight(estimator: Any, fit_params: dict[str, Any]) -> Any:
             routed = process_routing(estimator, "fit", **params) if params else {}
             elsewhere = [n for n, m in routed.items() if n != last and any(m.values())]
             params = (
-                {"elsewhere": True} if elsewhere else dict(routed[last].fit) if params else {}
+                {"elsewhere": True}
+                if elsewhere
+                else dict(routed[last].fit)
+                if params
+                else {}
             )
         else:
-            addressed = {name.removeprefix(f"{last}__"): params[name] for name in params}
-            params = {"elsewhere": True} if addressed.keys() & params.keys() else addressed
+            addressed = {
+                name.removeprefix(f"{last}__"): params[name] for name in params
+            }
+            params = (
+                {"elsewhere": True} if addressed.keys() & params.keys() else addressed
+            )
     if not params.keys() <= {"sample_weight"}:
         return NOT_BATCHED
     return params.get("sample_weight")

@@ -98,7 +98,9 @@ class _Together(NamedTuple):
 
     def snapshot(self, entry: _Entry, params: Params) -> Any:
         """The estimator as it is while it trains, for a scorer that wants to see it."""
-        model = snapshot(self.material.lead, params, self.material.rows[0], self.network)
+        model = snapshot(
+            self.material.lead, params, self.material.rows[0], self.network
+        )
         model.set_params(**entry.model.get_params())
         install_records(model, pd.DataFrame(entry.epochs, columns=Epoch._fields))
         return _whole(entry, model)
@@ -253,7 +255,9 @@ def _results(
     """What training left of every model, scored, in the form that scikit-learn gives it."""
     scoring, results = together.job.scoring, []
     seen = needs_responses_only(scoring.scorer) and _ends_at_its_last_epoch(together)
-    params = tuple(map(torch.cat, zip(*(run.state.params for run in runs), strict=True)))
+    params = tuple(
+        map(torch.cat, zip(*(run.state.params for run in runs), strict=True))
+    )
     numbers = range(len(runs))
     for (number, logits, _), run in zip(
         together.responses(numbers, params), runs, strict=True
@@ -295,7 +299,9 @@ def _train_scores(
         rows = to_tensor(check_more(lead, asked.rows), entry.tested.device)
         for places in together.asked_together(chosen):
             some = [chosen[place] for place in places]
-            logits = predict_scores(together.network, tuple(p[some] for p in params), rows)
+            logits = predict_scores(
+                together.network, tuple(p[some] for p in params), rows
+            )
             for number, own in zip(some, logits, strict=True):
                 entry = together.entries[number]
                 fitted = partial(together.finished, entry, runs[number], start)

@@ -66,7 +66,9 @@ def fit_search(
     weight = params.get("sample_weight")
     metadata = None if weight is None else {"sample_weight": weight}
     told = {"estimator": search, "X": X, "y": y, "metadata": metadata}
-    context = search._init_callback_context(max_subtasks=1 + (search.refit is not False))
+    context = search._init_callback_context(
+        max_subtasks=1 + (search.refit is not False)
+    )
     context.call_on_fit_task_begin(**told)
     # Settings first, as in scikit-learn: one generator may draw both.
     settings = [dict(setting) for setting in settings]
@@ -101,12 +103,16 @@ def _splits(search: Any, X: Any, y: Any, params: dict[str, Any]) -> list[Split]:
         )
     rows = np.arange(n_rows(X))  # for masks, and for places counted from the end
     return [
-        Split(number, rows[train], rows[test]) for number, (train, test) in enumerate(pairs)
+        Split(number, rows[train], rows[test])
+        for number, (train, test) in enumerate(pairs)
     ]
 
 
 def _evaluate_all(
-    task: Task, settings: Sequence[dict[str, Any]], splits: Sequence[Split], context: Any
+    task: Task,
+    settings: Sequence[dict[str, Any]],
+    splits: Sequence[Split],
+    context: Any,
 ) -> list[dict[str, Any]]:
     """Results of all candidates in all folds; sets ``cv_results_`` and ``batched_``."""
     search, n_splits = task.search, len(splits)
@@ -179,7 +185,9 @@ def _run_jobs(
         delayed(evaluate)(job._replace(context=own))
         for job, own in zip(jobs, contexts, strict=True)
     )
-    return {(outcome.candidate, outcome.split): outcome for some in done for outcome in some}
+    return {
+        (outcome.candidate, outcome.split): outcome for some in done for outcome in some
+    }
 
 
 def _one_by_one(
@@ -196,7 +204,9 @@ def _one_by_one(
     context = context.subcontext(
         task_name="one-by-one", task_id=-1, max_subtasks=len(left)
     ).call_on_fit_task_begin(estimator=search)
-    contexts = [context.subcontext(task_name="candidate-split-evaluation") for _ in left]
+    contexts = [
+        context.subcontext(task_name="candidate-split-evaluation") for _ in left
+    ]
     results = parallel(
         delayed(fit_and_score)(
             clone(task.estimator), task.X, task.y, train=split.train, test=split.test,
@@ -225,9 +235,13 @@ def _report(
         insert_error_scores(results, search.error_score)
     for outcome in outcomes:
         if outcome.by_epoch:
-            print_outcome(search.verbose, settings[outcome.candidate], outcome, n_splits)
+            print_outcome(
+                search.verbose, settings[outcome.candidate], outcome, n_splits
+            )
     search.cv_results_ = search._format_results(list(settings), n_splits, results)
-    by_candidate = [outcomes[i : i + n_splits] for i in range(0, len(outcomes), n_splits)]
+    by_candidate = [
+        outcomes[i : i + n_splits] for i in range(0, len(outcomes), n_splits)
+    ]
     add_scores_by_epoch(search.cv_results_, by_candidate)
     alone = [[outcome.alone for outcome in some] for some in by_candidate]
     search.batched_ = ~np.array(alone).any(1)

@@ -112,7 +112,9 @@ class LearningRateSweep:
         results = self.search_.cv_results_
         return pd.DataFrame(
             {
-                "learning_rate": [setting[self.parameter] for setting in results["params"]],
+                "learning_rate": [
+                    setting[self.parameter] for setting in results["params"]
+                ],
                 "mean_test_score": results["mean_test_score"],
                 "std_test_score": results["std_test_score"],
                 "fit_seconds": results["mean_fit_time"],
@@ -142,7 +144,9 @@ class LearningRateSweep:
         failed = frame["mean_test_score"].isna()
         rates, scores = frame["learning_rate"], frame["mean_test_score"]
         spread = frame["std_test_score"] if self.search_.n_splits_ > 1 else None
-        ax.errorbar(rates, scores, spread, color=BLUE, marker="o", capsize=3, label="held out")
+        ax.errorbar(
+            rates, scores, spread, color=BLUE, marker="o", capsize=3, label="held out"
+        )
         if failed.any():
             floor = ax.get_xaxis_transform()
             ax.plot(
@@ -263,7 +267,9 @@ def learning_rate_sweep(
         n_jobs=n_jobs,
         refit=False,
         cv=_one_split(estimator, y) if cv is None else cv,
-        error_score="raise" if ours else math.nan,  # others may raise where they diverge
+        error_score="raise"
+        if ours
+        else math.nan,  # others may raise where they diverge
     )
     _fit(search, X, y, _weight(estimator, parameter, sample_weight))
     return LearningRateSweep(search, parameter)
@@ -295,14 +301,18 @@ def _check_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
     """Check what the model will be given, but for what a Pipeline makes of X."""
     model = clone(find_model(estimator)[1])
     seen = np.zeros((n_rows(X), 1)) if isinstance(estimator, Pipeline) else X
-    check_rows(model, seen, y, sample_weight, reset=True, class_weight=model.class_weight)
+    check_rows(
+        model, seen, y, sample_weight, reset=True, class_weight=model.class_weight
+    )
 
 
 def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     """Fit a search, warning of no divergence; what a scorer raises is raised."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "One or more of the test scores are non-finite")
+        warnings.filterwarnings(
+            "ignore", "One or more of the test scores are non-finite"
+        )
         warnings.filterwarnings("error", "Scoring failed")
         try:
             search.fit(X, y, **params)
@@ -313,7 +323,9 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
 def _prepared(estimator: Any, parameter: str, max_iter: Any, random_state: Any) -> Any:
     """A clone that trains for so many epochs."""
     if not COUNT.is_satisfied_by(max_iter):
-        raise ValueError(f"max_iter must be a whole number of 1 or more, got {max_iter!r}.")
+        raise ValueError(
+            f"max_iter must be a whole number of 1 or more, got {max_iter!r}."
+        )
     estimator, prefix = clone(estimator), parameter.removesuffix("learning_rate_init")
     model = find_model(estimator)[1]
     if not hasattr(model, "learning_rate_init") or not hasattr(model, "max_iter"):
@@ -336,7 +348,9 @@ def _prepared(estimator: Any, parameter: str, max_iter: Any, random_state: Any) 
 def _checked(rates: Any) -> list[float]:
     """Distinct rates, the smallest first."""
     values = np.asarray(RATES if rates is None else rates, dtype=object)
-    good = values.ndim == 1 and values.size and all(map(POSITIVE.is_satisfied_by, values))
+    good = (
+        values.ndim == 1 and values.size and all(map(POSITIVE.is_satisfied_by, values))
+    )
     if not good:
         raise ValueError(
             f"rates must be positive, finite numbers, at least one, got {rates!r}: "
@@ -347,8 +361,12 @@ def _checked(rates: Any) -> list[float]:
 
 def _one_split(estimator: Any, y: Any) -> Any:
     """A tenth of each class, or of all rows where these have none; the same in every sweep."""
-    random_state = copy.deepcopy(getattr(find_model(estimator)[1], "random_state", None))
-    if random_state is None:  # of which the splitter would take NumPy's global generator
+    random_state = copy.deepcopy(
+        getattr(find_model(estimator)[1], "random_state", None)
+    )
+    if (
+        random_state is None
+    ):  # of which the splitter would take NumPy's global generator
         random_state = private_random_state(None).randint(2**31 - 1)
     y = to_numpy(y) if hasattr(y, "dtype") else y
     kind: Any = ShuffleSplit
@@ -373,6 +391,8 @@ def _weight(estimator: Any, parameter: str, sample_weight: Any) -> dict[str, Any
     """Sample weights as a Pipeline's ``fit`` wants to be passed them."""
     if sample_weight is None:
         return {}
-    routing = get_config()["enable_metadata_routing"] or not isinstance(estimator, Pipeline)
+    routing = get_config()["enable_metadata_routing"] or not isinstance(
+        estimator, Pipeline
+    )
     prefix = "" if routing else parameter.removesuffix("learning_rate_init")
     return {f"{prefix}sample_weight": sample_weight}

@@ -206,6 +206,8 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         )
         for shape in {image.shape for image in images}:
             places = [n for n, image in enumerate(images) if image.shape == shape]
-            alike = np.stack([images[n] for n in places], dtype=made.dtype, casting="unsafe")
+            alike = np.stack(
+                [images[n] for n in places], dtype=made.dtype, casting="unsafe"
+            )
             made[places] = super()._transformed(Images(alike, shape))
         return made

@@ -69,7 +69,9 @@ def list_of_images(X: Any) -> list[np.ndarray] | None:
         If some of X are images, but not all, or have colours, no pixels, NaN or infinity.
     """
     is_list = isinstance(X, list | tuple)
-    if not is_list and not (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1):
+    if not is_list and not (
+        isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1
+    ):
         return None
     if not len(X) or all(_n_dim(image) < 2 for image in X):
         return None
@@ -87,13 +89,17 @@ def _grey_image(image: Any, name: str) -> np.ndarray:
         if array.dtype not in input_dtypes(array):
             array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is no image, a 2-D array of numbers: {error}") from error
+        raise ValueError(
+            f"{name} is no image, a 2-D array of numbers: {error}"
+        ) from error
     if array.ndim != 2:
         raise ValueError(_not_grey(name, array.shape))
     if not array.size:
         raise ValueError(f"{name} has shape {array.shape}: an image must have pixels.")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} contains NaN or infinity: leave it out, or fill the gaps.")
+        raise ValueError(
+            f"{name} contains NaN or infinity: leave it out, or fill the gaps."
+        )
     return array
 
 

@@ -43,8 +43,14 @@ def zipped(content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (WHOLE[:-1], "expected 12 bytes of data, for int16 of shape (2, 3), but found 11"),
-        (WHOLE + b"\0", "expected 12 bytes of data, for int16 of shape (2, 3), but found 13"),
+        (
+            WHOLE[:-1],
+            "expected 12 bytes of data, for int16 of shape (2, 3), but found 11",
+        ),
+        (
+            WHOLE + b"\0",
+            "expected 12 bytes of data, for int16 of shape (2, 3), but found 13",
+        ),
         (WHOLE[:10], "expected an IDX file"),
         (b"", "found it to begin with 0x(nothing)"),
         (b"\0\1" + WHOLE[2:], "found it to begin with 0x00010b02"),
@@ -55,7 +61,9 @@ def zipped(content):
         (zipped(WHOLE[:-2]), "but found 10"),
     ],
 )
-def test_a_damaged_file_is_named_with_what_was_expected_and_found(content, message, tmp_path):
+def test_a_damaged_file_is_named_with_what_was_expected_and_found(
+    content, message, tmp_path
+):
     path = tmp_path / "damaged"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(message)) as error:

@@ -24,7 +24,9 @@ def test_digits_come_back_pixel_by_pixel(tmp_path, rng):
     assert found.data.dtype == np.uint8
     assert found.target.dtype == np.int64
     assert found.target_names.tolist() == [9, 10, 11]
-    for row, filename, label in zip(found.data, found.filenames, found.target, strict=True):
+    for row, filename, label in zip(
+        found.data, found.filenames, found.target, strict=True
+    ):
         i = int(filename[-7:-4])
         np.testing.assert_array_equal(row.reshape(5, 7), pixels[i])
         assert label == 11 - i % 3
@@ -63,12 +65,16 @@ def test_what_is_transparent_is_white(mode, tmp_path):
 
 def test_floats_and_animations_are_errors(tmp_path):
     write(tmp_path / "0" / "float.tiff", np.zeros((2, 2), np.float32), "F")
-    with pytest.raises(ValueError, match=r"float.tiff: expected one picture of 8 or 16 bits"):
+    with pytest.raises(
+        ValueError, match=r"float.tiff: expected one picture of 8 or 16 bits"
+    ):
         read_image_folder(tmp_path)
     (tmp_path / "0" / "float.tiff").unlink()
     frames = [Image.new("L", (2, 2), value) for value in (0, 255)]
     frames[0].save(tmp_path / "0" / "a.gif", save_all=True, append_images=frames[1:])
-    with pytest.raises(ValueError, match=r"a.gif: expected one picture .* found 2 of mode"):
+    with pytest.raises(
+        ValueError, match=r"a.gif: expected one picture .* found 2 of mode"
+    ):
         read_image_folder(tmp_path)
 
 

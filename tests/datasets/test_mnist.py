@@ -33,7 +33,10 @@ def test_contents():
     assert mnist.data.dtype == np.uint8
     assert mnist.target[:10].tolist() == FIRST_DIGITS
     assert mnist.target.dtype == np.int64
-    assert [len(mnist.data[part]) for part in (mnist.train, mnist.test)] == [60_000, 10_000]
+    assert [len(mnist.data[part]) for part in (mnist.train, mnist.test)] == [
+        60_000,
+        10_000,
+    ]
     # Counts as published with the data set.
     counts = np.bincount(mnist.target[mnist.test])
     assert counts.tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -70,7 +73,9 @@ def test_a_wrong_checksum_is_an_error(home):
     content = bytearray(gzip.decompress(path.read_bytes()))
     content[-1] ^= 1
     path.write_bytes(gzip.compress(bytes(content)))
-    with pytest.raises(ValueError, match="expected MNIST's values, of SHA-256") as error:
+    with pytest.raises(
+        ValueError, match="expected MNIST's values, of SHA-256"
+    ) as error:
         load_mnist(home)
     assert str(path) in str(error.value)
 
@@ -108,7 +113,9 @@ def test_openml_is_asked_last_and_checked(tmp_path, monkeypatch):
     np.testing.assert_array_equal(found[1], y)
     assert found[0].dtype == np.uint8
 
-    monkeypatch.setattr(_mnist, "fetch_openml", lambda *_, **__: Bunch(data=X[::-1], target=y))
+    monkeypatch.setattr(
+        _mnist, "fetch_openml", lambda *_, **__: Bunch(data=X[::-1], target=y)
+    )
     with pytest.raises(ValueError, match="OpenML, pixels: expected MNIST's values"):
         load_mnist(tmp_path)
 
@@ -125,7 +132,9 @@ def test_without_files_and_network_the_cure_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_mnist, "fetch_openml", unreachable)
     monkeypatch.setenv("SKDIGITS_DATA", str(tmp_path / "mistyped"))
-    with pytest.raises(OSError, match=r"OpenML cannot be reached .*SKDIGITS_DATA") as error:
+    with pytest.raises(
+        OSError, match=r"OpenML cannot be reached .*SKDIGITS_DATA"
+    ) as error:
         load_mnist(tmp_path)
     assert str(tmp_path / "mistyped" / "mnist") in str(error.value)
     assert str(tmp_path / "mnist") in str(error.value)

@@ -46,12 +46,17 @@ def test_pixels_are_divided_and_floats_are_not():
 def test_weights_of_any_scale_are_shares(scale):
     X = torch.zeros(4, 1)
     weight = torch.tensor([1.0, 2, 3, 4], dtype=torch.float64) * scale
-    (batch,) = batches(Data(X, torch.zeros(4, dtype=int), weight), target_table(2, 0, X), 4)
+    (batch,) = batches(
+        Data(X, torch.zeros(4, dtype=int), weight), target_table(2, 0, X), 4
+    )
     np.testing.assert_allclose(batch.share[0, 0], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
 
 
 def test_labels_are_targets_themselves():
-    X, codes = torch.zeros(3, 2, dtype=torch.float64), torch.tensor([[1, 0], [0, 0], [1, 1]])
+    X, codes = (
+        torch.zeros(3, 2, dtype=torch.float64),
+        torch.tensor([[1, 0], [0, 0], [1, 1]]),
+    )
     rows = torch.tensor([[2, 0], [1, 2]])  # of two streams
     (batch,) = batches(Data(X, codes, rows=rows), logistic_table(0.2, X), 4)
     expected = [[[0.9, 0.9], [0.9, 0.1]], [[0.1, 0.9], [0.1, 0.9]]]
@@ -76,7 +81,9 @@ def test_rows_are_distorted_batch_by_batch_and_nothing_else_is(per_stream):
     assert [tuple(X.shape) for X in seen] == [(2, 4, 3), (2, 4, 3), (2, 2, 3)]
     expected = pixels.numpy()[rows].astype(np.float32) / np.float32(255)
     np.testing.assert_array_equal(torch.cat(seen, 1), expected)
-    np.testing.assert_array_equal(torch.cat([batch.X for batch in found], 1), 1 - expected)
+    np.testing.assert_array_equal(
+        torch.cat([batch.X for batch in found], 1), 1 - expected
+    )
     for one, other in zip(found, plain, strict=True):
         assert torch.equal(one.columns, one.X.mT)
         assert torch.equal(one.targets, other.targets)

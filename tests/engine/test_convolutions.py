@@ -59,7 +59,9 @@ class Standardised(nn.Conv2d):
     def forward(self, X):
         centred = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
         norm = centred.square().sum((1, 2, 3), keepdim=True).sqrt()
-        return nn.functional.conv2d(X, self.gain * centred / norm, self.bias, 1, self.padding)
+        return nn.functional.conv2d(
+            X, self.gain * centred / norm, self.bias, 1, self.padding
+        )
 
 
 class Oracle(nn.Module):
@@ -70,7 +72,10 @@ class Oracle(nn.Module):
         self.image_shape, n_in, layers = image_shape, image_shape[2], []
         channels, sizes, _ = LAYERS[image_shape]
         for n_out, (size, padding, pool) in zip(channels, sizes, strict=True):
-            layers += [Standardised(n_in, n_out, size, padding=padding), nn.MaxPool2d(pool)]
+            layers += [
+                Standardised(n_in, n_out, size, padding=padding),
+                nn.MaxPool2d(pool),
+            ]
             layers += [MODULES[activation]()]
             layers[-3].gain, n_in = GAINS[activation], n_out
         self.convolutions = nn.Sequential(*layers)
@@ -90,10 +95,14 @@ class Oracle(nn.Module):
         objective = (TORCHS[loss](logits, batch.targets[k].T) * batch.share[k, 0]).sum()
         squares = self.linear.weight.square().sum()
         (objective + alpha / 2 / batch.total[k].item() * squares).backward()
-        return logits.T.detach(), [p.grad.reshape(len(p), -1) for p in self.parameters()]
+        return logits.T.detach(), [
+            p.grad.reshape(len(p), -1) for p in self.parameters()
+        ]
 
 
-def make_network(image_shape=(8, 8, 1), loss="cross_entropy", activation="tanh", **settings):
+def make_network(
+    image_shape=(8, 8, 1), loss="cross_entropy", activation="tanh", **settings
+):
     channels = LAYERS[image_shape][0]
     return ConvNetwork(image_shape, channels, 3, loss, activation, **settings)
 
@@ -102,7 +111,9 @@ def make_params(network, n_models, dtype=torch.float64):
     """Parameters that differ from model to model, biases included."""
     rng = np.random.RandomState(0)
     network = ConvNetwork(**{**vars(network), "weight_init": "normal"})
-    models = [network.initial(rng, 1, torch.zeros(0, dtype=dtype)) for _ in range(n_models)]
+    models = [
+        network.initial(rng, 1, torch.zeros(0, dtype=dtype)) for _ in range(n_models)
+    ]
     return tuple(torch.cat(column) for column in zip(*models, strict=True))
 
 
@@ -149,7 +160,9 @@ def test_gradients_equal_autograds(image_shape, activation, rng, make_hyper):
 
 @pytest.mark.parametrize("loss", OUTPUTS)
 @pytest.mark.parametrize("n_streams", [1, 2])
-def test_models_in_streams_have_gradients_of_their_own(loss, n_streams, rng, make_hyper):
+def test_models_in_streams_have_gradients_of_their_own(
+    loss, n_streams, rng, make_hyper
+):
     network = make_network((4, 16, 2), loss)
     params, batch = (
         make_params(network, 4),
@@ -167,7 +180,9 @@ def test_one_share_and_target_for_all_models(rng, make_hyper):
     hyper = make_hyper(3, alpha=0.5).to(params[0])
     logits, gradients = network.gradients(params, plain, hyper, [])
     repeated = batch._replace(
-        targets=batch.targets.expand(3, -1, -1), share=equal, total=torch.full((3, 1, 1), 9.0)
+        targets=batch.targets.expand(3, -1, -1),
+        share=equal,
+        total=torch.full((3, 1, 1), 9.0),
     )
     assert_equals_torchs(network, params, repeated, hyper)
     expected, slopes = network.gradients(params, repeated, hyper, [])
@@ -201,24 +216,38 @@ def test_scores_and_evaluation_are_of_the_same_logits(n_streams, rng):
         make_params(network, 2),
         make_batch(network, rng, n_streams, 2 // n_streams),
     )
-    scores, (loss, accuracy) = network.scores(params, batch.X), network.evaluate(params, batch)
+    scores, (loss, accuracy) = (
+        network.scores(params, batch.X),
+        network.evaluate(params, batch),
+    )
     for k in range(2):
         oracle = Oracle(network.image_shape, "tanh", [p[k] for p in params])
         logits = oracle(batch.X[k * n_streams // 2]).detach()
-        np.testing.assert_allclose(scores[k].T, nn.functional.logsigmoid(logits), rtol=1e-10)
+        np.testing.assert_allclose(
+            scores[k].T, nn.functional.logsigmoid(logits), rtol=1e-10
+        )
         each = TORCHS["sigmoid_mse"](logits, batch.targets[k].T)
-        np.testing.assert_allclose(loss[k], (each * batch.share[k, 0]).sum(), rtol=1e-10)
+        np.testing.assert_allclose(
+            loss[k], (each * batch.share[k, 0]).sum(), rtol=1e-10
+        )
         hit = logits.argmax(1) == batch.targets[k].argmax(0)
-        np.testing.assert_allclose(accuracy[k], (hit * batch.share[k, 0]).sum(), rtol=1e-10)
+        np.testing.assert_allclose(
+            accuracy[k], (hit * batch.share[k, 0]).sum(), rtol=1e-10
+        )
 
 
 @pytest.mark.parametrize("image_shape", LAYERS)
 def test_layers(image_shape):
-    network, (channels, sizes, features) = make_network(image_shape), LAYERS[image_shape]
+    network, (channels, sizes, features) = (
+        make_network(image_shape),
+        LAYERS[image_shape],
+    )
     n_in = (image_shape[2], *channels)
     expected = [
         Convolution((n_out, n_in[i], size, size), padding, pool)
-        for i, (n_out, (size, padding, pool)) in enumerate(zip(channels, sizes, strict=True))
+        for i, (n_out, (size, padding, pool)) in enumerate(
+            zip(channels, sizes, strict=True)
+        )
     ]
     assert network.convolutions == expected
     assert network.shapes == [*(layer.shape for layer in expected), (3, features)]
@@ -237,7 +266,9 @@ def test_layers_of_mnist():
 def test_padding_where_no_more_than_half_of_a_side_would_be_left(sides, padding):
     (layer,) = ConvNetwork((*sides, 1), (2,), 3, "cross_entropy").convolutions
     assert layer.padding == padding
-    assert [padded > 0 for padded in padding] == [2 * (side - 4) <= side for side in sides]
+    assert [padded > 0 for padded in padding] == [
+        2 * (side - 4) <= side for side in sides
+    ]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +282,9 @@ def test_padding_where_no_more_than_half_of_a_side_would_be_left(sides, padding)
 )
 def test_pooling_where_channels_grow(channels, pools):
     network = ConvNetwork((30, 30, 1), channels, 3, "cross_entropy")
-    assert [layer.pool for layer in network.convolutions] == [(pool, pool) for pool in pools]
+    assert [layer.pool for layer in network.convolutions] == [
+        (pool, pool) for pool in pools
+    ]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -282,7 +315,9 @@ def test_equal_weights_have_a_finite_gradient(rng, make_hyper):
     network = make_network()
     params, batch = make_params(network, 1), make_batch(network, rng, 1, 1)
     params[0][:, 1] = 0.5
-    logits, gradients = network.gradients(params, batch, make_hyper(1).to(params[0]), [])
+    logits, gradients = network.gradients(
+        params, batch, make_hyper(1).to(params[0]), []
+    )
     assert logits.isfinite().all()
     assert all(gradient.isfinite().all() for gradient in gradients)
     params[0][:, 1] = -2.0
@@ -297,11 +332,15 @@ def test_bfloat16_is_near_float32(loss, rng, make_hyper):
     for precision in ("float32", "bfloat16"):
         network = make_network(loss=loss, activation="relu", precision=precision)
         batch = make_batch(network, np.random.default_rng(0), 1, 2, 40, np.float32)
-        logits, gradients = network.gradients(params, batch, make_hyper(2).to(params[0]), [])
+        logits, gradients = network.gradients(
+            params, batch, make_hyper(2).to(params[0]), []
+        )
         assert {p.dtype for p in (logits, *gradients)} == {torch.float32}
         found.append(torch.cat([p.flatten(1) for p in gradients], 1))
         scores = network.scores(params, batch.X)
-        distance = (scores - OUTPUTS[loss].scores(logits)).abs().max()  # none in bfloat16
+        distance = (
+            (scores - OUTPUTS[loss].scores(logits)).abs().max()
+        )  # none in bfloat16
         assert (distance > 1e-3) == (precision == "bfloat16")
     cosines = nn.functional.cosine_similarity(*found)
     assert (cosines > 0.99).all()
@@ -332,5 +371,7 @@ def test_what_is_trained_in(fast, own, precision, monkeypatch):
 )
 def test_where_bfloat16_is_fast(device, capabilities, expected, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capabilities)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device: capabilities
+    )
     assert bfloat16_is_fast.__wrapped__(torch.device(device)) is expected

@@ -43,7 +43,9 @@ def moves_of(images, found, most, mode):
     pairs = [(down, right) for down in steps for right in steps]
     result = []
     for image, other in zip(images.numpy(), found.numpy(), strict=True):
-        fits = [pair for pair in pairs if np.array_equal(moved(image, *pair, mode), other)]
+        fits = [
+            pair for pair in pairs if np.array_equal(moved(image, *pair, mode), other)
+        ]
         assert len(fits) == 1
         result += fits
     return result
@@ -52,7 +54,13 @@ def moves_of(images, found, most, mode):
 @each_mode
 @pytest.mark.parametrize(
     ("shape", "reach"),
-    [((1, 28, 28), 2), ((1, 8, 8), 1), ((1, 56, 56), 4), ((3, 28, 9), 2), ((2, 5, 14), 1)],
+    [
+        ((1, 28, 28), 2),
+        ((1, 8, 8), 1),
+        ((1, 56, 56), 4),
+        ((3, 28, 9), 2),
+        ((2, 5, 14), 1),
+    ],
 )
 def test_shifts_are_slices(mode, shape, reach):
     images = noisy(30, *shape)
@@ -71,7 +79,9 @@ def test_all_shifts_are_equally_likely():
     assert stats.chisquare(counts[1:6, 1:6].flatten()).pvalue > 0.001
 
 
-@pytest.mark.parametrize(("most", "reach"), [(0, 0), (0.1, 1), (1, 1), (3.6, 4), (28, 28)])
+@pytest.mark.parametrize(
+    ("most", "reach"), [(0, 0), (0.1, 1), (1, 1), (3.6, 4), (28, 28)]
+)
 def test_shifts_reach_as_far_as_said(most, reach):
     images = torch.zeros(3000, 1, 28, 28)
     images[:, :, 14, 14] = 1
@@ -111,12 +121,16 @@ def scipys_affine(image, draws, most, mode):
 
 @each_mode
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8), (3, 20, 11), (1, 9, 40)])
-@pytest.mark.parametrize("names", [[name] for name in MOST] + [list(MOST)], ids="-".join)
+@pytest.mark.parametrize(
+    "names", [[name] for name in MOST] + [list(MOST)], ids="-".join
+)
 def test_affine_distortions_are_scipys(names, shape, mode):
     """Among them images that are not square, on which a turn must be a turn."""
     most = NOTHING | {name: MOST[name] for name in names}
     images = noisy(6, *shape)
-    found = resampled(images, affine_places(images, *most.values(), seeded()), mode).numpy()
+    found = resampled(
+        images, affine_places(images, *most.values(), seeded()), mode
+    ).numpy()
     for image, other, draws in zip(images.numpy(), found, drawn(6), strict=True):
         expected = scipys_affine(image, draws, most, mode)
         np.testing.assert_allclose(other, expected, atol=1e-10)
@@ -140,7 +154,11 @@ def test_affine_numbers_are_uniform_and_independent():
     def matrix(**most):
         places = affine_places(images, *(NOTHING | most).values(), seeded(3)).numpy()
         middle = places.mean((1, 2))
-        return places[:, 0, 1] - places[:, 0, 0], places[:, 1, 0] - places[:, 0, 0], middle
+        return (
+            places[:, 0, 1] - places[:, 0, 0],
+            places[:, 1, 0] - places[:, 0, 0],
+            middle,
+        )
 
     right, _, _ = matrix(rotation=30.0)
     numbers = [np.degrees(np.arctan2(-right[:, 1], right[:, 0])) / 30]
@@ -186,10 +204,16 @@ def test_elastic_distortions_are_scipys(shape, sigma, mode):
     steps = scipys_steps(shape, 34, sigma, seed=4)
     found = elastic_steps(images, 34, sigma, seeded(4))
     in_pixels = found.numpy() * [shape[3] / 2, shape[2] / 2]
-    np.testing.assert_allclose(in_pixels[..., ::-1], np.moveaxis(steps, 1, 3), atol=1e-9)
+    np.testing.assert_allclose(
+        in_pixels[..., ::-1], np.moveaxis(steps, 1, 3), atol=1e-9
+    )
     places = affine_places(images, *MOST.values(), seeded()) + found
     for one, step, draws, distorted in zip(
-        images.numpy(), steps, drawn(shape[0]), resampled(images, places, mode), strict=True
+        images.numpy(),
+        steps,
+        drawn(shape[0]),
+        resampled(images, places, mode),
+        strict=True,
     ):
         sides = np.array(shape[2:]).reshape(2, 1, 1)
         away = np.indices(shape[2:]) - (sides - 1) / 2
@@ -197,7 +221,8 @@ def test_elastic_distortions_are_scipys(shape, sigma, mode):
         back = np.linalg.inv(forward(draws, MOST))
         source = np.einsum("ij,jhw->ihw", back, away) + (sides - 1) / 2 + step
         expected = [
-            ndimage.map_coordinates(part, source, order=1, mode=SCIPYS[mode]) for part in one
+            ndimage.map_coordinates(part, source, order=1, mode=SCIPYS[mode])
+            for part in one
         ]
         np.testing.assert_allclose(distorted, expected, atol=1e-8)
 
@@ -233,7 +258,8 @@ def test_elastic_steps_are_as_long_as_said(side):
 def test_images_have_distortions_of_their_own_and_channels_have_not(distort):
     one = ndimage.gaussian_filter(noisy(1, 1, 20, 28).numpy(), (0, 0, 1, 1))
     images = (
-        torch.from_numpy(one).expand(12, 3, 20, 28) * torch.tensor([1, 2, 3])[:, None, None]
+        torch.from_numpy(one).expand(12, 3, 20, 28)
+        * torch.tensor([1, 2, 3])[:, None, None]
     )
     before = images.clone()
     found = distort(images, seeded(6))

@@ -162,7 +162,9 @@ def test_chunks_are_the_whole(dtype, monkeypatch, rng):
     parts = by_chunks(deskew, images, 81, CPU)
     assert parts.dtype == dtype
     assert parts.shape == (23, 81)
-    np.testing.assert_allclose(parts, whole, atol=1e-12 if dtype == torch.float64 else 1)
+    np.testing.assert_allclose(
+        parts, whole, atol=1e-12 if dtype == torch.float64 else 1
+    )
     exact = deskew(images.double() / 255).flatten(1) * 255
     if dtype == torch.uint8:
         np.testing.assert_allclose(parts, exact, atol=0.5001)

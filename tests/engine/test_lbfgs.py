@@ -38,7 +38,9 @@ def test_the_gradient_in_chunks_is_that_of_the_objective(
     chunked, _ = objective(start)
     assert chunked.item() == pytest.approx(whole.item(), rel=1e-13)
     error = check_grad(
-        lambda x: objective(x)[0].item(), lambda x: lbfgs._flatten(objective(x)[1]), start
+        lambda x: objective(x)[0].item(),
+        lambda x: lbfgs._flatten(objective(x)[1]),
+        start,
     )
     assert error < 1e-5
     assert np.abs(lbfgs._flatten(objective(start)[1])).max() > 1e-3
@@ -62,11 +64,15 @@ def test_losses_fall_and_are_counted(data, make_hyper, make_plan):
         data,
         make_plan(epochs=7, tol=0.0),
         make_hyper(alpha=1.0),
-        on_epoch=lambda models, epochs, params: heard.append((models, *epochs, params[0])),
+        on_epoch=lambda models, epochs, params: heard.append(
+            (models, *epochs, params[0])
+        ),
     )
     assert found.status == "max_iter"
     assert [epoch.epoch for epoch in found.epochs] == list(range(1, 8))
-    assert [(models, epoch) for models, epoch, _ in heard] == [([0], e) for e in found.epochs]
+    assert [(models, epoch) for models, epoch, _ in heard] == [
+        ([0], e) for e in found.epochs
+    ]
     assert torch.equal(heard[-1][-1], found.state.params[0])
     assert not torch.equal(heard[-2][-1], found.state.params[0])
     losses = [epoch.train_loss for epoch in found.epochs]

@@ -107,7 +107,8 @@ def test_one_logistic_output_is_a_softmax_of_two(rng):
     pairs = [("logistic", logits, logistic_table), ("cross_entropy", both, None)]
     values = [
         OUTPUTS[name].value(
-            z, (table(0.2, z) if table else target_table(2, 0.2, z)).T[:, y].expand_as(z)
+            z,
+            (table(0.2, z) if table else target_table(2, 0.2, z)).T[:, y].expand_as(z),
         )
         for name, z, table in pairs
     ]

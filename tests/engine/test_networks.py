@@ -45,7 +45,8 @@ def make_params(network, n_models=3):
     """Parameters that differ from model to model."""
     like = torch.zeros(0, dtype=torch.float64)
     models = [
-        network.initial(np.random.RandomState(seed), 1, like) for seed in range(n_models)
+        network.initial(np.random.RandomState(seed), 1, like)
+        for seed in range(n_models)
     ]
     return tuple(torch.cat(column) for column in zip(*models, strict=True))
 
@@ -60,7 +61,9 @@ def stencil(function, x, step=1e-3):
             moved = x.clone()
             moved[at] += shift * step
             values.append(function(moved))
-        slope[at] = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
+        slope[at] = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (
+            12 * step
+        )
     return slope
 
 
@@ -106,7 +109,9 @@ def test_loss_and_gradients_equal_autograds(activation, loss, rng, make_hyper):
         expected.backward()
         assert value[k].item() == pytest.approx(expected.item(), rel=1e-12)
         for p, gradient in zip(flat, map(dense, gradients), strict=True):
-            np.testing.assert_allclose(gradient[k].view_as(p), p.grad, rtol=1e-9, atol=1e-13)
+            np.testing.assert_allclose(
+                gradient[k].view_as(p), p.grad, rtol=1e-9, atol=1e-13
+            )
 
 
 def _torch_loss(loss, logits, targets):
@@ -150,11 +155,15 @@ def test_dropout_keeps_the_mean_and_drops_its_share(rng, make_hyper):
 def test_glorot_draws_what_mlpclassifier_draws(activation, digits):
     X, y = digits
     theirs = MLPClassifier((8,), activation=activation, random_state=7)
-    theirs.partial_fit(X[:20], y[:20], classes=np.arange(10))  # only to have it initialised
+    theirs.partial_fit(
+        X[:20], y[:20], classes=np.arange(10)
+    )  # only to have it initialised
     theirs._random_state = np.random.RandomState(7)
     theirs._initialize(np.zeros((1, 10)), [64, 8, 10], np.float64)
     network = DenseNetwork((64, 8, 10), "cross_entropy", activation)
-    ours = network.initial(np.random.RandomState(7), 2, torch.zeros(0, dtype=torch.float64))
+    ours = network.initial(
+        np.random.RandomState(7), 2, torch.zeros(0, dtype=torch.float64)
+    )
     for k in range(2):
         np.testing.assert_array_equal(ours[0][k].T, theirs.coefs_[0])
         np.testing.assert_array_equal(ours[1][k, :, 0], theirs.intercepts_[0])

@@ -19,7 +19,10 @@ def make_gradients(rng, steps=12):
 
 
 def ours(plan, hyper, gradients, start):
-    params, moments = tuple(p.clone() for p in start), initial_moments(plan.solver, start)
+    params, moments = (
+        tuple(p.clone() for p in start),
+        initial_moments(plan.solver, start),
+    )
     step = step_of(plan, hyper)
     corrections = bias_corrections(plan, hyper, 1, len(gradients))
     corrections = corrections.expand(len(gradients), -1)
@@ -74,7 +77,9 @@ def torchs(make, gradients, start):
         ),
     ],
 )  # fmt: skip
-def test_equals_torch_optim(solver, nesterov, settings, make, rng, make_hyper, make_plan):
+def test_equals_torch_optim(
+    solver, nesterov, settings, make, rng, make_hyper, make_plan
+):
     gradients, start = make_gradients(rng), make_gradients(rng, 1)[0]
     plan = make_plan(solver=solver, nesterov=nesterov)
     found = ours(plan, make_hyper(3, learning_rate=RATES, **settings), gradients, start)
@@ -88,7 +93,9 @@ def test_equals_scikit_learn(solver, rng, make_hyper, make_plan):
     plan = make_plan(
         solver="adam" if solver == "adam" else "sgd", nesterov=solver == "nesterov"
     )
-    found = ours(plan, make_hyper(3, learning_rate=RATES, epsilon=0.1), gradients, start)
+    found = ours(
+        plan, make_hyper(3, learning_rate=RATES, epsilon=0.1), gradients, start
+    )
     for k, rate in enumerate(RATES):
         params = [p[k].numpy().copy() for p in start]
         theirs = (

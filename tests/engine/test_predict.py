@@ -13,7 +13,9 @@ def test_chunks_make_no_difference(digits, monkeypatch):
     params = network.initial(np.random.RandomState(0), 1, X[:0])
     whole = predict.predict_scores(network, params, X)
     monkeypatch.setattr(predict, "CHUNK_ROWS", 32)
-    np.testing.assert_allclose(predict.predict_scores(network, params, X), whole, rtol=1e-12)
+    np.testing.assert_allclose(
+        predict.predict_scores(network, params, X), whole, rtol=1e-12
+    )
     hidden = np.tanh(X.numpy() @ params[0][0].numpy().T + params[1][0].numpy().T)
     logits = hidden @ params[2][0].numpy().T + params[3][0].numpy().T
     np.testing.assert_allclose(whole[0], -np.log1p(np.exp(-logits)), rtol=1e-10)

@@ -17,7 +17,9 @@ def test_one_cycle_equals_torchs(epochs, steps, make_hyper):
     hyper = make_hyper(2, learning_rate=[0.5, 0.01])
     found = torch.cat(
         [
-            SCHEDULES["one_cycle"](hyper, BEGINNING._replace(cycle=e), steps, epochs, NONE)
+            SCHEDULES["one_cycle"](
+                hyper, BEGINNING._replace(cycle=e), steps, epochs, NONE
+            )
             for e in range(epochs)
         ]
     )
@@ -62,10 +64,14 @@ def test_adaptive_equals_scikit_learns(make_hyper):
     for divisions in range(4):
         count = torch.tensor([divisions, 0], dtype=torch.float64)
         found = SCHEDULES["adaptive"](make_hyper(2), BEGINNING, 3, 10, count)
-        assert found[0].tolist() == pytest.approx([theirs.learning_rate, 0.1], rel=1e-12)
+        assert found[0].tolist() == pytest.approx(
+            [theirs.learning_rate, 0.1], rel=1e-12
+        )
         assert not theirs.trigger_stopping("", False)
 
 
 def test_constant_is_constant(make_hyper):
-    found = SCHEDULES["constant"](make_hyper(2), Progress(NONE + 999, 9, 99), 3, 10, NONE + 5)
+    found = SCHEDULES["constant"](
+        make_hyper(2), Progress(NONE + 999, 9, 99), 3, 10, NONE + 5
+    )
     assert found.tolist() == [[0.1, 0.1]]

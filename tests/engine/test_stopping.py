@@ -10,7 +10,9 @@ def follow(merits, plan, rate=0.1):
     state = initial_stopping(merits.shape[1])
     improved, stops = [], []
     for merit in merits:
-        state, better, stop = update_stopping(state, merit, torch.full_like(merit, rate), plan)
+        state, better, stop = update_stopping(
+            state, merit, torch.full_like(merit, rate), plan
+        )
         improved.append(better)
         stops.append(stop)
     return state, torch.stack(improved), torch.stack(stops)
@@ -18,7 +20,9 @@ def follow(merits, plan, rate=0.1):
 
 def test_a_model_stops_after_more_stale_epochs_than_allowed(make_plan):
     plan = make_plan(tol=0.1, n_iter_no_change=2)
-    losses = torch.tensor([[3.0, 3.0], [2.0, 2.95], [1.99, 2.0], [1.98, 1.0], [1.97, 0.0]])
+    losses = torch.tensor(
+        [[3.0, 3.0], [2.0, 2.95], [1.99, 2.0], [1.98, 1.0], [1.97, 0.0]]
+    )
     _, _, stops = follow(-losses.double(), plan)
     assert stops.tolist() == [[False, False]] * 4 + [[True, False]]
 

@@ -13,7 +13,11 @@ from skdigits.engine.types import Data
 
 @pytest.mark.parametrize(
     ("metric", "scipys", "per_feature"),
-    [("mse", "sqeuclidean", True), ("mae", "cityblock", True), ("cosine", "cosine", False)],
+    [
+        ("mse", "sqeuclidean", True),
+        ("mae", "cityblock", True),
+        ("cosine", "cosine", False),
+    ],
 )
 def test_distances_equal_scipys(metric, scipys, per_feature, rng):
     X, T = rng.normal(size=(50, 7)), rng.normal(size=(6, 7))
@@ -37,7 +41,9 @@ def test_cosine_does_not_depend_on_the_scale(scale, rng):
     X, T = rng.normal(size=(5, 7)).astype(np.float32), rng.normal(size=(6, 7))
     T = torch.from_numpy(T).float()
     found = templates.cosine(torch.from_numpy(X * np.float32(scale)), T)
-    np.testing.assert_allclose(found, templates.cosine(torch.from_numpy(X), T), atol=1e-6)
+    np.testing.assert_allclose(
+        found, templates.cosine(torch.from_numpy(X), T), atol=1e-6
+    )
 
 
 def test_a_row_of_zeros_is_far_from_everything_by_cosine():
@@ -52,7 +58,9 @@ def test_class_sums_equal_numpys(digits, monkeypatch):
     data = Data(*map(torch.from_numpy, (X, y, weight)))
     sums, counts = templates.class_sums(data, 11, torch.float64)
     for c in range(11):
-        np.testing.assert_allclose(sums[c], (X * weight[:, None])[y == c].sum(0), atol=1e-10)
+        np.testing.assert_allclose(
+            sums[c], (X * weight[:, None])[y == c].sum(0), atol=1e-10
+        )
         np.testing.assert_allclose(counts[c], weight[y == c].sum())
 
 
@@ -67,7 +75,9 @@ def test_the_nearest_template_of_each_class_counts(rng):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_temperature_is_the_likeliest(weighted, rng):
     distances = rng.uniform(size=(300, 4))
-    y = np.where(rng.uniform(size=300) < 0.7, distances.argmin(1), rng.integers(4, size=300))
+    y = np.where(
+        rng.uniform(size=300) < 0.7, distances.argmin(1), rng.integers(4, size=300)
+    )
     weight = rng.uniform(size=300) if weighted else np.ones(300)
     data = Data(*map(torch.from_numpy, (distances, y, weight)))
     found = templates.likeliest_temperature(torch.from_numpy(distances), data)

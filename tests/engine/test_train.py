@@ -53,8 +53,12 @@ def test_many_at_once_equal_one_by_one(
     solver, schedule, loss, hidden, data, make_hyper, make_plan
 ):
     network = DenseNetwork((64, *hidden, 10), loss)
-    plan = make_plan(solver=solver, schedule=schedule, batch_size=25, epochs=4, max_iter=4)
-    hyper = make_hyper(3, learning_rate=RATES, alpha=[0, 0.1, 1], dropout=[0.0, 0.2, 0.4])
+    plan = make_plan(
+        solver=solver, schedule=schedule, batch_size=25, epochs=4, max_iter=4
+    )
+    hyper = make_hyper(
+        3, learning_rate=RATES, alpha=[0, 0.1, 1], dropout=[0.0, 0.2, 0.4]
+    )
     together = run(network, data, plan, hyper)
     for k in range(3):
         (alone,) = run(network, data, plan, hyper.take(torch.tensor([k])))
@@ -66,7 +70,9 @@ def test_many_at_once_equal_one_by_one(
 def test_a_diverging_neighbour_changes_nothing(hidden, data, make_hyper, make_plan):
     network = DenseNetwork((64, *hidden, 10), "cross_entropy")
     plan = make_plan(batch_size=25, epochs=4)
-    wild, tame = run(network, data, plan, make_hyper(2, learning_rate=[1e200, 0.1], alpha=1))
+    wild, tame = run(
+        network, data, plan, make_hyper(2, learning_rate=[1e200, 0.1], alpha=1)
+    )
     (alone,) = run(network, data, plan, make_hyper(1, alpha=1))
     assert wild.status == "diverged"
     assert all(p.isfinite().all() for p in wild.state.params)
@@ -78,7 +84,9 @@ def test_a_diverged_model_is_what_it_was_an_epoch_before(data, make_hyper, make_
     hyper = make_hyper(1, learning_rate=1e200, alpha=1)
     (wild,) = run(network, data, make_plan(batch_size=25), hyper)
     assert len(wild.epochs) == 1
-    assert math.isnan(wild.epochs[0].train_loss) or math.isinf(wild.epochs[0].train_loss)
+    assert math.isnan(wild.epochs[0].train_loss) or math.isinf(
+        wild.epochs[0].train_loss
+    )
     start = network.initial(np.random.RandomState(0), 1, data.X[:0])
     assert all(map(torch.equal, wild.state.params, start))
 
@@ -101,7 +109,9 @@ def test_early_stopping_returns_to_each_models_best_epoch(data, make_hyper, make
     training = data.take(torch.arange(60))
     plan = make_plan(epochs=12, early_stopping=True, batch_size=20)
     hyper = make_hyper(2, learning_rate=[3.0, 0.01])
-    for k, found in enumerate(run(network, training, plan, hyper, validation=validation)):
+    for k, found in enumerate(
+        run(network, training, plan, hyper, validation=validation)
+    ):
         scores = [epoch.validation_score for epoch in found.epochs]
         best = int(np.argmax(scores)) + 1
         assert best < 12 or k == 1
@@ -137,7 +147,9 @@ def test_on_epoch_hears_of_every_epoch_of_every_model(data, make_hyper, make_pla
     assert not torch.equal(heard[-2][2], last)
 
 
-def test_the_training_loss_is_the_mean_objective_of_the_epoch(data, make_hyper, make_plan):
+def test_the_training_loss_is_the_mean_objective_of_the_epoch(
+    data, make_hyper, make_plan
+):
     """With a rate that moves nothing, that of all rows at the start."""
     network = DenseNetwork((64, 5, 10), "cross_entropy", penalty_per_row=False)
     hyper = make_hyper(1, learning_rate=1e-300, alpha=0.2)
@@ -196,7 +208,9 @@ def test_streams_end_when_they_would_alone(data, make_hyper, make_plan):
             rows[[k // 3]],
         )
         assert_same(found, alone)
-        for ours, theirs in zip(found.rng.get_state(), alone.rng.get_state(), strict=True):
+        for ours, theirs in zip(
+            found.rng.get_state(), alone.rng.get_state(), strict=True
+        ):
             np.testing.assert_array_equal(ours, theirs)
 
 
@@ -210,10 +224,17 @@ def test_streams_validate_on_rows_of_their_own(data, make_hyper, make_plan):
     together = run_streams(network, data, plan, hyper, (1, 2), rows, **options)
     for k, found in enumerate(together):
         options = {"validation": data.take(held_out[k // 2])}
-        chosen = data.take(rows[k // 2]), plan, hyper.take(torch.tensor([k])), [1 + k // 2]
+        chosen = (
+            data.take(rows[k // 2]),
+            plan,
+            hyper.take(torch.tensor([k])),
+            [1 + k // 2],
+        )
         (alone,) = run_streams(network, *chosen, None, **options)
         assert_same(found, alone)
-        scores = [[epoch.validation_score for epoch in run.epochs] for run in (found, alone)]
+        scores = [
+            [epoch.validation_score for epoch in run.epochs] for run in (found, alone)
+        ]
         assert scores[0] == pytest.approx(scores[1], rel=1e-12)
 
 
@@ -262,13 +283,17 @@ def test_distorted_rows_are_those_trained_on_and_new_in_every_epoch(
     plan = make_plan(batch_size=batch_size, epochs=3, shuffle=False, distort=recorded)
     (found,) = run(network, data, plan, make_hyper(1), validation=data)
     epochs = torch.cat(seen).view(3, 90, 64)
-    assert not any(torch.isclose(epochs[e], epochs[e - 1]).all(1).any() for e in range(3))
+    assert not any(
+        torch.isclose(epochs[e], epochs[e - 1]).all(1).any() for e in range(3)
+    )
     state = initial_state(network, "sgd", [np.random.RandomState(0)], 1, data.X[:0])
     plain = plan._replace(distort=None, epochs=1)
     for rows, record in zip(epochs, found.epochs, strict=True):
         given = data._replace(X=rows)
         rngs = [np.random.RandomState(0)]
-        (step,) = train(network, given, plain, make_hyper(1), state, rngs, validation=data)
+        (step,) = train(
+            network, given, plain, make_hyper(1), state, rngs, validation=data
+        )
         state = step.state
         assert record.train_loss == pytest.approx(step.epochs[0].train_loss, rel=1e-12)
         assert record.validation_loss == pytest.approx(

@@ -98,8 +98,12 @@ class TestLearningCurve:
     def test_losses_are_those_of_the_history(self, softmax):
         display = LearningCurveDisplay.from_estimator(softmax)
         lines, history = drawn(display.lines_), softmax.history_
-        np.testing.assert_array_equal(lines["training"], [[1, 2, 3, 4], history["train_loss"]])
-        np.testing.assert_array_equal(lines["validation"][1], history["validation_loss"])
+        np.testing.assert_array_equal(
+            lines["training"], [[1, 2, 3, 4], history["train_loss"]]
+        )
+        np.testing.assert_array_equal(
+            lines["validation"][1], history["validation_loss"]
+        )
         assert [line.get_linestyle() for line in display.lines_] == ["-", "--"]
         assert [line.get_color() for line in display.lines_] == [BLUE, ORANGE]
         assert display.ax_.get_xlabel() == "Epoch"
@@ -121,7 +125,9 @@ class TestLearningCurve:
     def test_all_has_the_score_on_the_right(self, softmax):
         display = LearningCurveDisplay.from_estimator(softmax, kind="all")
         (score,) = display.score_ax_.lines
-        np.testing.assert_array_equal(score.get_ydata(), softmax.history_["validation_score"])
+        np.testing.assert_array_equal(
+            score.get_ydata(), softmax.history_["validation_score"]
+        )
         assert len(display.ax_.lines) == 2
         assert display.score_ax_.yaxis.get_label_position() == "right"
 
@@ -138,14 +144,20 @@ class TestLearningCurve:
         losses = [2.0, 0.5, 0.01]
         display = LearningCurveDisplay.from_history({"train_loss": losses}, "theirs")
         np.testing.assert_array_equal(display.lines_[0].get_data(), [[1, 2, 3], losses])
-        assert display.ax_.get_yscale() == "log"  # as they differ by more than a factor of 20
+        assert (
+            display.ax_.get_yscale() == "log"
+        )  # as they differ by more than a factor of 20
         history = pd.DataFrame({"epoch": [5, 6], "train_loss": [1.0, 0.9]})
         display = LearningCurveDisplay.from_history(history)
         np.testing.assert_array_equal(display.lines_[0].get_xdata(), [5, 6])
         assert display.ax_.get_yscale() == "linear"
-        display = LearningCurveDisplay({"$a_$": {"train_loss": losses}, "b": history}).plot()
+        display = LearningCurveDisplay(
+            {"$a_$": {"train_loss": losses}, "b": history}
+        ).plot()
         np.testing.assert_array_equal(display.lines_[0].get_ydata(), losses)
-        np.testing.assert_array_equal(display.lines_[1].get_data(), [[5, 6], [1.0, 0.9]])
+        np.testing.assert_array_equal(
+            display.lines_[1].get_data(), [[5, 6], [1.0, 0.9]]
+        )
         display.figure_.canvas.draw()
 
     @pytest.mark.parametrize("own", [True, False])
@@ -160,24 +172,36 @@ class TestLearningCurve:
         box, page = legend.get_window_extent(), display.figure_.bbox
         assert len(legend.get_texts()) == 8
         assert page.x0 <= box.x0 < box.x1 <= page.x1
-        assert page.y0 <= box.y0 < box.y1 <= display.ax_.xaxis.label.get_window_extent().y0
+        assert (
+            page.y0 <= box.y0 < box.y1 <= display.ax_.xaxis.label.get_window_extent().y0
+        )
         assert display.ax_.get_window_extent().height > 150  # pixels
 
     def test_histories_that_are_none(self, softmax):
-        with pytest.raises(ValueError, match=r"history of model is no table: .* each a list"):
+        with pytest.raises(
+            ValueError, match=r"history of model is no table: .* each a list"
+        ):
             LearningCurveDisplay.from_history({"train_loss": 2.0})
-        with pytest.raises(ValueError, match="mine has a column with something else than num"):
+        with pytest.raises(
+            ValueError, match="mine has a column with something else than num"
+        ):
             LearningCurveDisplay.from_history({"train_loss": ["high", "low"]}, "mine")
-        with pytest.raises(TypeError, match="must be a dict of DataFrames by name, got DataF"):
+        with pytest.raises(
+            TypeError, match="must be a dict of DataFrames by name, got DataF"
+        ):
             LearningCurveDisplay(softmax.history_).plot()
-        with pytest.raises(ValueError, match=r"keys that are the same as text: \[1, '1'\]"):
+        with pytest.raises(
+            ValueError, match=r"keys that are the same as text: \[1, '1'\]"
+        ):
             LearningCurveDisplay.from_estimator({1: softmax, "1": softmax})
 
     def test_sees_through_others(self, digits):
         X, y = digits
         inner = SoftmaxRegression(max_iter=2, tol=None, random_state=0)
         pipeline = make_pipeline(FrozenEstimator(MinMaxScaler().fit(X)), inner)
-        grid = GridSearchCV(pipeline, {"softmaxregression__alpha": [0.1]}, cv=2).fit(X, y)
+        grid = GridSearchCV(pipeline, {"softmaxregression__alpha": [0.1]}, cv=2).fit(
+            X, y
+        )
         display = LearningCurveDisplay.from_estimator(FrozenEstimator(grid))
         expected = grid.best_estimator_[-1].loss_curve_
         np.testing.assert_array_equal(display.lines_[0].get_ydata(), expected)
@@ -209,11 +233,17 @@ class TestTemplates:
 
     def test_classes_of_several_templates_start_new_rows(self, digits):
         X, y = digits
-        names = np.array(["zero", "one", "a name much too long to be shown in full"])[y[y < 3]]
-        model = TemplateMatchingClassifier(n_templates=3, random_state=0).fit(X[y < 3], names)
+        names = np.array(["zero", "one", "a name much too long to be shown in full"])[
+            y[y < 3]
+        ]
+        model = TemplateMatchingClassifier(n_templates=3, random_state=0).fit(
+            X[y < 3], names
+        )
         display = TemplatesDisplay.from_estimator(model)
         found = tiles(display, (8, 8))
-        np.testing.assert_allclose(found, model.templates_.reshape(-1, 8, 8), rtol=1e-12)
+        np.testing.assert_allclose(
+            found, model.templates_.reshape(-1, 8, 8), rtol=1e-12
+        )
         labels = [label.get_text() for label in display.ax_.get_yticklabels()]
         assert labels == ["a name much too lon…", "one", "zero"]
         assert display.texts_ == []
@@ -254,7 +284,9 @@ class TestWeights:
 
     def test_hidden_units(self, digits):
         X, y = digits
-        model = MLPClassifierTorch((12,), max_iter=2, tol=None, random_state=0).fit(X, y)
+        model = MLPClassifierTorch((12,), max_iter=2, tol=None, random_state=0).fit(
+            X, y
+        )
         weights = model.coefs_[0].T
         display = WeightsDisplay.from_estimator(model)
         np.testing.assert_array_equal(tiles(display, (8, 8)), weights.reshape(12, 8, 8))
@@ -270,13 +302,17 @@ class TestWeights:
     def test_kernels_are_standardised_with_channels_side_by_side(self, digits):
         X, y = digits
         X = np.repeat(X[:200], 3, axis=1) * np.tile([1, 0.5, 0.2], 64)
-        model = ConvNetClassifier((4,), image_shape=(8, 8, 3), max_iter=1, random_state=0)
+        model = ConvNetClassifier(
+            (4,), image_shape=(8, 8, 3), max_iter=1, random_state=0
+        )
         display = WeightsDisplay.from_estimator(model.fit(X, y[:200]))
         found = tiles(display, (5, 15))
         np.testing.assert_allclose(found.mean((1, 2)), 0, atol=1e-12)
         np.testing.assert_allclose((found**2).sum((1, 2)), 1)
         kernel = model.coefs_[0][2, 1]  # the green part of the third
-        assert np.corrcoef(found[2, :, 5:10].ravel(), kernel.ravel())[0, 1] == pytest.approx(1)
+        assert np.corrcoef(found[2, :, 5:10].ravel(), kernel.ravel())[
+            0, 1
+        ] == pytest.approx(1)
 
     def test_the_shape_is_checked_of_convnets_too(self, digits):
         X, y = digits[0][:40, :63], digits[1][:40]
@@ -320,10 +356,16 @@ class TestDigitGrid:
         display = DigitGridDisplay.from_predictions(
             convert(X[:50]), pd.Series(y[:50]), torch.tensor(y[:50]), rows=mask
         )
-        np.testing.assert_array_equal(tiles(display, (8, 8)), X[:50][mask].reshape(-1, 8, 8))
+        np.testing.assert_array_equal(
+            tiles(display, (8, 8)), X[:50][mask].reshape(-1, 8, 8)
+        )
         assert texts(display) == [str(label) for label in y[:50][mask]]
-        again = DigitGridDisplay.from_estimator(templates, convert(X[:50]), rows=[-1, 2])
-        np.testing.assert_array_equal(tiles(again, (8, 8)), X[[49, 2]].reshape(-1, 8, 8))
+        again = DigitGridDisplay.from_estimator(
+            templates, convert(X[:50]), rows=[-1, 2]
+        )
+        np.testing.assert_array_equal(
+            tiles(again, (8, 8)), X[[49, 2]].reshape(-1, 8, 8)
+        )
         assert texts(again) == [str(label) for label in templates.predict(X[[49, 2]])]
 
     def test_pixels_and_other_scales(self, rng):
@@ -367,7 +409,9 @@ class TestDigitGrid:
             DigitGridDisplay.from_predictions(X, y, rows=[])
         with pytest.raises(ValueError, match=r"y_true has shape \(1797, 2\), several"):
             DigitGridDisplay.from_predictions(X, np.ones((1797, 2)))
-        with pytest.raises(ValueError, match=r"y_pred has shape \(5,\), but \(1797,\) is"):
+        with pytest.raises(
+            ValueError, match=r"y_pred has shape \(5,\), but \(1797,\) is"
+        ):
             DigitGridDisplay.from_predictions(X, y, y[:5])
         with pytest.raises(ValueError, match="n_columns=0 must be a whole number"):
             DigitGridDisplay.from_predictions(X, y, n_columns=0)
@@ -379,7 +423,9 @@ class TestDigitGrid:
         found = DigitGridDisplay.from_predictions(X, rows=5)
         np.testing.assert_array_equal(tiles(found, (8, 8)), X[[5]].reshape(-1, 8, 8))
         found = DigitGridDisplay.from_predictions(X, rows=slice(9, 2, -3))
-        np.testing.assert_array_equal(tiles(found, (8, 8)), X[[9, 6, 3]].reshape(-1, 8, 8))
+        np.testing.assert_array_equal(
+            tiles(found, (8, 8)), X[[9, 6, 3]].reshape(-1, 8, 8)
+        )
 
     def test_labels_that_cannot_be_compared(self, templates, digits):
         X, y = digits[0][:3], digits[1][:3]
@@ -399,13 +445,19 @@ class TestDigitGrid:
 
     def test_what_is_no_rows_of_images(self, templates, digits):
         X, y = digits
-        with pytest.raises(ValueError, match=r"shape \(64,\), but .* X\[\[0\]\] instead"):
+        with pytest.raises(
+            ValueError, match=r"shape \(64,\), but .* X\[\[0\]\] instead"
+        ):
             DigitGridDisplay.from_predictions(X[0])
-        with pytest.raises(ValueError, match=r"shape \(64,\), but .* X\[\[0\]\] instead"):
+        with pytest.raises(
+            ValueError, match=r"shape \(64,\), but .* X\[\[0\]\] instead"
+        ):
             DigitGridDisplay.from_estimator(templates, X[0])
         with pytest.raises(ValueError, match="X is of dtype <U4, but real numbers"):
             DigitGridDisplay.from_predictions(np.full((2, 4), "dark"))
-        with pytest.raises(ValueError, match=r"X has values that are no numbers: .*'dark'"):
+        with pytest.raises(
+            ValueError, match=r"X has values that are no numbers: .*'dark'"
+        ):
             DigitGridDisplay.from_predictions(np.full((2, 4), "dark", dtype=object))
         sparse = csr_array(X[:200])
         model = LogisticRegression(C=0.01).fit(sparse, y[:200])
@@ -421,10 +473,14 @@ class TestDigitGrid:
 
         found = DigitGridDisplay.from_estimator(Constant(), X, y, rows=[3, 4])
         assert texts(found) == ["3→4", "4"]
-        ridge = RidgeClassifierCV(store_cv_results=True).fit(X[:50], y[:50])  # no search
+        ridge = RidgeClassifierCV(store_cv_results=True).fit(
+            X[:50], y[:50]
+        )  # no search
         found = DigitGridDisplay.from_estimator(ridge, X, rows=[3, 4])
         assert texts(found) == [str(label) for label in ridge.predict(X[3:5])]
-        with pytest.raises(AttributeError, match="MinMaxScaler has no predict, and labels"):
+        with pytest.raises(
+            AttributeError, match="MinMaxScaler has no predict, and labels"
+        ):
             DigitGridDisplay.from_estimator(MinMaxScaler().fit(X), X)
 
     def test_dollars_are_no_mathematics(self, digits):
@@ -456,12 +512,16 @@ class TestLearningRateSearch:
 
     def test_scores_by_epoch(self, search):
         display = LearningRateSearchDisplay.from_estimator(search, kind="epoch")
-        expected = {tuple(each) for each in search.cv_results_["mean_test_score_by_epoch"]}
+        expected = {
+            tuple(each) for each in search.cv_results_["mean_test_score_by_epoch"]
+        }
         assert {tuple(line.get_ydata()) for line in display.lines_} == expected
         assert all(list(line.get_xdata()) == [1, 2, 3] for line in display.lines_)
         looks = {(line.get_label(), line.get_color()) for line in display.lines_}
         assert len(looks) == 3  # as many colours as rates
-        assert [line.get_linestyle() for line in display.lines_] == ["-"] * 3 + ["--"] * 3
+        assert [line.get_linestyle() for line in display.lines_] == ["-"] * 3 + [
+            "--"
+        ] * 3
 
     def test_failed_candidates_are_left_out(self, search):
         frame = LearningRateSearchDisplay.from_estimator(search).scores
@@ -479,7 +539,9 @@ class TestLearningRateSearch:
         scoring = ["accuracy", "neg_log_loss"]
         search = BatchedGridSearchCV(model, grid, cv=2, scoring=scoring, refit=False)
         search.fit(X[:200], y[:200])
-        display = LearningRateSearchDisplay.from_estimator(search, metric="neg_log_loss")
+        display = LearningRateSearchDisplay.from_estimator(
+            search, metric="neg_log_loss"
+        )
         expected = search.cv_results_["mean_test_neg_log_loss"]
         np.testing.assert_array_equal(display.lines_[0].get_ydata(), expected)
         assert display.ax_.get_ylabel().startswith("Test neg log loss")
@@ -511,17 +573,25 @@ class TestLearningRateSearch:
 
     def test_what_cannot_be_drawn(self, softmax, search, digits):
         X, y = digits
-        with pytest.raises(TypeError, match="got SoftmaxRegression, which has no cv_results_"):
+        with pytest.raises(
+            TypeError, match="got SoftmaxRegression, which has no cv_results_"
+        ):
             LearningRateSearchDisplay.from_estimator(softmax)
         with pytest.raises(NotFittedError, match="not fitted"):
             LearningRateSearchDisplay.from_estimator(BatchedGridSearchCV(softmax, {}))
-        tree = GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 2]}, cv=2).fit(X, y)
-        with pytest.raises(ValueError, match=r"no learning_rate_init: .* \['max_depth'\]"):
+        tree = GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 2]}, cv=2).fit(
+            X, y
+        )
+        with pytest.raises(
+            ValueError, match=r"no learning_rate_init: .* \['max_depth'\]"
+        ):
             LearningRateSearchDisplay.from_estimator(tree)
         with pytest.raises(ValueError, match="parameter='depth' was not searched over"):
             LearningRateSearchDisplay.from_estimator(tree, parameter="depth")
         with pytest.raises(ValueError, match="has no mean_test_…_by_epoch"):
-            LearningRateSearchDisplay.from_estimator(tree, kind="epoch", parameter="max_depth")
+            LearningRateSearchDisplay.from_estimator(
+                tree, kind="epoch", parameter="max_depth"
+            )
         with pytest.raises(ValueError, match="metric='f1' is none of"):
             LearningRateSearchDisplay.from_estimator(search, metric="f1")
 
@@ -531,7 +601,9 @@ class TestLearningRateSearch:
             search, parameter="momentum", kind=kind
         )
         label = (
-            found.ax_.get_xlabel() if kind == "rate" else found.figure_.axes[1].get_ylabel()
+            found.ax_.get_xlabel()
+            if kind == "rate"
+            else found.figure_.axes[1].get_ylabel()
         )
         assert label == "momentum"
         model = SoftmaxRegression(max_iter=1, tol=None)
@@ -540,8 +612,12 @@ class TestLearningRateSearch:
         with pytest.raises(
             ValueError, match=r"'momentum' was searched over 0.0, but only posi"
         ):
-            LearningRateSearchDisplay.from_estimator(bad, parameter="momentum", kind=kind)
-        with pytest.raises(ValueError, match="'loss' was searched over 'cross_entropy', but"):
+            LearningRateSearchDisplay.from_estimator(
+                bad, parameter="momentum", kind=kind
+            )
+        with pytest.raises(
+            ValueError, match="'loss' was searched over 'cross_entropy', but"
+        ):
             LearningRateSearchDisplay.from_estimator(bad, parameter="loss", kind=kind)
 
 
@@ -574,7 +650,11 @@ class TestCandidates:
             ({"alpha": [1, 1 + 1e-9]}, ["alpha=1", "alpha=1.0000000010000001"]),
             (
                 {"a__alpha": [1, 2], "b__alpha": [2, 1], "c__n": [np.arange(2)]},
-                [f"a__alpha={a}, b__alpha={b}, n=[0 1]" for a in (1, 2) for b in (2, 1)],
+                [
+                    f"a__alpha={a}, b__alpha={b}, n=[0 1]"
+                    for a in (1, 2)
+                    for b in (2, 1)
+                ],
             ),
             ({"x": [np.arange(2000), np.arange(2000) ** 2]}, None),  # whose text is cut
             ({"x": [1, "1"]}, ["x=1", "x=1 (2)"]),
@@ -592,7 +672,11 @@ class TestCandidates:
         first = {"learning_rate_init": 0.1, "model": SoftmaxRegression(), "n": [1, 2]}
         again = {"n": (1, 2), "learning_rate_init": 0.1, "model": SoftmaxRegression()}
         again["n"] = [1, 2]
-        other = {"learning_rate_init": 0.1, "model": SoftmaxRegression(0.5), "n": [1, 2]}
+        other = {
+            "learning_rate_init": 0.1,
+            "model": SoftmaxRegression(0.5),
+            "n": [1, 2],
+        }
         params = [first, {**first, "learning_rate_init": 0.2}, other, again]
         found = LearningRateSearchDisplay.from_estimator(Searched(params).fit()).scores
         assert found["mean"].tolist() == [2, 3, 4]

@@ -70,7 +70,8 @@ def pairs_by_hand(y, predicted):
         if pair[0] != pair[1]:
             rows.setdefault(pair, []).append(row)
     found = [
-        (*pair, len(r), len(r) / y.tolist().count(pair[0]), r) for pair, r in rows.items()
+        (*pair, len(r), len(r) / y.tolist().count(pair[0]), r)
+        for pair, r in rows.items()
     ]
     return sorted(found, key=lambda each: (-each[2], each[0], each[1]))
 
@@ -90,19 +91,25 @@ def test_pairs_are_those_of_a_loop(labels, rng):
     predicted = np.where(rng.random(300) < 0.6, y, labels[rng.integers(10, size=300)])
     expected = pairs_by_hand(y, predicted)
     assert as_tuples(confusion_pairs(predicted, None, y)) == expected
-    assert as_tuples(confusion_pairs(predicted.tolist(), None, pd.Series(y))) == expected
+    assert (
+        as_tuples(confusion_pairs(predicted.tolist(), None, pd.Series(y))) == expected
+    )
     assert len(expected) > 1
 
 
 def test_pairs_of_a_model_are_off_the_diagonal_of_its_confusion_matrix(digits):
     X, y = digits
     y = WORDS[y]
-    search = GridSearchCV(TemplateMatchingClassifier(), {"metric": ["mse", "mae"]}, cv=2)
+    search = GridSearchCV(
+        TemplateMatchingClassifier(), {"metric": ["mse", "mae"]}, cv=2
+    )
     model = make_pipeline(StandardScaler(), search).fit(X[:300], y[:300])
     table = confusion_pairs(model, X, y)
     matrix = confusion_matrix(y, model.predict(X), labels=np.unique(y))
     found = np.zeros_like(matrix)
-    places = np.searchsorted(np.unique(y), table[["true", "predicted"]].to_numpy(dtype=str))
+    places = np.searchsorted(
+        np.unique(y), table[["true", "predicted"]].to_numpy(dtype=str)
+    )
     found[tuple(places.T)] = table["count"]
     np.testing.assert_array_equal(found, matrix - np.diag(np.diag(matrix)))
     assert table["count"].is_monotonic_decreasing
@@ -147,13 +154,17 @@ def losses_by_hand(model, X, y, k):
         loss = -float(logs[row, true])
         if loss == math.inf:
             loss = -math.log(np.finfo(proba.dtype).tiny)
-        rows.append((row, label, classes[best], loss, proba[row, true], proba[row, best]))
+        rows.append(
+            (row, label, classes[best], loss, proba[row, true], proba[row, best])
+        )
     return sorted(rows, key=lambda each: (-each[3], each[0]))[:k]
 
 
 MODELS = [
     TemplateMatchingClassifier(),  # has logarithms
-    make_pipeline(StandardScaler(), SoftmaxRegression(max_iter=20, tol=None, random_state=0)),
+    make_pipeline(
+        StandardScaler(), SoftmaxRegression(max_iter=20, tol=None, random_state=0)
+    ),
     GaussianNB(),  # whose logarithms are finite where its probabilities are 0
     DecisionTreeClassifier(max_depth=5, random_state=0),  # whose are not
     RandomForestClassifier(5, random_state=0),
@@ -162,7 +173,9 @@ MODELS = [
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
-@pytest.mark.parametrize("labels", [WORDS, LABELS["gaps"], LABELS["bool"]], ids=lambda a: a[0])
+@pytest.mark.parametrize(
+    "labels", [WORDS, LABELS["gaps"], LABELS["bool"]], ids=lambda a: a[0]
+)
 def test_losses_are_those_of_a_loop(model, labels, digits):
     X, y = digits[0][:300], labels[digits[1][:300]]
     model.fit(X[:150], y[:150])
@@ -217,7 +230,11 @@ def test_k_is_a_whole_number(k):
         (confusion_pairs, [[0, 1], [1, 1]], "several labels per row, but one class"),
         (top_losses, [[0, 1], [1, 1]], "several labels per row, but one class"),
         (top_losses, ["a", "c"], r"never seen: \['c'\]. Its classes are \['a', 'b'\]"),
-        (top_losses, [0, 1], "classes has labels such as 'a', but y such as 0: make both"),
+        (
+            top_losses,
+            [0, 1],
+            "classes has labels such as 'a', but y such as 0: make both",
+        ),
         (
             confusion_pairs,
             [0, 1],
@@ -226,7 +243,11 @@ def test_k_is_a_whole_number(k):
         (confusion_pairs, [], "pass the label of each row, one at least"),
         (confusion_pairs, [0.5, 1.5], "Unknown label type: continuous"),
         (confusion_pairs, [1, np.nan], "y has NaN or infinity among the labels"),
-        (confusion_pairs, ["a", None], "y is an array of objects with None, which is no word"),
+        (
+            confusion_pairs,
+            ["a", None],
+            "y is an array of objects with None, which is no word",
+        ),
     ],
 )
 def test_labels_that_do_not_fit(function, y, message):
@@ -251,11 +272,15 @@ def test_predictions_that_do_not_fit():
         top_losses(TWO, None, ["a", "b"])
     with pytest.raises(TypeError, match="Known is a class: pass a fitted estimator"):
         top_losses(Known, np.eye(2), ["a", "b"])
-    with pytest.raises(ValueError, match="predictions is an array of objects with None"):
+    with pytest.raises(
+        ValueError, match="predictions is an array of objects with None"
+    ):
         confusion_pairs(["a", None], None, ["a", "b"])
 
 
-@pytest.mark.parametrize("table", [confusion_pairs, top_losses, reliability, confidences])
+@pytest.mark.parametrize(
+    "table", [confusion_pairs, top_losses, reliability, confidences]
+)
 def test_searches_without_a_model_and_models_without_a_fit(table, digits):
     X, y = digits[0][:60], digits[1][:60]
     search = GridSearchCV(GaussianNB(), {"var_smoothing": [0.1]}, cv=2, refit=False)
@@ -264,7 +289,9 @@ def test_searches_without_a_model_and_models_without_a_fit(table, digits):
     with pytest.raises(NotFittedError, match="Pipeline instance is not fitted"):
         table(make_pipeline(StandardScaler(), SoftmaxRegression()), X, y)
     search.fit(X, y)
-    with pytest.raises(ValueError, match=r"GridSearchCV has refit=False, .* set refit=True"):
+    with pytest.raises(
+        ValueError, match=r"GridSearchCV has refit=False, .* set refit=True"
+    ):
         table(search, X, y)
 
 
@@ -276,7 +303,9 @@ def test_anything_that_predicts_has_confusions():
     assert as_tuples(confusion_pairs(Constant(), np.eye(2), ["a", "b"])) == [
         ("a", "b", 1, 1.0, [0])
     ]
-    with pytest.raises(AttributeError, match="StandardScaler has no predict, and labels are"):
+    with pytest.raises(
+        AttributeError, match="StandardScaler has no predict, and labels are"
+    ):
         confusion_pairs(StandardScaler().fit(np.eye(2)), np.eye(2), ["a", "b"])
     with pytest.raises(ValueError, match="X=5 has no rows"):
         confusion_pairs(["a"], 5, ["a"])
@@ -284,7 +313,9 @@ def test_anything_that_predicts_has_confusions():
 
 def test_losses_need_probabilities(digits):
     model = LinearSVC().fit(digits[0][:50], digits[1][:50])
-    with pytest.raises(AttributeError, match=r"LinearSVC has no predict_proba.*Calibrated"):
+    with pytest.raises(
+        AttributeError, match=r"LinearSVC has no predict_proba.*Calibrated"
+    ):
         top_losses(model, *digits)
     broken = Known([[math.nan, 1], [0.2, 0.8]], ["a", "b"])
     with pytest.raises(ValueError, match="of Known are not all finite: row 0"):

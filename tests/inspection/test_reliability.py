@@ -8,7 +8,11 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 from scipy.stats import poisson_binom
-from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay, calibration_curve
+from sklearn.calibration import (
+    CalibratedClassifierCV,
+    CalibrationDisplay,
+    calibration_curve,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
@@ -53,12 +57,16 @@ def test_figures_are_scikit_learns(n_bins, unsure):
     right, sure = calibration_curve(predicted == y, best, n_bins=n_bins)
     edges = np.linspace(0, 1, n_bins + 1)
     share = np.histogram(best, edges)[0] / len(y)
-    assert found["ece"] == pytest.approx((share[share > 0] * np.abs(right - sure)).sum())
+    assert found["ece"] == pytest.approx(
+        (share[share > 0] * np.abs(right - sure)).sum()
+    )
     assert found["ece"] > found["ece_expected"]
     assert found["accuracy"] == accuracy_score(y, predicted)
     assert found["confidence"] == pytest.approx(best.mean())
     assert found["nll"] == pytest.approx(log_loss(y, proba))
-    assert found["brier"] == pytest.approx(brier_score_loss(y, proba, scale_by_half=False))
+    assert found["brier"] == pytest.approx(
+        brier_score_loss(y, proba, scale_by_half=False)
+    )
 
 
 def test_a_confidence_on_an_edge_counts_for_the_bin_below():
@@ -139,8 +147,12 @@ def test_many_models_in_one_table_each_asked_once(digits):
     table = reliability({"ours": model, "piped": piped, "passed": proba}, X, y)
     assert model.calls == 1
     assert table.index.tolist() == ["ours", "piped", "passed"]
-    pd.testing.assert_series_equal(table.loc["ours"], table.loc["passed"], check_names=False)
-    assert table.loc["piped", "nll"] == pytest.approx(log_loss(y, piped.predict_proba(X)))
+    pd.testing.assert_series_equal(
+        table.loc["ours"], table.loc["passed"], check_names=False
+    )
+    assert table.loc["piped", "nll"] == pytest.approx(
+        log_loss(y, piped.predict_proba(X))
+    )
     assert reliability(piped, X, y).index.tolist() == ["Pipeline"]
     confidences(model, X, y)
     assert model.calls == 2
@@ -162,14 +174,18 @@ def test_confidences_draw_scikit_learns_curve(unsure):
 
 
 @pytest.mark.parametrize("model", OURS, ids=lambda m: type(m).__name__)
-@pytest.mark.parametrize("classes", [np.arange(10), np.arange(10) > 4], ids=["ten", "two"])
+@pytest.mark.parametrize(
+    "classes", [np.arange(10), np.arange(10) > 4], ids=["ten", "two"]
+)
 def test_temperature_calibrates_each_of_ours(model, classes, digits):
     """The likeliest temperature: no worse where it was fitted, and no other label."""
     X, y = digits[0], classes[digits[1]]
     model.fit(X[:400], y[:400])
     calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="temperature")
     calibrated.fit(X[400:1000], y[400:1000])
-    table = reliability({"before": model, "after": calibrated}, X[400:1000], y[400:1000])
+    table = reliability(
+        {"before": model, "after": calibrated}, X[400:1000], y[400:1000]
+    )
     assert table.loc["after", "nll"] < table.loc["before", "nll"]
     beta = calibrated.calibrated_classifiers_[0].calibrators[0].beta_
     for factor in (0.97, 1.03):
@@ -202,11 +218,31 @@ GOOD = [[0.9, 0.1], [0.2, 0.8]]
     [
         ([0.9, 0.2], [0, 1], r"shape \(2,\), but \(2, 2\) is wanted"),
         (GOOD, [0, 1, 1], r"shape \(2, 2\), but \(3, 2\) is wanted"),
-        (GOOD, [1, 1], r"\(2, 1\) is wanted: .* each of the classes \[1\], in this order"),
-        ([[0.9, math.nan], [0.2, 0.8]], [0, 1], r"not all finite: row 0 has \[0.9, nan\]"),
-        ([[0.9, 0.1], [1, 8]], [0, 1], r"sum to 1 in each row, but those of row 1.*sum to 9"),
-        ([[0.9, 0.1], [-1, 2]], [0, 1], r"must be 0 or more .* of row 1, \[-1.0, 2.0\]"),
-        ([["0.9", "0.1"], ["1", "0"]], [0, 1], "are of dtype <U3, but numbers are wanted"),
+        (
+            GOOD,
+            [1, 1],
+            r"\(2, 1\) is wanted: .* each of the classes \[1\], in this order",
+        ),
+        (
+            [[0.9, math.nan], [0.2, 0.8]],
+            [0, 1],
+            r"not all finite: row 0 has \[0.9, nan\]",
+        ),
+        (
+            [[0.9, 0.1], [1, 8]],
+            [0, 1],
+            r"sum to 1 in each row, but those of row 1.*sum to 9",
+        ),
+        (
+            [[0.9, 0.1], [-1, 2]],
+            [0, 1],
+            r"must be 0 or more .* of row 1, \[-1.0, 2.0\]",
+        ),
+        (
+            [["0.9", "0.1"], ["1", "0"]],
+            [0, 1],
+            "are of dtype <U3, but numbers are wanted",
+        ),
         (GOOD, [[0, 1], [1, 1]], "several labels per row, but one class"),
         (GOOD, 3, r"y has shape \(\): pass the label of each row"),
     ],
@@ -218,7 +254,9 @@ def test_probabilities_that_do_not_fit(function, proba, y, message):
 
 def test_probabilities_need_not_sum_to_one_to_the_last_digit():
     rounded = np.array([[0.3333, 0.3333, 0.3333]] * 3, dtype=np.float32)
-    assert reliability(rounded, None, [1, 2, 3]).iloc[0]["accuracy"] == pytest.approx(1 / 3)
+    assert reliability(rounded, None, [1, 2, 3]).iloc[0]["accuracy"] == pytest.approx(
+        1 / 3
+    )
 
 
 def test_a_name_is_told_with_what_is_wrong():
@@ -230,14 +268,18 @@ def test_a_name_is_told_with_what_is_wrong():
 
 @pytest.mark.parametrize("n_bins", [0, 2.5, False, "ten"])
 def test_bins_are_a_whole_number(n_bins):
-    with pytest.raises(ValueError, match=r"n_bins=.* must be a whole number, 1 or more"):
+    with pytest.raises(
+        ValueError, match=r"n_bins=.* must be a whole number, 1 or more"
+    ):
         reliability(GOOD, None, [0, 1], n_bins=n_bins)
 
 
 def test_models_that_do_not_fit(digits):
     X, y = digits[0][:80], digits[1][:80]
     model = TemplateMatchingClassifier().fit(X[y < 8], y[y < 8])
-    with pytest.raises(ValueError, match=r"never seen: \[8, 9\]. Its classes are \[0, 1, 2"):
+    with pytest.raises(
+        ValueError, match=r"never seen: \[8, 9\]. Its classes are \[0, 1, 2"
+    ):
         reliability(model, X, y)
     with pytest.raises(AttributeError, match="LinearSVC has no predict_proba"):
         confidences(LinearSVC().fit(X, y), X, y)

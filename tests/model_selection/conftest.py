@@ -52,7 +52,9 @@ def assert_same_search(assert_same_results):
         fit_params = fit_params or {}
         found = BatchedGridSearchCV(clone(estimator), grid, **options)
         found.fit(X, y, **fit_params)
-        expected = GridSearchCV(clone(estimator), grid, **options).fit(X, y, **fit_params)
+        expected = GridSearchCV(clone(estimator), grid, **options).fit(
+            X, y, **fit_params
+        )
         assert_same_results(found, expected)
         assert found.batched_.shape == (len(found.cv_results_["params"]),)
         if batched is not None:
@@ -60,7 +62,9 @@ def assert_same_search(assert_same_results):
                 found.batched_, np.broadcast_to(batched, found.batched_.shape)
             )
         if hasattr(expected, "best_estimator_"):
-            np.testing.assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
+            np.testing.assert_array_equal(
+                found.predict_proba(X), expected.predict_proba(X)
+            )
             np.testing.assert_array_equal(found.classes_, expected.classes_)
         return found
 

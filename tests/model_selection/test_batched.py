@@ -37,7 +37,9 @@ def test_solvers(make, solver, few, assert_same_search):
 
 
 @both_models
-@pytest.mark.parametrize("schedule", ["constant", "invscaling", "adaptive", "one_cycle"])
+@pytest.mark.parametrize(
+    "schedule", ["constant", "invscaling", "adaptive", "one_cycle"]
+)
 def test_schedules(make, schedule, few, assert_same_search):
     model = make(solver="sgd", learning_rate=schedule, max_iter=5)
     assert_same_search(model, RATES | {"power_t": [0.3, 0.5]}, *few)
@@ -77,7 +79,9 @@ def test_sample_weight(make, solver, with_zeros, few, rng, assert_same_search):
     weight = rng.uniform(0.1, 3, size=len(few[0]))
     if with_zeros:
         weight[rng.random(len(weight)) < 0.2] = 0
-    assert_same_search(make(solver=solver), RATES, *few, fit_params={"sample_weight": weight})
+    assert_same_search(
+        make(solver=solver), RATES, *few, fit_params={"sample_weight": weight}
+    )
 
 
 @both_models
@@ -86,7 +90,9 @@ def test_early_stopping(make, few, assert_same_search):
     model.set_params(validation_fraction=0.2, solver="adam")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        search = assert_same_search(model, {"learning_rate_init": [1e-5, 0.01, 0.3]}, *few)
+        search = assert_same_search(
+            model, {"learning_rate_init": [1e-5, 0.01, 0.3]}, *few
+        )
     curves = search.cv_results_["mean_test_score_by_epoch"]
     assert len({len(curve) for curve in curves}) > 1  # they did stop by themselves
 
@@ -101,7 +107,9 @@ def test_stopping_by_the_loss(few, assert_same_search):
     model = softmax(tol=0.05, n_iter_no_change=1, max_iter=60)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        search = assert_same_search(model, {"learning_rate_init": [1e-4, 0.01, 0.2]}, *few)
+        search = assert_same_search(
+            model, {"learning_rate_init": [1e-4, 0.01, 0.2]}, *few
+        )
     assert len({len(c) for c in search.cv_results_["split1_test_score_by_epoch"]}) > 1
 
 
@@ -113,7 +121,11 @@ def test_dropout(shuffle, few, assert_same_search):
 
 def test_all_kinds_of_batchable_parameters(few, assert_same_search):
     grid = [
-        {"learning_rate_init": [0.1, 0.01], "momentum": [0.0, 0.9], "alpha": [0.0, 1.0]},
+        {
+            "learning_rate_init": [0.1, 0.01],
+            "momentum": [0.0, 0.9],
+            "alpha": [0.0, 1.0],
+        },
         {"solver": ["adamw"], "beta_1": [0.5, 0.9], "beta_2": [0.9, 0.99]},
         {"solver": ["adamw"], "epsilon": [1e-8, 1e-2], "weight_decay": [0.0, 1.0]},
     ]
@@ -257,7 +269,9 @@ def test_clone_and_set_params():
     ],
 )
 def test_invalid_parameters(Search, wrong, few):
-    with pytest.raises(InvalidParameterError, match=f"The '{next(iter(wrong))}' parameter"):
+    with pytest.raises(
+        InvalidParameterError, match=f"The '{next(iter(wrong))}' parameter"
+    ):
         Search(softmax(), {"alpha": [0.1]}, **wrong).fit(*few)
 
 
@@ -281,7 +295,9 @@ def test_a_search_is_a_classifier_that_predicts_by_its_best(few):
     assert search.n_features_in_ == 64
     assert search.refit_time_ >= 0
     np.testing.assert_array_equal(search.predict(X), best.predict(X))
-    np.testing.assert_array_equal(search.decision_function(X), best.decision_function(X))
+    np.testing.assert_array_equal(
+        search.decision_function(X), best.decision_function(X)
+    )
     assert search.score(X, y) == best.score(X, y)
     assert {"n_iter_", "history_", "loss_curve_"} <= vars(best).keys()
 
@@ -372,7 +388,10 @@ def test_randomized_search(few, assert_same_results):
 
 
 def test_randomized_search_over_several_spaces(few, assert_same_results):
-    spaces = [{"hidden_layer_sizes": [3, 5]}, {"learning_rate_init": loguniform(1e-3, 1)}]
+    spaces = [
+        {"hidden_layer_sizes": [3, 5]},
+        {"learning_rate_init": loguniform(1e-3, 1)},
+    ]
     options = {"n_iter": 6, "cv": 3, "scoring": "neg_log_loss", "random_state": 0}
     found = BatchedRandomizedSearchCV(mlp(), spaces, **options).fit(*few)
     expected = RandomizedSearchCV(mlp(), spaces, **options).fit(*few)
@@ -405,7 +424,9 @@ def test_a_distribution_has_to_be_one(few):
 
 def test_rows_in_any_order(few, assert_same_search):
     cv = ShuffleSplit(3, train_size=100, test_size=50, random_state=0)
-    assert_same_search(mlp(early_stopping=True, validation_fraction=0.3), RATES, *few, cv=cv)
+    assert_same_search(
+        mlp(early_stopping=True, validation_fraction=0.3), RATES, *few, cv=cv
+    )
 
 
 def test_a_frame_of_results(few):
@@ -420,7 +441,10 @@ def test_a_frame_of_results(few):
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 def test_the_gpu_searches_as_the_cpu_does(make, solver, few, assert_same_results):
     """Folds, seeds, weights and early stopping on a GPU."""
-    grid = RATES | {"random_state": [0, 1], "early_stopping": [False, solver != "lbfgs"]}
+    grid = RATES | {
+        "random_state": [0, 1],
+        "early_stopping": [False, solver != "lbfgs"],
+    }
     weight = np.random.default_rng(0).uniform(0, 2, len(few[1])).round()
     found, expected = (
         BatchedGridSearchCV(

@@ -32,11 +32,15 @@ def test_what_steps_were_fitted_to_tells_them_apart(few, assert_same_search):
     assert np.ptp(search.cv_results_["mean_test_score"]) > 0.01
 
 
-def test_train_scores_behind_a_step_that_learns_from_the_labels(few, assert_same_search):
+def test_train_scores_behind_a_step_that_learns_from_the_labels(
+    few, assert_same_search
+):
     """Its fit_transform is not its fit and transform."""
     X, y = few
     coarse = (X[:, 20:30] * 3).round()
-    steps = Pipeline([("encode", TargetEncoder(cv=StratifiedKFold(3))), ("model", softmax())])
+    steps = Pipeline(
+        [("encode", TargetEncoder(cv=StratifiedKFold(3))), ("model", softmax())]
+    )
     grid = {"model__learning_rate_init": RATES}
     assert_same_search(steps, grid, coarse, y, return_train_score=True)
 

@@ -51,7 +51,9 @@ def fitted():
     return FITTED
 
 
-@pytest.mark.parametrize("model", [softmax(), mlp(), mlp(solver="lbfgs"), mlp(dropout=0.3)])
+@pytest.mark.parametrize(
+    "model", [softmax(), mlp(), mlp(solver="lbfgs"), mlp(dropout=0.3)]
+)
 def test_a_pipeline(model, few, assert_same_search):
     assert_same_search(piped(model), MODEL_RATES, *few)
 
@@ -63,7 +65,9 @@ def test_a_pipeline_with_early_stopping(few, assert_same_search):
 
 
 def test_a_pipeline_of_several_steps_and_settings(few, assert_same_search):
-    pipeline = Pipeline([("scale", MinMaxScaler()), ("pca", PCA(5)), ("model", softmax())])
+    pipeline = Pipeline(
+        [("scale", MinMaxScaler()), ("pca", PCA(5)), ("model", softmax())]
+    )
     grid = {"pca__n_components": [5, 10], "pca__whiten": [True, False], **MODEL_RATES}
     assert_same_search(pipeline, grid, *few)
 
@@ -115,7 +119,9 @@ def test_steps_are_fitted_once_more_to_all_rows(few, fitted):
     for refit_epochs in (None, "best"):
         fitted.clear()
         pipeline = piped(softmax(), scale=Counting())
-        BatchedGridSearchCV(pipeline, MODEL_RATES, cv=3, refit_epochs=refit_epochs).fit(*few)
+        BatchedGridSearchCV(pipeline, MODEL_RATES, cv=3, refit_epochs=refit_epochs).fit(
+            *few
+        )
         assert fitted == [160, 160, 160, 240]
 
 
@@ -155,7 +161,9 @@ def test_steps_that_name_other_features_in_each_fold(
 
     X, y = few
     frame = pd.DataFrame(X, columns=[f"pixel{i}" for i in range(64)])
-    best = SelectKBest(lambda X, y: f_classif(X + 1e-3 * np.arange(len(X))[:, None] ** 2, y))
+    best = SelectKBest(
+        lambda X, y: f_classif(X + 1e-3 * np.arange(len(X))[:, None] ** 2, y)
+    )
     best.set_params(k=9).set_output(transform="pandas")
     kept = [
         tuple(best.fit(frame.iloc[rows], y[rows]).get_feature_names_out())
@@ -163,7 +171,10 @@ def test_steps_that_name_other_features_in_each_fold(
     ]
     assert kept[0] != kept[1]
     options = {
-        "cv": [(np.arange(160), np.arange(160, 240)), (np.arange(80, 240), np.arange(80))],
+        "cv": [
+            (np.arange(160), np.arange(160, 240)),
+            (np.arange(80, 240), np.arange(80)),
+        ],
         "scoring": accuracy if scoring == "callable" else scoring,
         "return_train_score": return_train_score,
         "refit": False,
@@ -171,7 +182,9 @@ def test_steps_that_name_other_features_in_each_fold(
     }
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # as errors, they would hide what users get
-        assert_same_search(piped(softmax(), scale=best), MODEL_RATES, frame, y, **options)
+        assert_same_search(
+            piped(softmax(), scale=best), MODEL_RATES, frame, y, **options
+        )
 
 
 def test_folds_of_unlike_sizes(digits, assert_same_search):
@@ -279,7 +292,9 @@ def test_lists_of_rows(few, assert_same_search):
     assert_same_search(softmax(), RATES, X.tolist(), y.tolist())
 
 
-@pytest.mark.parametrize("scoring", ["roc_auc", "neg_log_loss", "f1", "average_precision"])
+@pytest.mark.parametrize(
+    "scoring", ["roc_auc", "neg_log_loss", "f1", "average_precision"]
+)
 def test_two_classes(scoring, few, assert_same_search):
     X, y = few
     grid = {"learning_rate_init": [0.01, 0.003]}
@@ -299,8 +314,12 @@ def test_rows_that_cannot_be_learnt_from(few):
     X, y = few[0].copy(), few[1]
     X[0, 0] = np.nan
     for Search in (BatchedGridSearchCV, GridSearchCV):
-        with pytest.raises(ValueError, match=r"All the 6 fits failed(.|\n)*contains NaN"):
-            Search(softmax(), RATES, cv=[(np.arange(150), np.arange(150, 240))] * 3).fit(X, y)
+        with pytest.raises(
+            ValueError, match=r"All the 6 fits failed(.|\n)*contains NaN"
+        ):
+            Search(
+                softmax(), RATES, cv=[(np.arange(150), np.arange(150, 240))] * 3
+            ).fit(X, y)
 
 
 def test_a_label_for_every_row_is_needed(few):

@@ -10,7 +10,11 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits._fitting import BATCHABLE
 from skdigits.augmentation import RandomAffine, RandomElastic, RandomShift
-from skdigits.model_selection._grouping import group_candidates, same_settings, split_pipeline
+from skdigits.model_selection._grouping import (
+    group_candidates,
+    same_settings,
+    split_pipeline,
+)
 
 PIPELINE = Pipeline([("scale", StandardScaler()), ("model", MLPClassifierTorch())])
 
@@ -19,13 +23,16 @@ def numbers(estimator, settings):
     """Numbers of the candidates, row by row, group by group, prefix by prefix."""
     prefixes = group_candidates(estimator, list(settings))
     return [
-        [[[c.number for c in row] for row in g.rows] for g in groups] for groups in prefixes
+        [[[c.number for c in row] for row in g.rows] for g in groups]
+        for groups in prefixes
     ]
 
 
 @pytest.mark.parametrize("name", BATCHABLE)
 def test_batchable_parameters_share_a_row(name):
-    assert numbers(MLPClassifierTorch(), [{name: 0.1}, {name: 0.2}, {}]) == [[[[0, 1, 2]]]]
+    assert numbers(MLPClassifierTorch(), [{name: 0.1}, {name: 0.2}, {}]) == [
+        [[[0, 1, 2]]]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,9 @@ def test_all_others_have_groups_of_their_own(grid):
 
 @pytest.mark.parametrize("name", BATCHABLE)
 def test_convolutional_networks_share_rows_too(name):
-    assert numbers(ConvNetClassifier(), [{name: 0.1}, {name: 0.2}, {}]) == [[[[0, 1, 2]]]]
+    assert numbers(ConvNetClassifier(), [{name: 0.1}, {name: 0.2}, {}]) == [
+        [[[0, 1, 2]]]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -80,12 +89,16 @@ def test_seeds_are_rows():
 
 
 def test_rows_of_a_group_are_of_one_length():
-    settings = [{"random_state": s, "alpha": a} for s, a in [(0, 1), (0, 2), (1, 1), (2, 1)]]
+    settings = [
+        {"random_state": s, "alpha": a} for s, a in [(0, 1), (0, 2), (1, 1), (2, 1)]
+    ]
     assert numbers(SoftmaxRegression(), settings) == [[[[0, 1]], [[2], [3]]]]
 
 
 def test_equal_values_are_the_same_however_written():
-    settings = [{"hidden_layer_sizes": value} for value in ((5, 6), [5, 6], np.array([5, 6]))]
+    settings = [
+        {"hidden_layer_sizes": value} for value in ((5, 6), [5, 6], np.array([5, 6]))
+    ]
     assert numbers(MLPClassifierTorch(), settings) == [[[[0, 1, 2]]]]
 
 
@@ -101,7 +114,8 @@ def test_subclasses_are_in_no_group():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"alpha": -1}, {"alpha": "big"}, {"no_such_parameter": 1}, {"loss": "hinge"}]
+    "wrong",
+    [{"alpha": -1}, {"alpha": "big"}, {"no_such_parameter": 1}, {"loss": "hinge"}],
 )
 def test_what_is_wrong_is_in_no_group(wrong):
     found = numbers(SoftmaxRegression(), [{"alpha": 1.0}, wrong, {"alpha": 2.0}])
@@ -151,7 +165,10 @@ def test_columns_of_a_group():
     assert group.width == 3
     assert not group.has_prefix
     assert part.width == 2
-    assert [[c.model.alpha for c in row] for row in part.rows] == [[0.2, 0.3], [0.2, 0.3]]
+    assert [[c.model.alpha for c in row] for row in part.rows] == [
+        [0.2, 0.3],
+        [0.2, 0.3],
+    ]
 
 
 def test_split_pipeline():
@@ -169,4 +186,6 @@ def test_same_settings():
     assert not same_settings({"a": 1}, {"a": 1, "b": 1})
     assert not same_settings({"a": 1}, {"a": 2})
     assert same_settings({"a": StandardScaler()}, {"a": StandardScaler()})
-    assert not same_settings({"a": StandardScaler()}, {"a": StandardScaler(with_mean=False)})
+    assert not same_settings(
+        {"a": StandardScaler()}, {"a": StandardScaler(with_mean=False)}
+    )

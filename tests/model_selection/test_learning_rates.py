@@ -38,7 +38,9 @@ def by_hand(X, y, batches, rates, weight=None, momentum=0.9, alpha=0.0):
     velocity = [torch.zeros_like(parameter) for parameter in layer.parameters()]
     losses = []
     for rows, rate in zip(batches, rates, strict=False):
-        each = torch.nn.functional.cross_entropy(layer(X[rows]), y[rows], reduction="none")
+        each = torch.nn.functional.cross_entropy(
+            layer(X[rows]), y[rows], reduction="none"
+        )
         loss = (each * weight[rows]).sum() / weight[rows].sum()
         loss = loss + alpha / 2 * layer.weight.square().sum()
         layer.zero_grad()
@@ -55,16 +57,22 @@ def by_hand(X, y, batches, rates, weight=None, momentum=0.9, alpha=0.0):
 def test_losses_are_those_of_a_loop_by_hand(digits, momentum):
     X, y = digits
     model = softmax(momentum=momentum, nesterovs_momentum=False, alpha=0.01)
-    test = learning_rate_range_test(model, X, y, n_steps=40, min_rate=1e-4, random_state=3)
+    test = learning_rate_range_test(
+        model, X, y, n_steps=40, min_rate=1e-4, random_state=3
+    )
     order = np.random.RandomState(3)
     batches = np.concatenate([order.permutation(len(X)) for _ in range(2)])[:2000]
     rates = np.geomspace(1e-4, 10, 40)
-    expected = by_hand(X, y, batches.reshape(40, 50), rates, momentum=momentum, alpha=0.01)
+    expected = by_hand(
+        X, y, batches.reshape(40, 50), rates, momentum=momentum, alpha=0.01
+    )
     taken = len(test.losses)
     assert taken > 30
     np.testing.assert_allclose(test.losses, expected[:taken], rtol=1e-6)
     np.testing.assert_allclose(test.learning_rates, rates[:taken])
-    assert test.losses[0] == pytest.approx(math.log(10))  # before the step, not after it
+    assert test.losses[0] == pytest.approx(
+        math.log(10)
+    )  # before the step, not after it
 
 
 def test_adam_keeps_its_moments_from_step_to_step(digits):
@@ -96,7 +104,9 @@ def test_noise_is_another_in_each_step_and_the_same_in_each_test(few, noise):
     without = learning_rate_range_test(model, *few, **still).losses
     assert np.ptp(without) < 1e-12
     model.set_params(**noise)
-    once, again = (learning_rate_range_test(model, *few, **still).losses for _ in range(2))
+    once, again = (
+        learning_rate_range_test(model, *few, **still).losses for _ in range(2)
+    )
     np.testing.assert_array_equal(once, again)
     assert len(np.unique(once.round(12))) == 20
 
@@ -118,7 +128,9 @@ def test_balanced_classes_are_their_sample_weights(digits):
     X, y = digits[0][:400], np.minimum(digits[1][:400], 1)
     found = learning_rate_range_test(softmax(class_weight="balanced"), X, y, n_steps=30)
     weight = compute_sample_weight("balanced", y)
-    expected = learning_rate_range_test(softmax(), X, y, n_steps=30, sample_weight=weight)
+    expected = learning_rate_range_test(
+        softmax(), X, y, n_steps=30, sample_weight=weight
+    )
     pd.testing.assert_frame_equal(found.to_frame(), expected.to_frame())
     unbalanced = learning_rate_range_test(softmax(), X, y, n_steps=30)
     assert not np.allclose(found.losses[:20], unbalanced.losses[:20])
@@ -128,7 +140,8 @@ def test_smoothing_is_the_mean_weighted_by_age(digits):
     test = learning_rate_range_test(softmax(), *digits, n_steps=40, smoothing=0.7)
     n = len(test.losses)
     expected = [
-        np.average(test.losses[: t + 1], weights=0.7 ** np.arange(t, -1, -1)) for t in range(n)
+        np.average(test.losses[: t + 1], weights=0.7 ** np.arange(t, -1, -1))
+        for t in range(n)
     ]
     np.testing.assert_allclose(test.smoothed_losses, expected)
     raw = learning_rate_range_test(softmax(), *digits, n_steps=40, smoothing=0.0)
@@ -158,7 +171,9 @@ def test_suggestions_of_curves_in_closed_form():
     logs = np.log10(rates)
     parabola = 1 + (logs + 2) ** 2
     assert suggest(rates, parabola)["minimum_over_10"] == pytest.approx(1e-3)
-    assert suggest(rates, parabola)["steepest"] == pytest.approx(1e-6)  # where it begins
+    assert suggest(rates, parabola)["steepest"] == pytest.approx(
+        1e-6
+    )  # where it begins
     assert suggest(rates, parabola, skip=20)["steepest"] == pytest.approx(1e-5)
     swinging = np.where(
         logs < 0, parabola, 5 + 50 * (np.arange(141) % 2)
@@ -171,7 +186,9 @@ def test_suggestions_of_curves_in_closed_form():
 
 
 def test_the_valley_may_have_gaps():
-    losses = np.array([5.0, 9, 8, 5.5, 7, 6, 9, 5, 4, 9])  # 9 8 7 6 5 4, ending at place 8
+    losses = np.array(
+        [5.0, 9, 8, 5.5, 7, 6, 9, 5, 4, 9]
+    )  # 9 8 7 6 5 4, ending at place 8
     rates = np.arange(1.0, 11.0)
     assert suggest(rates, losses)["valley"] == rates[8 - 6 + 2 + 1]
 
@@ -180,7 +197,11 @@ def test_the_valley_may_have_gaps():
     ("losses", "broken", "why"),
     [
         (np.full(100, 2.3), False, "began at 2.3 and was never below 2.3"),
-        (np.r_[np.full(50, 2.3), np.linspace(2.3, 10, 30)], True, "was never below 2.3"),
+        (
+            np.r_[np.full(50, 2.3), np.linspace(2.3, 10, 30)],
+            True,
+            "was never below 2.3",
+        ),
         (np.linspace(2.3, 0.1, 100), False, "had not risen again.* Raise max_rate"),
         (np.array([2.3]), True, "beyond all bounds from the start"),
         (np.array([]), True, "beyond all bounds from the start"),
@@ -190,7 +211,11 @@ def test_the_valley_may_have_gaps():
             True,
             "before a tenth of the steps.*Lower min_rate",
         ),
-        (np.r_[2.3, np.full(8, 5.0), np.linspace(5, 2.2, 60), 14], True, "never below 2.2"),
+        (
+            np.r_[2.3, np.full(8, 5.0), np.linspace(5, 2.2, 60), 14],
+            True,
+            "never below 2.2",
+        ),
     ],
 )
 def test_no_clear_minimum(losses, broken, why):
@@ -246,7 +271,9 @@ def test_divergence_is_quiet(digits):
     test = learning_rate_range_test(
         mlp(solver="sgd", activation="identity"), X * 1e150, y, max_rate=1e30
     )
-    assert test.diverged_at == pytest.approx(test.learning_rates[len(test.losses) - 1], rel=1)
+    assert test.diverged_at == pytest.approx(
+        test.learning_rates[len(test.losses) - 1], rel=1
+    )
     assert np.isfinite(test.to_frame()).all(axis=None)
     assert not test.found
 
@@ -259,7 +286,9 @@ def global_states():
     "model",
     [
         make_pipeline(MinMaxScaler(), softmax(random_state=np.random.RandomState(0))),
-        mlp(early_stopping=True, learning_rate="one_cycle", dropout=0.3, solver="adamw"),
+        mlp(
+            early_stopping=True, learning_rate="one_cycle", dropout=0.3, solver="adamw"
+        ),
         mlp(augment="shift"),
         softmax(random_state=None),
     ],
@@ -331,7 +360,10 @@ def test_a_convolutional_network_and_pixels(few):
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [
-        ({"min_rate": 1.0, "max_rate": 1.0}, r"min_rate=1\.0 must be less than max_rate=1\.0"),
+        (
+            {"min_rate": 1.0, "max_rate": 1.0},
+            r"min_rate=1\.0 must be less than max_rate=1\.0",
+        ),
         ({"min_rate": 0}, "min_rate must be a positive, finite number, got 0"),
         ({"max_rate": math.inf}, "max_rate must be a positive, finite number, got inf"),
         ({"n_steps": 19}, "n_steps must be a whole number of 20 or more, got 19"),
@@ -352,7 +384,9 @@ def test_models_without_a_rate(few):
         MLPClassifier(),
         make_pipeline(MinMaxScaler()),
     ):
-        with pytest.raises(TypeError, match=r"step by step, which .* cannot do: pass one"):
+        with pytest.raises(
+            TypeError, match=r"step by step, which .* cannot do: pass one"
+        ):
             learning_rate_range_test(model, *few)
     with pytest.raises(
         TypeError, match=r"learning_rate_init, which TemplateMatching.* has not"
@@ -379,7 +413,9 @@ def test_the_sweep_is_scikit_learns_search(digits):
     ).fit(X, y)
     frame = found.to_frame()
     assert frame["learning_rate"].tolist() == sorted(rates)
-    np.testing.assert_allclose(frame["mean_test_score"], search.cv_results_["mean_test_score"])
+    np.testing.assert_allclose(
+        frame["mean_test_score"], search.cv_results_["mean_test_score"]
+    )
     assert frame["mean_test_score"].nunique() > 2
     assert found.best_rate == search.best_params_[name]
     assert found.search_.batched_.all()
@@ -400,9 +436,15 @@ def test_the_sweep_takes_weights_folds_scorers_and_any_model(digits):
     expected.fit(X, y, softmaxregression__sample_weight=weight)
     for name in ("mean_test_score", "std_test_score"):
         np.testing.assert_allclose(found[name], expected.cv_results_[name])
-    unweighted = learning_rate_sweep(model, X, y, rates=[0.01, 0.1], **options).to_frame()
-    assert not np.allclose(unweighted["mean_test_score"], found["mean_test_score"], 0.01)
-    others = learning_rate_sweep(MLPClassifier(8, random_state=0), X, y, rates=[1e-6, 0.03])
+    unweighted = learning_rate_sweep(
+        model, X, y, rates=[0.01, 0.1], **options
+    ).to_frame()
+    assert not np.allclose(
+        unweighted["mean_test_score"], found["mean_test_score"], 0.01
+    )
+    others = learning_rate_sweep(
+        MLPClassifier(8, random_state=0), X, y, rates=[1e-6, 0.03]
+    )
     assert others.best_rate == 0.03
 
 
@@ -421,10 +463,14 @@ def test_the_sweep_leaves_out_what_diverges(digits):
 def test_the_sweep_tells_of_the_edge(digits):
     sweep = learning_rate_sweep(softmax(), *digits, rates=[1e-5, 1e-4, 0.1])
     assert "largest that was tried" in repr(sweep)
-    assert "tried" not in repr(learning_rate_sweep(softmax(), *digits, rates=[1e-5, 0.1, 1e5]))
+    assert "tried" not in repr(
+        learning_rate_sweep(softmax(), *digits, rates=[1e-5, 0.1, 1e5])
+    )
 
 
-@pytest.mark.parametrize("rates", [[], [0.1, -1], [0.1, math.nan], [[0.1, 1.0]], ["a"], 5])
+@pytest.mark.parametrize(
+    "rates", [[], [0.1, -1], [0.1, math.nan], [[0.1, 1.0]], ["a"], 5]
+)
 def test_bad_rates(few, rates):
     with pytest.raises(ValueError, match="rates must be positive, finite numbers"):
         learning_rate_sweep(softmax(), *few, rates=rates)
@@ -436,7 +482,9 @@ def test_bad_settings_of_the_sweep(few):
     ):
         learning_rate_sweep(softmax(), *few, max_iter=0)
     for find in (learning_rate_range_test, learning_rate_sweep):
-        with pytest.raises(ValueError, match="The 'alpha' parameter of SoftmaxRegression"):
+        with pytest.raises(
+            ValueError, match="The 'alpha' parameter of SoftmaxRegression"
+        ):
             find(softmax(alpha=-1), *few)
 
 
@@ -469,7 +517,10 @@ def test_of_equal_scores_the_middle_rate_is_taken(few):
         return float(0.01 <= model.learning_rate_init <= 1)
 
     rates = np.geomspace(1e-4, 1e3, 8)
-    assert learning_rate_sweep(softmax(), *few, rates=rates, scoring=scorer).best_rate == 0.1
+    assert (
+        learning_rate_sweep(softmax(), *few, rates=rates, scoring=scorer).best_rate
+        == 0.1
+    )
 
 
 @pytest.mark.parametrize("model", [softmax(), make_pipeline(MinMaxScaler(), softmax())])
@@ -478,7 +529,9 @@ def test_bad_rows_of_a_sweep_are_told_of_plainly(few, model):
     spoilt = X.copy()
     spoilt[3, 3] = np.nan
     lonely = np.where(np.arange(240) == 0, 77, y)
-    with pytest.raises(ValueError, match=r"^sample_weight.shape == \(1,\), expected \(240,\)"):
+    with pytest.raises(
+        ValueError, match=r"^sample_weight.shape == \(1,\), expected \(240,\)"
+    ):
         learning_rate_sweep(model, X, y, sample_weight=[1.0])
     with pytest.raises(ValueError, match=r"^Input X contains NaN"):
         learning_rate_sweep(softmax(), spoilt, y)
@@ -488,15 +541,21 @@ def test_bad_rows_of_a_sweep_are_told_of_plainly(few, model):
         learning_rate_sweep(model, X.reshape(-1, 8, 8), y)
     with pytest.raises(ValueError, match=r"^cv=None .*: 50 of 10 classes.* Pass cv"):
         learning_rate_sweep(model, X[:50], y[:50])
-    with pytest.raises(ValueError, match=r"^cv=None .*11 classes, 1 of the rarest. Pass cv"):
+    with pytest.raises(
+        ValueError, match=r"^cv=None .*11 classes, 1 of the rarest. Pass cv"
+    ):
         learning_rate_sweep(model, X, lonely)
     cv = ShuffleSplit(1, test_size=0.2, random_state=0)
-    assert learning_rate_sweep(model, X, lonely, rates=[1e-6, 0.1], cv=cv).best_rate == 0.1
+    assert (
+        learning_rate_sweep(model, X, lonely, rates=[1e-6, 0.1], cv=cv).best_rate == 0.1
+    )
 
 
 def test_a_sweep_of_a_regressor_holds_any_rows_out(few):
     model = MLPRegressor(hidden_layer_sizes=8, random_state=0)
-    sweep = learning_rate_sweep(model, few[0], few[1] + 0.5, rates=[1e-6, 0.01], max_iter=5)
+    sweep = learning_rate_sweep(
+        model, few[0], few[1] + 0.5, rates=[1e-6, 0.01], max_iter=5
+    )
     assert sweep.best_rate == 0.01
 
 
@@ -519,15 +578,26 @@ def test_pictures(digits):
     assert marks == [test.suggestions[name] for name in NAMES]
     assert len({line.get_marker() for line in ax.lines[2:]}) == 3
     shown = [text.get_text().split(":")[0] for text in ax.get_legend().get_texts()]
-    assert shown == ["loss of a batch", "smoothed", "steepest", "minimum over 10", "valley"]
+    assert shown == [
+        "loss of a batch",
+        "smoothed",
+        "steepest",
+        "minimum over 10",
+        "valley",
+    ]
     low = learning_rate_range_test(softmax(), *digits, max_rate=1e-3, n_steps=20)
     assert low.plot(Figure().subplots()).get_title() == "No clear minimum"
 
-    sweep = learning_rate_sweep(mlp(solver="sgd"), *digits, rates=[1e-3, 0.1, 1e200], cv=2)
+    sweep = learning_rate_sweep(
+        mlp(solver="sgd"), *digits, rates=[1e-3, 0.1, 1e200], cv=2
+    )
     ax = sweep.plot(Figure().subplots())
     shown = [text.get_text() for text in ax.get_legend().get_texts()]
     assert sorted(shown) == ["best: 0.1", "held out", "no finite score"]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Learning rate", "Score on held-out rows")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (
+        "Learning rate",
+        "Score on held-out rows",
+    )
 
 
 def test_pictures_open_figures_and_need_matplotlib(few, monkeypatch):

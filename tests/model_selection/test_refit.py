@@ -64,7 +64,12 @@ def test_best_number_of_epochs_has_to_have_a_choice():
 
 @pytest.mark.parametrize(
     "model",
-    [softmax(), mlp(), mlp(dropout=0.2, learning_rate_init=0.1), softmax(solver="lbfgs")],
+    [
+        softmax(),
+        mlp(),
+        mlp(dropout=0.2, learning_rate_init=0.1),
+        softmax(solver="lbfgs"),
+    ],
     ids=str,
 )
 def test_the_best_is_a_fit_of_so_many_epochs(model, few):
@@ -74,12 +79,16 @@ def test_the_best_is_a_fit_of_so_many_epochs(model, few):
     assert search.best_score_ == max(curve.max() for curve in means)
     assert search.best_score_ == means[search.best_index_][search.best_n_epochs_ - 1]
     assert search.best_params_ == search.cv_results_["params"][search.best_index_]
-    plain = clone(model).set_params(**search.best_params_, max_iter=search.best_n_epochs_)
+    plain = clone(model).set_params(
+        **search.best_params_, max_iter=search.best_n_epochs_
+    )
     plain.fit(X, y)
     found = search.best_estimator_
     assert found.n_iter_ == search.best_n_epochs_ == len(found.history_)
     assert found.max_iter == 12
-    np.testing.assert_allclose(found.predict_proba(X), plain.predict_proba(X), rtol=1e-10)
+    np.testing.assert_allclose(
+        found.predict_proba(X), plain.predict_proba(X), rtol=1e-10
+    )
 
 
 def test_it_is_not_always_the_last_epoch(few):
@@ -107,12 +116,18 @@ def test_no_warning_that_training_did_not_end(few):
     assert not hasattr(search, "best_n_epochs_")
     with pytest.warns(ConvergenceWarning, match="Maximum iterations") as caught:
         best(softmax(tol=1e-6), RATES, *few)
-    assert len(caught) == 9  # the folds' fits; not the refit, which is as long as was wanted
+    assert (
+        len(caught) == 9
+    )  # the folds' fits; not the refit, which is as long as was wanted
 
 
 def test_in_a_pipeline(few):
     X, y = few
-    steps = [("scale", StandardScaler()), ("pca", PCA(10, random_state=0)), ("model", mlp())]
+    steps = [
+        ("scale", StandardScaler()),
+        ("pca", PCA(10, random_state=0)),
+        ("model", mlp()),
+    ]
     grid = {"pca__n_components": [5, 20], "model__learning_rate_init": [0.5, 0.1]}
     search = best(Pipeline(steps), grid, X, y)
     assert not hasattr(steps[0][1], "mean_")
@@ -120,7 +135,9 @@ def test_in_a_pipeline(few):
     plain = clone(Pipeline(steps)).set_params(**settings).fit(X, y)
     found = search.best_estimator_
     assert found[-1].n_iter_ == search.best_n_epochs_
-    np.testing.assert_allclose(found.predict_proba(X), plain.predict_proba(X), rtol=1e-8)
+    np.testing.assert_allclose(
+        found.predict_proba(X), plain.predict_proba(X), rtol=1e-8
+    )
     assert search.n_features_in_ == 64
 
 
@@ -142,7 +159,9 @@ def test_with_weights(few, rng):
     search = best(softmax(), RATES, X, y, fit_params={"sample_weight": weight})
     plain = softmax(**search.best_params_, max_iter=search.best_n_epochs_)
     plain.fit(X, y, sample_weight=weight)
-    np.testing.assert_allclose(search.predict_proba(X), plain.predict_proba(X), rtol=1e-10)
+    np.testing.assert_allclose(
+        search.predict_proba(X), plain.predict_proba(X), rtol=1e-10
+    )
 
 
 def test_with_weights_of_a_step(few, rng):
@@ -152,7 +171,9 @@ def test_with_weights_of_a_step(few, rng):
     search = best(model, {"model__alpha": [0.1, 1.0]}, X, y, fit_params=params)
     settings = {**search.best_params_, "model__max_iter": search.best_n_epochs_}
     plain = clone(model).set_params(**settings).fit(X, y, **params)
-    np.testing.assert_allclose(search.predict_proba(X), plain.predict_proba(X), rtol=1e-8)
+    np.testing.assert_allclose(
+        search.predict_proba(X), plain.predict_proba(X), rtol=1e-8
+    )
 
 
 def test_by_one_metric_of_many(few):

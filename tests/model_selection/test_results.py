@@ -53,12 +53,17 @@ def test_entries_are_the_scores_of_so_many_epochs(model, piped, few):
 def test_columns_are_objects_of_arrays(few):
     search = BatchedGridSearchCV(softmax(), RATES, cv=3).fit(*few)
     results = search.cv_results_
-    names = {*(f"split{i}_test_score_by_epoch" for i in range(3)), "mean_test_score_by_epoch"}
+    names = {
+        *(f"split{i}_test_score_by_epoch" for i in range(3)),
+        "mean_test_score_by_epoch",
+    }
     assert names == {name for name in results if name.endswith("by_epoch")}
     for name in names:
         assert results[name].dtype == object
         assert results[name].shape == (2,)
-        assert all(curve.shape == (4,) and curve.dtype == float for curve in results[name])
+        assert all(
+            curve.shape == (4,) and curve.dtype == float for curve in results[name]
+        )
     splits = [np.stack(results[f"split{i}_test_score_by_epoch"]) for i in range(3)]
     means = np.stack(results["mean_test_score_by_epoch"])
     np.testing.assert_allclose(means, np.mean(splits, 0), rtol=1e-14)
@@ -69,7 +74,9 @@ def test_columns_are_objects_of_arrays(few):
 
 def test_names_of_many_metrics(few):
     scoring = ["accuracy", "neg_log_loss"]
-    search = BatchedGridSearchCV(softmax(), RATES, cv=3, scoring=scoring, refit="accuracy")
+    search = BatchedGridSearchCV(
+        softmax(), RATES, cv=3, scoring=scoring, refit="accuracy"
+    )
     results = search.fit(*few).cv_results_
     for metric in scoring:
         curves = results[f"split1_test_{metric}_by_epoch"]
@@ -81,9 +88,13 @@ def test_names_of_many_metrics(few):
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_a_fold_that_ends_early_goes_on_with_its_final_score(early_stopping, few):
-    model = mlp(early_stopping=early_stopping, n_iter_no_change=1, max_iter=30, tol=0.01)
+    model = mlp(
+        early_stopping=early_stopping, n_iter_no_change=1, max_iter=30, tol=0.01
+    )
     model.set_params(validation_fraction=0.2, learning_rate_init=0.02)
-    search = BatchedGridSearchCV(model, {"alpha": [0.0, 0.1]}, cv=3, scoring="neg_log_loss")
+    search = BatchedGridSearchCV(
+        model, {"alpha": [0.0, 0.1]}, cv=3, scoring="neg_log_loss"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         results = search.fit(*few).cv_results_
@@ -142,7 +153,9 @@ def test_add_scores_by_epoch_of_many_metrics():
     curve, final = [{"a": 0.1, "b": 1}, {"a": 0.2, "b": 2}], {"a": 0.2, "b": 2}
     add_scores_by_epoch(results, [[outcome(curve, final)], [outcome(curve[:1], final)]])
     assert list(results) == [
-        f"{what}_test_{metric}_by_epoch" for metric in "ab" for what in ("split0", "mean")
+        f"{what}_test_{metric}_by_epoch"
+        for metric in "ab"
+        for what in ("split0", "mean")
     ]
     assert results["mean_test_b_by_epoch"][0].tolist() == [1, 2]
     assert results["split0_test_a_by_epoch"][1].tolist() == [0.1]

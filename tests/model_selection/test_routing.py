@@ -100,19 +100,25 @@ def test_weights_of_a_step(zero, few, assert_same_search):
 
 def test_weights_of_another_step(few, assert_same_search):
     params = {"scale__sample_weight": WEIGHT}
-    assert_same_search(piped(softmax()), MODEL_RATES, *few, fit_params=params, batched=False)
+    assert_same_search(
+        piped(softmax()), MODEL_RATES, *few, fit_params=params, batched=False
+    )
 
 
 @pytest.mark.parametrize("Search", [BatchedGridSearchCV, GridSearchCV])
 def test_weights_that_a_pipeline_does_not_take(Search, few):
     search = Search(piped(softmax()), MODEL_RATES, cv=3, refit=False)
-    with pytest.raises(ValueError, match=r"Pipeline\.fit does not accept the sample_weight"):
+    with pytest.raises(
+        ValueError, match=r"Pipeline\.fit does not accept the sample_weight"
+    ):
         search.fit(*few, sample_weight=WEIGHT)
 
 
 @pytest.mark.parametrize("Search", [BatchedGridSearchCV, GridSearchCV])
 def test_weights_that_are_wrong(Search, few):
-    with pytest.raises(ValueError, match=r"All the 6 fits failed(.|\n)*Negative values"):
+    with pytest.raises(
+        ValueError, match=r"All the 6 fits failed(.|\n)*Negative values"
+    ):
         Search(softmax(), RATES, cv=3).fit(*few, sample_weight=-WEIGHT)
 
 
@@ -165,5 +171,7 @@ def test_groups_with_routing(few, assert_same_search):
 
 @pytest.mark.parametrize("Search", [BatchedGridSearchCV, GridSearchCV])
 def test_parameters_that_fit_does_not_take(Search, few):
-    with pytest.raises(ValueError, match=r"All the 6 fits failed(.|\n)*unexpected keyword"):
+    with pytest.raises(
+        ValueError, match=r"All the 6 fits failed(.|\n)*unexpected keyword"
+    ):
         Search(softmax(), RATES, cv=3).fit(*few, colour="red")

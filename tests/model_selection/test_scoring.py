@@ -6,7 +6,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, fbeta_score, make_scorer, top_k_accuracy_score
+from sklearn.metrics import (
+    accuracy_score,
+    fbeta_score,
+    make_scorer,
+    top_k_accuracy_score,
+)
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from small_models import softmax
@@ -40,7 +45,10 @@ def by_record(estimator, X, y):
 
 
 def many(estimator, X, y):
-    return {"right": float(estimator.score(X, y)), "size": float(abs(estimator.coef_).sum())}
+    return {
+        "right": float(estimator.score(X, y)),
+        "size": float(abs(estimator.coef_).sum()),
+    }
 
 
 def many_with_records(estimator, X, y):
@@ -67,7 +75,10 @@ def named(value):
         "neg_brier_score",
         make_scorer(fbeta_score, beta=2, average="macro"),
         make_scorer(
-            top_k_accuracy_score, k=2, response_method="decision_function", labels=range(10)
+            top_k_accuracy_score,
+            k=2,
+            response_method="decision_function",
+            labels=range(10),
         ),
         make_scorer(accuracy_score, greater_is_better=False),
         by_weights,
@@ -104,7 +115,9 @@ def test_many_metrics(scoring, refit, return_train_score, few, assert_same_searc
 
 @pytest.mark.parametrize("scoring", [by_record, many_with_records], ids=named)
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
-def test_scorers_that_read_the_records_of_a_fit(scoring, solver, few, assert_same_search):
+def test_scorers_that_read_the_records_of_a_fit(
+    scoring, solver, few, assert_same_search
+):
     """They may do so after every epoch, too, and nothing fails that does not otherwise."""
     refit = "right" if scoring is many_with_records else True
     model = softmax(solver=solver)
@@ -167,7 +180,12 @@ def test_a_scorer_may_do_with_its_estimator_as_it_likes(few, assert_same_search)
 
 def test_early_stopping_is_scored_by_its_best_epoch(few, assert_same_search):
     model = MLPClassifierTorch(
-        8, max_iter=6, early_stopping=True, validation_fraction=0.2, tol=None, random_state=0
+        8,
+        max_iter=6,
+        early_stopping=True,
+        validation_fraction=0.2,
+        tol=None,
+        random_state=0,
     )
     grid = {"learning_rate_init": [0.3, 0.01]}
     for scoring in ("neg_log_loss", lambda model, X, y: float(model.coefs_[0].sum())):
@@ -203,7 +221,9 @@ def test_without_refit(few, assert_same_search):
 
 @pytest.mark.parametrize("scoring", [GREAT, many])
 def test_many_metrics_need_to_know_which_to_refit_by(scoring, few):
-    with pytest.raises(ValueError, match="For multi-metric scoring, the parameter refit"):
+    with pytest.raises(
+        ValueError, match="For multi-metric scoring, the parameter refit"
+    ):
         BatchedGridSearchCV(softmax(), RATES, cv=3, scoring=scoring).fit(*few)
 
 
@@ -218,7 +238,9 @@ def test_a_scorer_that_fails(few, assert_same_search):
 def test_one_scorer_of_many_that_fails(few, assert_same_search):
     scoring = {"right": "accuracy", "wrong": make_scorer(failing)}
     with pytest.warns(UserWarning, match=r"will be set to nan(.|\n)*no score today"):
-        search = assert_same_search(softmax(), RATES, *few, scoring=scoring, refit="right")
+        search = assert_same_search(
+            softmax(), RATES, *few, scoring=scoring, refit="right"
+        )
     assert np.isnan(search.cv_results_["mean_test_wrong"]).all()
     assert np.isfinite(search.cv_results_["mean_test_right"]).all()
 
@@ -270,7 +292,9 @@ def test_score_model_asks_for_the_estimator_only_where_it_is_needed():
         return len(estimator + X)
 
     def score(scorer, fitted):
-        return score_model(Scoring(scorer, {}, False, "raise"), asked, y, logits, fitted)
+        return score_model(
+            Scoring(scorer, {}, False, "raise"), asked, y, logits, fitted
+        )
 
     assert score(make_scorer(accuracy_score), None) == 1.0
     assert score(own, lambda: "the estimator ") == len("the estimator passed")

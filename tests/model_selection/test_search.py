@@ -62,7 +62,10 @@ def test_subclasses(few, assert_same_search):
 
 def test_a_pipeline_that_transforms_metadata(few, assert_same_search):
     steps = [("scale", StandardScaler()), ("model", softmax())]
-    pipeline, grid = Pipeline(steps, transform_input=["X_val"]), {"model__alpha": [0.1, 1.0]}
+    pipeline, grid = (
+        Pipeline(steps, transform_input=["X_val"]),
+        {"model__alpha": [0.1, 1.0]},
+    )
     with sklearn.config_context(enable_metadata_routing=True):
         assert_same_search(pipeline, grid, *few, batched=False)
 
@@ -73,7 +76,9 @@ def test_an_invalid_candidate_harms_nobody(few, assert_same_search):
         search = assert_same_search(
             softmax(), grid, *few, batched=[True, False, True], error_score=-9.0
         )
-    without = BatchedGridSearchCV(softmax(), RATES, cv=3, scoring="neg_log_loss").fit(*few)
+    without = BatchedGridSearchCV(softmax(), RATES, cv=3, scoring="neg_log_loss").fit(
+        *few
+    )
     scores = search.cv_results_["mean_test_score"]
     assert scores[1] == -9
     assert scores[[0, 2]].tolist() == without.cv_results_["mean_test_score"].tolist()
@@ -84,14 +89,20 @@ def test_an_invalid_candidate_has_no_score(few):
     search = BatchedGridSearchCV(mlp(), {"alpha": [0.1, -1, 0.2]}, cv=3)
     with pytest.warns(FitFailedWarning, match="3 fits failed"):
         search.fit(*few)
-    assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True, False]
+    assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [
+        False,
+        True,
+        False,
+    ]
     assert search.cv_results_["mean_test_score_by_epoch"][1].shape == (0,)
 
 
 @pytest.mark.parametrize("Search", [BatchedGridSearchCV, GridSearchCV])
 def test_an_invalid_candidate_raises(Search, few):
     search = Search(softmax(), {"learning_rate_init": [0.1, -1]}, error_score="raise")
-    with pytest.raises(InvalidParameterError, match="The 'learning_rate_init' parameter"):
+    with pytest.raises(
+        InvalidParameterError, match="The 'learning_rate_init' parameter"
+    ):
         search.fit(*few)
 
 
@@ -113,7 +124,9 @@ def test_folds_too_few_for_a_class_of_the_validation_rows(few, assert_same_searc
     X, y = few
     grid = {"early_stopping": [True, False], "validation_fraction": [0.01]}
     with pytest.warns(FitFailedWarning, match="3 fits failed out of a total of 6"):
-        assert_same_search(softmax(), grid, X, y, batched=[False, True], error_score=-9.0)
+        assert_same_search(
+            softmax(), grid, X, y, batched=[False, True], error_score=-9.0
+        )
 
 
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
@@ -201,7 +214,9 @@ def test_callbacks_hear_of_every_epoch(refit, few):
 def test_callbacks_hear_as_many_ends_as_beginnings(few):
     callback = Recording()
     grid = {"learning_rate_init": [0.1, -1], "hidden_layer_sizes": [3, 4]}
-    search = BatchedGridSearchCV(mlp(), grid, cv=3, error_score=0).set_callbacks(callback)
+    search = BatchedGridSearchCV(mlp(), grid, cv=3, error_score=0).set_callbacks(
+        callback
+    )
     with pytest.warns(FitFailedWarning, match="6 fits failed"):
         search.fit(*few)
     assert callback.open == []
@@ -220,7 +235,9 @@ def test_callbacks_are_torn_down_after_an_error(few):
 
 def test_tasks_begin_after_those_they_are_part_of(few):
     callback = Recording()
-    search = BatchedGridSearchCV(softmax(), RATES, cv=3).set_callbacks(callback).fit(*few)
+    search = (
+        BatchedGridSearchCV(softmax(), RATES, cv=3).set_callbacks(callback).fit(*few)
+    )
     assert search.batched_.all()
     assert callback.open == []
     assert callback.orphans == []

@@ -29,7 +29,8 @@ def placed(images, height, width, seed=0):
     fields = np.zeros((len(images), height, width), images.dtype)
     for field, image in zip(fields, images, strict=True):
         row, column = (
-            rng.integers(n - m + 1) for n, m in zip(field.shape, image.shape, strict=True)
+            rng.integers(n - m + 1)
+            for n, m in zip(field.shape, image.shape, strict=True)
         )
         field[row : row + image.shape[0], column : column + image.shape[1]] = image
     return fields
@@ -63,7 +64,9 @@ def test_position_contrast_and_ground_do_not_matter(large):
 
 @pytest.mark.parametrize("side", [8, 9, 20, 28, 64, 200])
 def test_ink_is_20_long_and_in_the_middle(side, digits):
-    images = [ndimage.zoom(row.reshape(8, 8), side / 8, order=0) for row in digits[0][:30]]
+    images = [
+        ndimage.zoom(row.reshape(8, 8), side / 8, order=0) for row in digits[0][:30]
+    ]
     for made in normalised(images):
         inked = made > 0.2
         longer = max(np.ptp(places) + 1 for places in inked.nonzero())
@@ -103,7 +106,9 @@ def test_ink_at_the_border(large):
         assert made[14, 14] == 0
 
 
-@pytest.mark.parametrize("colours", [(0.85, -0.6), (0.1, 0.7)], ids=["paper", "blackboard"])
+@pytest.mark.parametrize(
+    "colours", [(0.85, -0.6), (0.1, 0.7)], ids=["paper", "blackboard"]
+)
 def test_noise_in_the_ground(colours, large, rng):
     """Neither the crop nor the result has any of it."""
     ground, ink = colours
@@ -153,7 +158,9 @@ def test_images_of_any_size_in_a_list(large):
     found = DigitNormalizer().transform(images)
     assert found.shape == (40, 784)
     for image, made in zip(images, found, strict=True):
-        np.testing.assert_allclose(made, DigitNormalizer().transform([image])[0], atol=1e-9)
+        np.testing.assert_allclose(
+            made, DigitNormalizer().transform([image])[0], atol=1e-9
+        )
     for given in (tuple(images), _objects(images)):
         np.testing.assert_array_equal(DigitNormalizer().fit_transform(given), found)
 
@@ -165,7 +172,9 @@ def test_lists_keep_the_dtype_that_all_have(large):
     assert DigitNormalizer().transform(floats).dtype == np.float32
     both = DigitNormalizer().transform(pixels + floats)
     assert both.dtype == np.float64
-    np.testing.assert_allclose(both[:4], DigitNormalizer().transform(pixels) / 255, atol=0.002)
+    np.testing.assert_allclose(
+        both[:4], DigitNormalizer().transform(pixels) / 255, atol=0.002
+    )
 
 
 def _objects(images):
@@ -181,7 +190,10 @@ def _objects(images):
             np.zeros((5, 5, 3)),
             r"X\[1\] has shape \(5, 5, 3\), .* by np.asarray\(X\[1\]\).mean\(ax",
         ),
-        (np.zeros(25), r"X\[1\] has shape \(25,\), but a grey image is of shape \(h, w\)"),
+        (
+            np.zeros(25),
+            r"X\[1\] has shape \(25,\), but a grey image is of shape \(h, w\)",
+        ),
         (np.zeros((0, 5)), r"X\[1\] has shape \(0, 5\): an image must have pixels"),
         (np.full((5, 5), np.nan), r"X\[1\] contains NaN or infinity"),
         (np.full((2, 2), "a"), r"X\[1\] is no image, a 2-D array of numbers"),

@@ -20,7 +20,9 @@ def test_mass_cannot_be_negative(transformer):
 
 @both
 def test_all_images_must_be_of_one_size(transformer):
-    with pytest.raises(ValueError, match="bring images to one size first, as DigitNormalizer"):
+    with pytest.raises(
+        ValueError, match="bring images to one size first, as DigitNormalizer"
+    ):
         transformer.transform([np.eye(3), np.eye(4)])
     fitted = type(transformer)().fit(np.ones((2, 4, 6)))
     with pytest.raises(
@@ -28,7 +30,9 @@ def test_all_images_must_be_of_one_size(transformer):
     ):
         fitted.transform(np.ones((2, 5, 5)))
     given = type(transformer)(image_shape=(6, 4))
-    with pytest.raises(ValueError, match=r"X has shape \(2, 4, 6\), but image_shape=\(6, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"X has shape \(2, 4, 6\), but image_shape=\(6, 4\)"
+    ):
         given.fit(np.ones((2, 4, 6)))
 
 
@@ -36,7 +40,9 @@ def test_center_by_mass_undoes_a_shift(digits):
     """Of digits in a field with room to spare; SciPy tells where the middle is."""
     images = np.pad(digits[0][:50].reshape(-1, 8, 8), ((0, 0), (9, 9), (8, 10)))
     rng = np.random.default_rng(0)
-    moved = np.stack([np.roll(image, rng.integers(-5, 6, 2), (0, 1)) for image in images])
+    moved = np.stack(
+        [np.roll(image, rng.integers(-5, 6, 2), (0, 1)) for image in images]
+    )
     found = CenterByMass().transform(moved).reshape(images.shape)
     assert (moved != images).any((1, 2)).sum() > 40
     np.testing.assert_array_equal(

@@ -17,12 +17,16 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from skdigits.preprocessing import CenterByMass, Deskew, DigitNormalizer
 
-ABSENT = re.compile(r"cupy|dpnp|cuda|XPU|MPS")  # namespaces and devices of other machines
+ABSENT = re.compile(
+    r"cupy|dpnp|cuda|XPU|MPS"
+)  # namespaces and devices of other machines
 if torch.cuda.is_available():
     ABSENT = re.compile(r"cupy|dpnp|XPU|MPS")
 EXPECTED = re.compile("SkipTestWarning|which make no square")
 TRANSFORMERS = [Deskew(), CenterByMass(), DigitNormalizer(size=12, digit_size=9)]
-each = pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda t: type(t).__name__)
+each = pytest.mark.parametrize(
+    "transformer", TRANSFORMERS, ids=lambda t: type(t).__name__
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,10 @@ def test_check_estimator(transformer):
         if result["status"] == "skipped":
             assert ABSENT.search(str(result["exception"])), result
         else:
-            assert result["status"] == "passed", (result["check_name"], result["exception"])
+            assert result["status"] == "passed", (
+                result["check_name"],
+                result["exception"],
+            )
     assert not [w for w in caught if not EXPECTED.search(f"{w.category} {w.message}")]
 
 
@@ -63,7 +70,11 @@ def test_rows_are_images_and_each_by_itself(transformer, dtype, images):
     found = transformer.transform(X)
     assert found.dtype == dtype
     assert found.shape == (30, 144 if isinstance(transformer, DigitNormalizer) else 140)
-    rows = clone(transformer).set_params(image_shape=(10, 14)).fit_transform(X.reshape(30, -1))
+    rows = (
+        clone(transformer)
+        .set_params(image_shape=(10, 14))
+        .fit_transform(X.reshape(30, -1))
+    )
     np.testing.assert_array_equal(rows, found)
     single = np.concatenate([transformer.transform(image[None]) for image in X])
     np.testing.assert_allclose(single, found, atol=1 if dtype == "uint8" else 1e-6)
@@ -111,7 +122,9 @@ def test_memory_of_any_layout(transformer, layout, flat, images):
     plain = plain.reshape(9, 100) if flat else np.ascontiguousarray(plain)
     expected = transformer.transform(plain.copy())
     before = plain.copy()
-    np.testing.assert_array_equal(transformer.transform(LAYOUTS[layout](plain)), expected)
+    np.testing.assert_array_equal(
+        transformer.transform(LAYOUTS[layout](plain)), expected
+    )
     np.testing.assert_array_equal(plain, before)
 
 
@@ -152,7 +165,9 @@ def test_on_a_gpu(transformer, images):
 @each
 def test_names_and_frames(transformer, images):
     X = images[:4, :, :10].reshape(4, 100)
-    frame = pd.DataFrame(X, columns=[f"pixel{n}" for n in range(100)], index=list("abcd"))
+    frame = pd.DataFrame(
+        X, columns=[f"pixel{n}" for n in range(100)], index=list("abcd")
+    )
     plain = clone(transformer).fit_transform(X)
     for library in ("pandas", "polars"):
         model = clone(transformer).set_output(transform=library)
@@ -192,7 +207,9 @@ def test_blank_images_stay_blank_beside_others(transformer, images):
     both[::2] = 0
     found = transformer.transform(both)
     assert not found[::2].any()
-    np.testing.assert_array_equal(found[1::2], transformer.transform(images[1::2] / 255))
+    np.testing.assert_array_equal(
+        found[1::2], transformer.transform(images[1::2] / 255)
+    )
     assert found[1::2].any(1).all()
 
 
@@ -202,7 +219,9 @@ def test_features_that_make_no_square_are_one_row(transformer, images):
         UserWarning, match=r"X has 140 features, which make no square: .*Pass ima"
     ):
         found = transformer.transform(images.reshape(30, 140))
-    np.testing.assert_array_equal(found, transformer.transform(images.reshape(30, 1, 140)))
+    np.testing.assert_array_equal(
+        found, transformer.transform(images.reshape(30, 1, 140))
+    )
 
 
 WRONG = {
@@ -239,8 +258,14 @@ def test_what_is_no_image_is_an_error(transformer, kind):
         ({"image_shape": 28}, "The 'image_shape' parameter of"),
         ({"image_shape": (28,)}, r"image_shape=\(28,\) must be \(height, width\)"),
         ({"image_shape": (0, 28)}, r"image_shape=\(0, 28\) must be \(height, width\)"),
-        ({"image_shape": (2.0, 2)}, r"image_shape=\(2.0, 2\) must be \(height, width\)"),
-        ({"image_shape": (3, 2)}, r"X has 4 features, but image_shape=\(3, 2\) has 6 pixels"),
+        (
+            {"image_shape": (2.0, 2)},
+            r"image_shape=\(2.0, 2\) must be \(height, width\)",
+        ),
+        (
+            {"image_shape": (3, 2)},
+            r"X has 4 features, but image_shape=\(3, 2\) has 6 pixels",
+        ),
         ({"device": "tpu"}, "device='tpu' is none of 'auto', 'cpu'"),
         ({"device": None}, "The 'device' parameter of"),
     ],

@@ -104,7 +104,10 @@ class Logistic(ClassifierMixin, BaseEstimator):
         settings = {name: getattr(self, name) for name in same}
         self.model_.set_params(alpha=rows / (self.C * total), **settings)
         self.model_.fit(X, y, sample_weight)
-        self.classes_, self.n_iter_ = self.model_.classes_, np.array([self.model_.n_iter_])
+        self.classes_, self.n_iter_ = (
+            self.model_.classes_,
+            np.array([self.model_.n_iter_]),
+        )
         return self
 
     def _one_row(self, values):
@@ -152,8 +155,16 @@ def nearest_centroid(metric="euclidean", **others):
 
 REPLACED = {
     "mlp": ("neural_network.tests.test_mlp", MLPClassifier, Perceptron),
-    "logistic": ("linear_model.tests.test_logistic", LogisticRegression, logistic_regression),
-    "centroid": ("neighbors.tests.test_nearest_centroid", NearestCentroid, nearest_centroid),
+    "logistic": (
+        "linear_model.tests.test_logistic",
+        LogisticRegression,
+        logistic_regression,
+    ),
+    "centroid": (
+        "neighbors.tests.test_nearest_centroid",
+        NearestCentroid,
+        nearest_centroid,
+    ),
 }
 
 # What is not run, and why. Tests that do not name the class are about others.
@@ -208,7 +219,8 @@ NOT_APPLICABLE = {
             "logistic_cv_folds_with_classes_missing",
         ),
         **because(
-            DEPRECATED, "penalty_none penalty_deprecated logisticregression_warns_with_n_jobs"
+            DEPRECATED,
+            "penalty_none penalty_deprecated logisticregression_warns_with_n_jobs",
         ),
         **because(DENSE, "sparsify large_sparse_matrix"),
         "test_newton_cholesky_fallback_to_lbfgs": "counts the iterations of scikit-learn's "
@@ -237,7 +249,9 @@ NOT_APPLICABLE = {
     },
 }
 
-LOOK_AT_NOTHING = {"test_logistic_regression_callback_fitted_estimator"}  # so they do pass
+LOOK_AT_NOTHING = {
+    "test_logistic_regression_callback_fitted_estimator"
+}  # so they do pass
 
 # Their tests, with those of their cases that are about what we have.
 
@@ -263,16 +277,25 @@ def borrow(path, theirs, ours):
     marks = getattr(module, "pytestmark", [])
     marks = [mark.mark for mark in (marks if isinstance(marks, list) else [marks])]
     tests = {name: f for name, f in vars(module).items() if name.startswith("test_")}
-    return {name: borrowed(function, theirs, ours, marks) for name, function in tests.items()}
+    return {
+        name: borrowed(function, theirs, ours, marks)
+        for name, function in tests.items()
+    }
 
 
 def borrowed(function, theirs, ours, marks):
-    named = re.search(rf"\b{theirs.__name__}\b", inspect.getsource(function)) is not None
+    named = (
+        re.search(rf"\b{theirs.__name__}\b", inspect.getsource(function)) is not None
+    )
     cases = []
     for mark in getattr(function, "pytestmark", []):
         if mark.name == "parametrize":
             names, rows = mark.args
-            names = [n.strip() for n in names.split(",")] if isinstance(names, str) else names
+            names = (
+                [n.strip() for n in names.split(",")]
+                if isinstance(names, str)
+                else names
+            )
             rows = [row if len(names) > 1 else (row,) for row in rows]
             cases.append((names, our_rows(names, rows, theirs, ours)))
         elif mark.name == "filterwarnings":
@@ -281,15 +304,21 @@ def borrowed(function, theirs, ours, marks):
     return Borrowed(function, named, cases)
 
 
-UNFINISHED = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning").mark
+UNFINISHED = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"
+).mark
 
 
 def our_rows(names, rows, theirs, ours):
     """The cases about what we have, with our class, and dense rows instead of sparse ones."""
     kept = []
     for row in rows:
-        if all(is_ours(name, value, theirs) for name, value in zip(names, row, strict=True)):
-            row = tuple(ours if v is theirs else np.array if v in SPARSE else v for v in row)
+        if all(
+            is_ours(name, value, theirs) for name, value in zip(names, row, strict=True)
+        ):
+            row = tuple(
+                ours if v is theirs else np.array if v in SPARSE else v for v in row
+            )
             if not any(all(map(is_, row, other)) for other in kept):
                 kept.append(row)
     return kept
@@ -367,7 +396,9 @@ def test_what_is_not_applicable_does_not_pass(kind, name, request, monkeypatch):
         monkeypatch.setitem(space, "LogisticRegressionCV", refuse)
     for rows in itertools.product(*(rows for _, rows in test.cases)):
         pairs = zip(test.cases, rows, strict=True)
-        given = {n: v for (names, _), row in pairs for n, v in zip(names, row, strict=True)}
+        given = {
+            n: v for (names, _), row in pairs for n, v in zip(names, row, strict=True)
+        }
         if NOT_APPLICABLE[kind][name] == DENSE:
             given = dict.fromkeys(given, CSR_CONTAINERS[0])
         missing = inspect.signature(test.function).parameters.keys() - given
@@ -401,9 +432,17 @@ def test_the_worked_example_of_test_fit():
     """One step from given weights, whose result scikit-learn's test works out by hand."""
     X, y = np.array([[0.6, 0.8, 0.7]]), np.array([0])
     model = MLPClassifierTorch(
-        2, activation="logistic", solver="sgd", alpha=0.1, learning_rate_init=0.1, momentum=0
+        2,
+        activation="logistic",
+        solver="sgd",
+        alpha=0.1,
+        learning_rate_init=0.1,
+        momentum=0,
     ).partial_fit(X, y, classes=[0, 1])
-    model.coefs_ = [np.array([[0.1, 0.2], [0.3, 0.1], [0.5, 0]]), np.array([[0.1], [0.2]])]
+    model.coefs_ = [
+        np.array([[0.1, 0.2], [0.3, 0.1], [0.5, 0]]),
+        np.array([[0.1], [0.2]]),
+    ]
     model.intercepts_ = [np.array([0.1, 0.1]), np.array([1.0])]
     model.partial_fit(X, y)
     first = [[0.098, 0.195756], [0.2956664, 0.096008], [0.4939998, -0.002244]]
