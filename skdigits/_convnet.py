@@ -8,198 +8,229 @@ from skdigits.engine.convolutions import ConvNetwork
 class ConvNetClassifier(LayeredClassifier):
     r"""Convolutional network for small images, trained by gradients.
 
-    A few convolutions, pooling between them, and a linear layer on top; no batch statistics.
-    Its parameters are those of `MLPClassifierTorch`, its defaults are for images.
+    The network has convolutions with pooling between them and a linear last layer,
+    without batch statistics. The parameters are those of `MLPClassifierTorch`; the
+    defaults are chosen for images.
 
     Parameters
     ----------
     channels : int or array-like of int, default=(24, 48, 96)
-        Channels of each convolution. The first has kernels of 5 × 5 pixels, others of 3 × 3.
-        Before one that has more channels than the one before it, the image is halved, by the
-        largest of each 2 × 2 values.
+        Number of channels of each convolution. The first convolution has kernels of
+        5 × 5 pixels, the others of 3 × 3. Before a convolution with more channels than
+        the one before it, 2 × 2 max pooling halves the image.
     image_shape : tuple of int, default=None
-        ``(height, width)``, or ``(height, width, channels)`` where the channels of a pixel
-        stand side by side, as in ``images.reshape(len(images), -1)`` of images of shape
-        (n, height, width, channels); None: square, or, with a warning, a single row of pixels.
+        Shape of the images: ``(height, width)``, or ``(height, width, channels)`` if
+        the channels of a pixel are adjacent, as in ``images.reshape(len(images), -1)``
+        of images of shape (n, height, width, channels). None stands for square images
+        or, with a warning, for a single row of pixels.
     activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Of the convolutions.
+        Activation function of all layers but the last.
     solver : {"sgd", "adam", "adamw", "lbfgs"}, default="adamw"
-        ``"sgd"`` is gradient descent by mini-batches with momentum; ``"adam"`` [1]_ and
-        ``"adamw"`` [2]_ adapt the step of every weight; ``"lbfgs"`` is SciPy's L-BFGS on
-        all rows at once.
+        Optimiser: ``"sgd"`` is mini-batch gradient descent with momentum; ``"adam"``
+        [1]_ and ``"adamw"`` [2]_ adapt the step size of each weight; ``"lbfgs"`` is
+        SciPy's L-BFGS on all samples at once.
     alpha : float, default=0.0001
-        Strength of the L2 penalty on the weights of the last layer, divided by the weight of
-        the batch as in MLPClassifier; the size of all others does not matter.
+        Strength of the L2 penalty on the weights of the last layer, which is divided by
+        the total sample weight of the batch, as in MLPClassifier. The scale of all
+        other weights has no effect on the model.
     batch_size : int or "auto", default="auto"
-        Rows per step; ``"auto"`` is ``min(128, n_samples)``. One batch with all rows takes one
-        unshuffled step per epoch. Ignored by ``"lbfgs"``.
-    learning_rate : {"constant", "invscaling", "adaptive", "one_cycle"}, default="one_cycle"
-        Schedule of the learning rate, for all solvers but ``"lbfgs"``:
+        Number of samples per step; ``"auto"`` is ``min(128, n_samples)``. If one batch
+        holds all samples, each epoch is one step, without shuffling. Ignored by
+        ``solver="lbfgs"``.
+    learning_rate : str, default="one_cycle"
+        Schedule of the learning rate, one of these; ignored by ``solver="lbfgs"``:
 
         - ``"constant"``: ``learning_rate_init`` throughout.
-        - ``"invscaling"``: ``learning_rate_init / (1 + t) ** power_t`` from epoch to epoch, t
-          the number of rows seen (their weight, where they have one).
-        - ``"adaptive"``: divided by 5 each time training stalls, see ``n_iter_no_change``,
-          until it is 1e-6 or less.
-        - ``"one_cycle"``: up from 1/25 of ``learning_rate_init`` within 30 % of all steps,
-          then down to 1/250,000, along cosines [3]_. A cycle lasts ``max_iter`` epochs, or
-          as many calls of ``partial_fit``.
+        - ``"invscaling"``: ``learning_rate_init / (1 + t) ** power_t``, updated every
+          epoch; t is the number of samples seen so far (with sample weights, their
+          total weight).
+        - ``"adaptive"``: divided by 5 whenever training stalls (see
+          ``n_iter_no_change``), until it is at most 1e-6.
+        - ``"one_cycle"``: rises from 1/25 of ``learning_rate_init`` to all of it in the
+          first 30 % of all steps, then falls to 1/250,000 of it, along cosines [3]_. A
+          cycle lasts ``max_iter`` epochs, or as many calls of ``partial_fit``;
+          ``tol=None`` prevents an earlier stop.
     learning_rate_init : float, default=0.01
-        Learning rate, or its largest value in a cycle. Ignored by ``"lbfgs"``.
+        Learning rate at the start of training; with ``learning_rate="one_cycle"``, at
+        the peak. Ignored by ``solver="lbfgs"``.
     power_t : float, default=0.5
-        Exponent of ``learning_rate="invscaling"``.
+        Exponent of the schedule ``learning_rate="invscaling"``.
     max_iter : int, default=10
-        Most epochs to train for; of ``"lbfgs"``, iterations.
+        Maximum number of epochs; for ``solver="lbfgs"``, of iterations.
     shuffle : bool, default=True
-        Whether to draw a new order of the rows for every epoch.
+        Whether to shuffle the samples before every epoch.
     random_state : int, RandomState instance or None, default=None
-        Drives initial weights, order of rows, dropout, distortions and validation split. None
-        draws a fresh seed; NumPy's and torch's global generators are never used.
+        Seed of the initial weights, the order of the samples, dropout, ``augment`` and
+        the validation split. None draws a fresh seed; the global generators of NumPy
+        and torch are never used.
     tol : float or None, default=None
-        What counts as progress, see ``n_iter_no_change``; for ``"lbfgs"`` the largest entry
-        of the gradient at which it stops. None trains for just ``max_iter`` epochs and does
-        not warn of it; an ``"adaptive"`` learning rate then stays as it is.
+        Minimum improvement that counts as progress (see ``n_iter_no_change``);
+        ``solver="lbfgs"`` stops when no entry of the gradient exceeds it. None trains
+        for exactly ``max_iter`` epochs, without a warning at their end, and keeps an
+        ``"adaptive"`` learning rate constant.
     verbose : bool or int, default=False
         Whether to print the loss after every epoch.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from where the last one ended, for ``max_iter`` more epochs.
+        Whether ``fit`` continues from the previous fit, for up to ``max_iter`` more
+        epochs.
     momentum : float, default=0.9
-        Momentum of ``"sgd"``, in [0, 1].
+        Momentum of ``solver="sgd"``, in [0, 1].
     nesterovs_momentum : bool, default=True
-        Whether it is Nesterov's.
+        Whether to use Nesterov's momentum in ``solver="sgd"``.
     early_stopping : bool, default=False
-        Whether to stop by ``scoring`` on rows that are not learnt from, and return to the
-        epoch where it was best. They are those passed to ``fit`` as ``X_val``, else part of
-        X, the same whenever a warm start goes on. While ``tol`` is None it does not stop, but
-        does return. Ignored by ``"lbfgs"``.
+        Whether to stop when the validation score (see ``scoring``) stalls, and to
+        return to the epoch with the best score. With ``tol=None``, training does not
+        stop early but does return to that epoch. The validation samples are ``X_val``
+        if passed to ``fit``, else a part of X, which stays the same when a warm start
+        continues. Ignored by ``solver="lbfgs"``.
     validation_fraction : float, default=0.1
-        The part to set aside, of each class the same.
+        Fraction of the samples that ``early_stopping`` sets aside for validation,
+        stratified by class.
     scoring : "loss", str, callable or None, default=None
-        What to measure on the rows that are not learnt from: None is the accuracy, else a
-        scorer's name or a callable ``scorer(estimator, X, y)``, larger being better, which
-        is given ``sample_weight`` if it takes that and there are weights. With
-        ``"loss"``, ``early_stopping`` goes by their loss, and the score is the accuracy.
+        Validation score: None is the accuracy; otherwise the name of a scorer or a
+        callable ``scorer(estimator, X, y)``, where higher is better. The scorer
+        receives ``sample_weight`` if it accepts it and there are weights. With
+        ``"loss"``, ``early_stopping`` monitors the validation loss, and the score is
+        the accuracy.
     beta_1 : float, default=0.9
-        Decay of the first moment of ``"adam"`` and ``"adamw"``, in [0, 1).
+        Decay rate of the first moment in ``"adam"`` and ``"adamw"``, in [0, 1).
     beta_2 : float, default=0.999
-        Decay of their second moment, in [0, 1).
+        Decay rate of the second moment in ``"adam"`` and ``"adamw"``, in [0, 1).
     epsilon : float, default=1e-8
-        Keeps their steps finite.
+        Small constant added to the denominator of the step of ``"adam"`` and
+        ``"adamw"``, which keeps the step finite.
     weight_decay : float, default=0.01
-        Decay of the weights in ``"adamw"``, per step and unit of learning rate, biases
-        spared.
+        Decay of the weights (not the biases) in ``"adamw"``, per step and unit of
+        learning rate.
     n_iter_no_change : int, default=10
-        Training stalls after more than this many epochs in a row in which the loss (with
-        ``early_stopping``, the validation score) was not better than its best by ``tol``.
-        It then stops, or divides the learning rate if that is ``"adaptive"``.
+        Patience: number of consecutive epochs in which the loss (with
+        ``early_stopping``, the validation score) may fail to improve on its best value
+        by ``tol``. After more epochs, training stalls: it stops, or divides the
+        learning rate if that is ``"adaptive"``.
     max_fun : int, default=15000
-        Most evaluations of the objective by ``"lbfgs"``.
+        Maximum number of evaluations of the objective by ``solver="lbfgs"``.
     loss : {"cross_entropy", "softmax_mse", "sigmoid_mse"}, default="cross_entropy"
-        Of a row with logits z and target t: :math:`-\sum_c t_c \log p_c` with p the softmax
-        of z; the mean over classes of :math:`(p_c - t_c)^2`; or of
-        :math:`(\sigma(z_c) - t_c)^2`, whose probabilities are
-        :math:`\sigma(z_c) / \sum_k \sigma(z_k)`.
+        Loss of a sample with logits z and targets t:
+
+        - ``"cross_entropy"``: :math:`-\sum_c t_c \log p_c`, where p = softmax(z).
+        - ``"softmax_mse"``: mean of :math:`(p_c - t_c)^2` over the classes.
+        - ``"sigmoid_mse"``: mean of :math:`(\sigma(z_c) - t_c)^2` over the classes; the
+          probabilities are :math:`\sigma(z_c) / \sum_k \sigma(z_k)`.
     class_weight : dict, "balanced" or None, default=None
-        What rows of each class count, times their ``sample_weight``: ``"balanced"`` is
-        ``n_samples / (n_classes * np.bincount(y))``, each class as much as any other. It
-        counts for rows that are set aside as well, but not for those passed as ``X_val``.
+        Weight of each class, which multiplies ``sample_weight``; ``"balanced"`` is
+        ``n_samples / (n_classes * np.bincount(y))``, which gives all classes the same
+        total. The weights apply to samples that are set aside for validation, but not
+        to ``X_val``.
     label_smoothing : float, default=0.0
-        The ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
+        Strength ε of label smoothing: the targets are
+        ``(1 - ε) * onehot + ε / n_classes``.
     dropout : float, default=0.0
-        Part of what the last convolution hands on that is left out of each row's step, in
-        [0, 1) [4]_. Ignored by ``"lbfgs"``.
+        Fraction of the outputs of the last convolution dropped at random for each
+        training sample, in [0, 1) [4]_. Ignored by ``solver="lbfgs"``.
     weight_init : {"glorot", "he", "normal"}, default="he"
-        Start: ``"glorot"`` is uniform as in MLPClassifier, weights and biases within
-        ``sqrt(6 / (fan_in + fan_out))`` (for logistic units ``sqrt(2 / …)``); ``"he"`` normal
-        of variance ``2 / fan_in`` with biases 0; ``"normal"`` N(0, 1) throughout.
+        Initial weights and biases: ``"glorot"`` draws both uniformly, within
+        ``sqrt(6 / (fan_in + fan_out))`` of 0 (``sqrt(2 / …)`` with
+        ``activation="logistic"``), as MLPClassifier does; ``"he"`` draws weights from a
+        normal distribution of variance ``2 / fan_in`` and sets biases to 0;
+        ``"normal"`` draws both from N(0, 1).
     augment : {"shift", "affine", "elastic"}, callable or None, default=None
-        How images are distorted, at random and anew in every epoch, while the model is
-        trained: one of `skdigits.augmentation` with its defaults, or an object of there, whose
-        parameters can be searched over (``augment__scale``), or a function of a tensor
-        (n, channels, height, width) and a `torch.Generator` that returns such a tensor. Not to
-        be had with ``"lbfgs"``.
+        Random distortion of the training images, drawn anew in every epoch: the name of
+        a distortion of `skdigits.augmentation` with its defaults; an object of that
+        module, whose parameters can be searched over (``augment__scale``); or a
+        function of a tensor (n, channels, height, width) and a `torch.Generator` that
+        returns a tensor of the same shape. Not available with ``solver="lbfgs"``.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        ``"auto"`` computes in the dtype of X, and trains the convolutions in bfloat16 where X
-        is float32 or pixels and the device is faster by it: GPUs since Ampere, and CPUs with
-        AVX512-BF16 or AMX. ``"float32"`` computes in that, float64 X included, which has a
-        tenth of its speed; ``"bfloat16"`` trains in that on any device. Predictions are
-        never made in bfloat16.
+        Precision of the computation. ``"auto"`` uses the dtype of X, but trains the
+        convolutions in bfloat16 if X is float32 or pixels and the device is faster in
+        bfloat16: GPUs since Ampere, and CPUs with AVX512-BF16 or AMX. ``"float32"``
+        computes in float32, also for float64 X, and is ten times as fast as float64.
+        ``"bfloat16"`` trains the convolutions in bfloat16 on any device. Predictions
+        are never computed in bfloat16.
     device : str, default="auto"
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is that of a tensor X under array
-        API dispatch, else CUDA where there is one, else the CPU.
+        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
+        device of X if X is a tensor under array API dispatch, else CUDA if available,
+        else the CPU.
 
     Attributes
     ----------
     coefs_ : list of ndarray
-        Weights of each layer: of convolutions (n_out, n_in, size, size), which the network
-        standardises before it uses them; at last (n_features_out, n_outputs), features in the
-        order of (row, column, channel).
+        Weights of each layer. A convolution has shape (n_out, n_in, size, size), and
+        the network standardises its weights before use. The last layer has shape
+        (n_features_out, n_outputs), with features in the order (row, column, channel).
     intercepts_ : list of ndarray of shape (n_out,)
         Biases of each layer.
     image_shape_ : tuple of int
-        ``(height, width, channels)`` of the images.
+        Shape ``(height, width, channels)`` of the images.
     n_layers_ : int
-        Layers, input and output among them, pooling not.
+        Number of layers, including the input and output layers but not pooling.
     n_outputs_ : int
-        Units of the last layer: classes or labels, and one for two classes.
+        Number of units in the last layer: one per class or label, but a single one for
+        two classes with ``loss="cross_entropy"``.
     out_activation_ : str
-        ``"softmax"``, or ``"logistic"`` for two classes or for labels.
+        Activation function of the last layer: ``"logistic"`` for multilabel targets,
+        and for two classes with ``loss="cross_entropy"``; else ``"softmax"``.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; of multilabel targets the numbers of their columns.
+        Class labels, sorted; for multilabel targets, the column numbers of y.
     history_ : DataFrame
-        A row per epoch: ``epoch``, ``learning_rate`` (of its last step), ``train_loss`` (the
-        objective, mean over the epoch), ``validation_loss`` (without penalty) and
-        ``validation_score`` (both NaN where no rows were held out), ``seconds`` since the
-        fit began. That of an epoch that diverged gives way to the next one's.
+        One row per epoch with the columns ``epoch``, ``learning_rate``
+        (of the last step), ``train_loss`` (mean of the objective over the epoch),
+        ``validation_loss`` (without penalty), ``validation_score`` (both NaN without
+        validation samples) and ``seconds`` since the fit began. The row of a diverged
+        epoch is replaced when training continues.
     n_iter_ : int
-        Epochs of the last fit.
-    loss_, best_loss_ : float
-        Last and smallest training loss; the smallest is None with ``early_stopping``.
+        Number of epochs of the last fit.
+    loss_ : float
+        Training loss of the last epoch.
+    best_loss_ : float or None
+        Smallest training loss of all epochs; None with ``early_stopping``.
     loss_curve_ : list of float
         Training loss after each epoch.
     validation_scores_ : list of float or None
-        Validation score after each epoch, where rows were held out.
+        Validation score after each epoch; None without validation samples.
     best_validation_score_ : float or None
-        The best of them.
+        Highest validation score of all epochs; None without validation samples.
     t_ : int
-        Rows seen in training (their weight, where they have one).
+        Number of samples seen in training; with sample weights, their total weight.
     device_ : str
-        Where it was fitted.
+        Device on which the model was fitted.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, where X had any.
+        Names of the features, if X has feature names.
 
     See Also
     --------
-    MLPClassifierTorch : Without convolutions: faster, and for features of any kind.
-    skdigits.preprocessing.DigitNormalizer : Makes digits like MNIST's of any images.
+    MLPClassifierTorch : Network without convolutions: faster, and for any features.
+    skdigits.preprocessing.DigitNormalizer : Brings images of digits to MNIST's format.
 
     Notes
     -----
-    A layer computes, of the channels x of an image, :math:`f(\mathrm{pool}(\hat W * x + b))`,
-    where the weights of each of its own channels are standardised,
+    A convolution computes :math:`f(\mathrm{pool}(\hat W * x + b))` of the channels x of
+    an image. It standardises the weights of each output channel,
 
     .. math:: \hat W_o = g \, \frac{W_o - \overline{W_o}}{\|W_o - \overline{W_o}\|},
 
-    with g one over the standard deviation of f for a normal input [5]_. As with batch
-    normalisation, signals neither fade nor grow from layer to layer; unlike there, an image
-    has no influence on those beside it, and one row is enough. Convolutions are padded with
-    zeros where they would leave no more than half of a side. The objective is that of
-    `MLPClassifierTorch`, with the weights W that are standardised.
+    where 1 / g is the standard deviation of f for a standard normal input [5]_. As with
+    batch normalisation, signals keep their scale from layer to layer; unlike there, the
+    samples of a batch do not influence each other, and a batch may hold a single
+    sample. A convolution pads with zeros if it would otherwise leave no more than half
+    of a side. The objective is that of `MLPClassifierTorch`, with the weights W before
+    standardisation.
 
-    Two classes have one logistic output, with ``loss="cross_entropy"``; so has each label of
-    multilabel targets, an indicator matrix of shape (n_samples, n_labels). Ctrl-C ends
-    training with a warning and leaves the model of the last whole epoch (with
-    ``early_stopping``, of the best); before the end of the first, and in ``partial_fit``, it
-    leaves everything as it was, and raises. Inside a search it goes on to stop that, too.
+    Two classes have one logistic output if ``loss="cross_entropy"``, and so has each
+    label of multilabel targets, an indicator matrix of shape (n_samples, n_labels).
 
-    All is computed in the dtype of X: float32, float64, or float32 for pixels (uint8), which
-    are read batch by batch; but see ``precision``. Integer weights equal repeated rows where
-    one batch holds all rows and nothing is dropped out or distorted; otherwise nearly so, on
-    the average. A model whose loss
-    is no longer finite is left as it was an epoch before (with ``early_stopping``, it is that
-    of its best epoch), with a warning.
+    Ctrl-C stops training with a warning and keeps the model of the last complete epoch
+    (with ``early_stopping``, of the best epoch). Before the end of the first epoch, and
+    in ``partial_fit``, Ctrl-C leaves the estimator unchanged and raises
+    ``KeyboardInterrupt``. In a search, it stops the search as well.
+
+    The model is computed in the dtype of X: float32, float64, or float32 for pixels
+    (uint8), which are converted batch by batch (see ``precision``). Integer sample
+    weights are equivalent to repeated samples: exactly if one batch holds all samples
+    without ``dropout`` and ``augment``, otherwise approximately, on average. If the
+    loss is no longer finite, training stops with a warning and keeps the model of the
+    epoch before (with ``early_stopping``, of the best epoch).
 
     References
     ----------

@@ -46,17 +46,20 @@ class LayeredClassifier(CallbackSupportMixin, TorchClassifier):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, float32 or float64; uint8 are pixels and read as ``X / 255``.
+            Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels: numbers, strings or booleans; or zeros and ones, a column for each label.
+            Class labels: numbers, strings or booleans; or multilabel targets, a column
+            of zeros and ones for each label.
         sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts; default: once. Rows of weight 0 are left out,
-            and classes that have no others.
-        X_val, y_val : array-like, default=None
-            Rows to measure the model by after every epoch, with their labels; with
-            ``early_stopping``, in the place of a part of X.
+            Weights of the samples; None gives every sample weight 1. Samples of weight
+            0 are left out, and so are classes without other samples.
+        X_val : array-like of shape (n_val, n_features), default=None
+            Validation samples, evaluated after every epoch. With ``early_stopping``,
+            they replace the part of X that would be set aside.
+        y_val : array-like, default=None
+            Class labels of the validation samples, in the format of y.
         sample_weight_val : array-like of shape (n_val,), default=None
-            How often each of these counts; default: once.
+            Weights of the validation samples; None gives every sample weight 1.
 
         Returns
         -------
@@ -66,7 +69,7 @@ class LayeredClassifier(CallbackSupportMixin, TorchClassifier):
         Raises
         ------
         ValueError
-            If a parameter, X, y, the weights or the validation set are not as described.
+            If a parameter, X, y, the weights or the validation set are invalid.
         """
         given = Given(X_val, y_val, sample_weight_val)
         fit_many([self], X, y, sample_weight, given=given)
@@ -74,28 +77,32 @@ class LayeredClassifier(CallbackSupportMixin, TorchClassifier):
 
     @available_if(is_stochastic)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Go on training for one epoch over these rows.
+        """Train for one more epoch, on the given samples.
 
-        Not to be had with ``solver="lbfgs"``.
+        Not available with ``solver="lbfgs"``.
 
         Parameters
         ----------
-        X, y : array-like
-            As in ``fit``.
+        X : array-like of shape (n_samples, n_features)
+            Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels: numbers, strings or booleans; or multilabel targets, a column
+            of zeros and ones for each label.
         classes : array-like of shape (n_classes,), default=None
-            All labels there will be; needed in the first call.
+            All class labels that will occur; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
-            As in ``fit``.
+            Weights of the samples; None gives every sample weight 1.
 
         Returns
         -------
         self : object
-            The model, trained further.
+            The model after the epoch.
 
         Raises
         ------
         ValueError
-            As in ``fit``; if the first call lacks ``classes``; with ``early_stopping``.
+            If a parameter, X, y or the weights are invalid, if the first call lacks
+            ``classes``, or with ``early_stopping``.
         """
         fit_many([self], X, y, sample_weight, incremental=True, classes=classes)
         return self

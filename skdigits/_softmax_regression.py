@@ -13,165 +13,190 @@ from skdigits.engine.networks import DenseNetwork
 class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
     r"""Linear classifier with softmax output, trained by gradients.
 
-    Multinomial logistic regression, with ``loss="cross_entropy"``.
+    With ``loss="cross_entropy"``, this is multinomial logistic regression.
 
     Parameters
     ----------
     learning_rate_init : float, default=0.01
-        Learning rate, or its largest value in a cycle. Ignored by ``"lbfgs"``.
+        Learning rate at the start of training; with ``learning_rate="one_cycle"``, at
+        the peak. Ignored by ``solver="lbfgs"``.
     loss : {"cross_entropy", "softmax_mse", "sigmoid_mse"}, default="cross_entropy"
-        Of a row with logits z and target t: :math:`-\sum_c t_c \log p_c` with p the softmax
-        of z; the mean over classes of :math:`(p_c - t_c)^2`; or of
-        :math:`(\sigma(z_c) - t_c)^2`, whose probabilities are
-        :math:`\sigma(z_c) / \sum_k \sigma(z_k)`.
+        Loss of a sample with logits z and targets t:
+
+        - ``"cross_entropy"``: :math:`-\sum_c t_c \log p_c`, where p = softmax(z).
+        - ``"softmax_mse"``: mean of :math:`(p_c - t_c)^2` over the classes.
+        - ``"sigmoid_mse"``: mean of :math:`(\sigma(z_c) - t_c)^2` over the classes; the
+          probabilities are :math:`\sigma(z_c) / \sum_k \sigma(z_k)`.
     solver : {"sgd", "adam", "adamw", "lbfgs"}, default="sgd"
-        ``"sgd"`` is gradient descent by mini-batches with momentum; ``"adam"`` [1]_ and
-        ``"adamw"`` [2]_ adapt the step of every weight; ``"lbfgs"`` is SciPy's L-BFGS on
-        all rows at once.
+        Optimiser: ``"sgd"`` is mini-batch gradient descent with momentum; ``"adam"``
+        [1]_ and ``"adamw"`` [2]_ adapt the step size of each weight; ``"lbfgs"`` is
+        SciPy's L-BFGS on all samples at once.
     weight_init : {"glorot", "he", "normal", "zeros"}, default="zeros"
-        Start: ``"glorot"`` is uniform as in MLPClassifier, weights and biases within
-        ``sqrt(6 / (fan_in + fan_out))`` (for logistic units ``sqrt(2 / …)``); ``"he"`` normal
-        of variance ``2 / fan_in`` with biases 0; ``"normal"`` N(0, 1) throughout;
-        ``"zeros"`` all 0.
+        Initial weights and biases: ``"glorot"`` draws both uniformly, within
+        ``sqrt(6 / (fan_in + fan_out))`` of 0, as MLPClassifier does; ``"he"`` draws
+        weights from a normal distribution of variance ``2 / fan_in`` and sets biases to
+        0; ``"normal"`` draws both from N(0, 1); ``"zeros"`` sets both to 0.
     alpha : float, default=0.0001
-        Strength of the L2 penalty on the weights, biases spared; added to the
-        mean loss as it is, as in SGDClassifier.
+        Strength of the L2 penalty on the weights (not the biases), which is added to
+        the mean loss as in SGDClassifier.
     batch_size : int or "auto", default="auto"
-        Rows per step; ``"auto"`` is ``min(200, n_samples)``. One batch with all rows takes one
-        unshuffled step per epoch. Ignored by ``"lbfgs"``.
-    learning_rate : {"constant", "invscaling", "adaptive", "one_cycle"}, default="constant"
-        Schedule of the learning rate, for all solvers but ``"lbfgs"``:
+        Number of samples per step; ``"auto"`` is ``min(200, n_samples)``. If one batch
+        holds all samples, each epoch is one step, without shuffling. Ignored by
+        ``solver="lbfgs"``.
+    learning_rate : str, default="constant"
+        Schedule of the learning rate, one of these; ignored by ``solver="lbfgs"``:
 
         - ``"constant"``: ``learning_rate_init`` throughout.
-        - ``"invscaling"``: ``learning_rate_init / (1 + t) ** power_t`` from epoch to epoch, t
-          the number of rows seen (their weight, where they have one).
-        - ``"adaptive"``: divided by 5 each time training stalls, see ``n_iter_no_change``,
-          until it is 1e-6 or less.
-        - ``"one_cycle"``: up from 1/25 of ``learning_rate_init`` within 30 % of all steps,
-          then down to 1/250,000, along cosines [3]_. A cycle lasts ``max_iter`` epochs, or
-          as many calls of ``partial_fit``; to end it, ``tol`` may have to be None.
+        - ``"invscaling"``: ``learning_rate_init / (1 + t) ** power_t``, updated every
+          epoch; t is the number of samples seen so far (with sample weights, their
+          total weight).
+        - ``"adaptive"``: divided by 5 whenever training stalls (see
+          ``n_iter_no_change``), until it is at most 1e-6.
+        - ``"one_cycle"``: rises from 1/25 of ``learning_rate_init`` to all of it in the
+          first 30 % of all steps, then falls to 1/250,000 of it, along cosines [3]_. A
+          cycle lasts ``max_iter`` epochs, or as many calls of ``partial_fit``;
+          ``tol=None`` prevents an earlier stop.
     power_t : float, default=0.5
-        Exponent of ``learning_rate="invscaling"``.
+        Exponent of the schedule ``learning_rate="invscaling"``.
     max_iter : int, default=200
-        Most epochs to train for; of ``"lbfgs"``, iterations.
+        Maximum number of epochs; for ``solver="lbfgs"``, of iterations.
     shuffle : bool, default=True
-        Whether to draw a new order of the rows for every epoch.
+        Whether to shuffle the samples before every epoch.
     random_state : int, RandomState instance or None, default=None
-        Drives initial weights, order of rows, distortions and validation split. None draws a
-        fresh seed; NumPy's and torch's global generators are never used.
+        Seed of the initial weights, the order of the samples, ``augment`` and the
+        validation split. None draws a fresh seed; the global generators of NumPy and
+        torch are never used.
     tol : float or None, default=0.0001
-        What counts as progress, see ``n_iter_no_change``; for ``"lbfgs"`` the largest entry
-        of the gradient at which it stops. None trains for just ``max_iter`` epochs and does
-        not warn of it; an ``"adaptive"`` learning rate then stays as it is.
+        Minimum improvement that counts as progress (see ``n_iter_no_change``);
+        ``solver="lbfgs"`` stops when no entry of the gradient exceeds it. None trains
+        for exactly ``max_iter`` epochs, without a warning at their end, and keeps an
+        ``"adaptive"`` learning rate constant.
     verbose : bool or int, default=False
         Whether to print the loss after every epoch.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from where the last one ended, for ``max_iter`` more epochs.
+        Whether ``fit`` continues from the previous fit, for up to ``max_iter`` more
+        epochs.
     momentum : float, default=0.9
-        Momentum of ``"sgd"``, in [0, 1].
+        Momentum of ``solver="sgd"``, in [0, 1].
     nesterovs_momentum : bool, default=True
-        Whether it is Nesterov's.
+        Whether to use Nesterov's momentum in ``solver="sgd"``.
     early_stopping : bool, default=False
-        Whether to stop by ``scoring`` on rows that are not learnt from, and return to the
-        epoch where it was best. They are those passed to ``fit`` as ``X_val``, else part of
-        X, the same whenever a warm start goes on. Ignored by ``"lbfgs"``.
+        Whether to stop when the validation score (see ``scoring``) stalls, and to
+        return to the epoch with the best score. With ``tol=None``, training does not
+        stop early but does return to that epoch. The validation samples are ``X_val``
+        if passed to ``fit``, else a part of X, which stays the same when a warm start
+        continues. Ignored by ``solver="lbfgs"``.
     validation_fraction : float, default=0.1
-        The part to set aside, of each class the same.
+        Fraction of the samples that ``early_stopping`` sets aside for validation,
+        stratified by class.
     scoring : "loss", str, callable or None, default=None
-        What to measure on the rows that are not learnt from: None is the accuracy, else a
-        scorer's name or a callable ``scorer(estimator, X, y)``, larger being better, which
-        is given ``sample_weight`` if it takes that and there are weights. With
-        ``"loss"``, ``early_stopping`` goes by their loss, and the score is the accuracy.
+        Validation score: None is the accuracy; otherwise the name of a scorer or a
+        callable ``scorer(estimator, X, y)``, where higher is better. The scorer
+        receives ``sample_weight`` if it accepts it and there are weights. With
+        ``"loss"``, ``early_stopping`` monitors the validation loss, and the score is
+        the accuracy.
     beta_1 : float, default=0.9
-        Decay of the first moment of ``"adam"`` and ``"adamw"``, in [0, 1).
+        Decay rate of the first moment in ``"adam"`` and ``"adamw"``, in [0, 1).
     beta_2 : float, default=0.999
-        Decay of their second moment, in [0, 1).
+        Decay rate of the second moment in ``"adam"`` and ``"adamw"``, in [0, 1).
     epsilon : float, default=1e-8
-        Keeps their steps finite.
+        Small constant added to the denominator of the step of ``"adam"`` and
+        ``"adamw"``, which keeps the step finite.
     weight_decay : float, default=0.01
-        Decay of the weights in ``"adamw"``, per step and unit of learning rate, biases
-        spared.
+        Decay of the weights (not the biases) in ``"adamw"``, per step and unit of
+        learning rate.
     n_iter_no_change : int, default=10
-        Training stalls after more than this many epochs in a row in which the loss (with
-        ``early_stopping``, the validation score) was not better than its best by ``tol``.
-        It then stops, or divides the learning rate if that is ``"adaptive"``.
+        Patience: number of consecutive epochs in which the loss (with
+        ``early_stopping``, the validation score) may fail to improve on its best value
+        by ``tol``. After more epochs, training stalls: it stops, or divides the
+        learning rate if that is ``"adaptive"``.
     max_fun : int, default=15000
-        Most evaluations of the objective by ``"lbfgs"``.
+        Maximum number of evaluations of the objective by ``solver="lbfgs"``.
     class_weight : dict, "balanced" or None, default=None
-        What rows of each class count, times their ``sample_weight``: ``"balanced"`` is
-        ``n_samples / (n_classes * np.bincount(y))``, each class as much as any other. It
-        counts for rows that are set aside as well, but not for those passed as ``X_val``.
+        Weight of each class, which multiplies ``sample_weight``; ``"balanced"`` is
+        ``n_samples / (n_classes * np.bincount(y))``, which gives all classes the same
+        total. The weights apply to samples that are set aside for validation, but not
+        to ``X_val``.
     label_smoothing : float, default=0.0
-        The ε of the targets ``(1 - ε) * onehot + ε / n_classes``.
+        Strength ε of label smoothing: the targets are
+        ``(1 - ε) * onehot + ε / n_classes``.
     augment : {"shift", "affine", "elastic"}, callable or None, default=None
-        How images are distorted, at random and anew in every epoch, while the model is
-        trained: one of `skdigits.augmentation` with its defaults, or an object of there, whose
-        parameters can be searched over (``augment__scale``), or a function of a tensor
-        (n, channels, height, width) and a `torch.Generator` that returns such a tensor. Not to
-        be had with ``"lbfgs"``.
+        Random distortion of the training images, drawn anew in every epoch: the name of
+        a distortion of `skdigits.augmentation` with its defaults; an object of that
+        module, whose parameters can be searched over (``augment__scale``); or a
+        function of a tensor (n, channels, height, width) and a `torch.Generator` that
+        returns a tensor of the same shape. Not available with ``solver="lbfgs"``.
     image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of the images that ``augment``
-        distorts; None: square.
+        Shape of the images for ``augment``: ``(height, width)`` or
+        ``(height, width, channels)``. None stands for square images.
     device : str, default="auto"
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is that of a tensor X under array
-        API dispatch, else CUDA where there is one, else the CPU.
+        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
+        device of X if X is a tensor under array API dispatch, else CUDA if available,
+        else the CPU.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_classes, n_features)
-        Weights: of images, one template per class.
+        Weights; for images, each row is the template of a class.
     intercept_ : ndarray of shape (n_classes,)
-        Biases.
+        Biases of the classes.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
+        Class labels, sorted.
     history_ : DataFrame
-        A row per epoch: ``epoch``, ``learning_rate`` (of its last step), ``train_loss`` (the
-        objective, mean over the epoch), ``validation_loss`` (without penalty) and
-        ``validation_score`` (both NaN where no rows were held out), ``seconds`` since the
-        fit began. That of an epoch that diverged gives way to the next one's.
+        One row per epoch with the columns ``epoch``, ``learning_rate``
+        (of the last step), ``train_loss`` (mean of the objective over the epoch),
+        ``validation_loss`` (without penalty), ``validation_score`` (both NaN without
+        validation samples) and ``seconds`` since the fit began. The row of a diverged
+        epoch is replaced when training continues.
     n_iter_ : int
-        Epochs of the last fit.
-    loss_, best_loss_ : float
-        Last and smallest training loss; the smallest is None with ``early_stopping``.
+        Number of epochs of the last fit.
+    loss_ : float
+        Training loss of the last epoch.
+    best_loss_ : float or None
+        Smallest training loss of all epochs; None with ``early_stopping``.
     loss_curve_ : list of float
         Training loss after each epoch.
     validation_scores_ : list of float or None
-        Validation score after each epoch, where rows were held out.
+        Validation score after each epoch; None without validation samples.
     best_validation_score_ : float or None
-        The best of them.
+        Highest validation score of all epochs; None without validation samples.
     t_ : int
-        Rows seen in training (their weight, where they have one).
+        Number of samples seen in training; with sample weights, their total weight.
     device_ : str
-        Where it was fitted.
+        Device on which the model was fitted.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, where X had any.
+        Names of the features, if X has feature names.
 
     See Also
     --------
-    sklearn.linear_model.LogisticRegression : The same model by solvers that see all rows.
-    MLPClassifierTorch : With hidden layers.
+    sklearn.linear_model.LogisticRegression : The same model by full-batch solvers.
+    MLPClassifierTorch : Network with hidden layers.
 
     Notes
     -----
-    With weights :math:`w_i` of the rows and logits :math:`z_i = W x_i + b`, the objective is
+    With sample weights :math:`w_i` and logits :math:`z_i = W x_i + b`, the objective is
 
-    .. math:: \frac{\sum_i w_i \, \ell(z_i, t_i)}{\sum_i w_i} + \frac{\alpha}{2} \|W\|^2,
+    .. math::
 
-    that of LogisticRegression at :math:`\alpha = 1 / (C \sum_i w_i)`. Two classes have two
-    rows of ``coef_`` as well. From the default start, the rows sum to zero by ``"sgd"`` and
-    ``"lbfgs"``.
+        \frac{\sum_i w_i \, \ell(z_i, t_i)}{\sum_i w_i} + \frac{\alpha}{2} \|W\|^2,
 
-    Ctrl-C ends training with a warning and leaves the model of the last whole epoch (with
-    ``early_stopping``, of the best); before the end of the first, and in ``partial_fit``, it
-    leaves everything as it was, and raises. Inside a search it goes on to stop that, too.
+    as in LogisticRegression with :math:`\alpha = 1 / (C \sum_i w_i)`. Two classes have
+    two rows of ``coef_`` as well. From the default initial weights, ``"sgd"`` and
+    ``"lbfgs"`` keep the sum of the rows at zero.
 
-    All is computed in the dtype of X: float32, float64, or float32 for pixels (uint8), which
-    are read batch by batch. Integer weights equal repeated rows exactly where one batch holds
-    all rows and nothing is distorted; otherwise nearly so, on the average. A model whose loss
-    is no longer finite is left as it was an epoch before (with ``early_stopping``, it is that
-    of its best epoch), with a warning.
+    Ctrl-C stops training with a warning and keeps the model of the last complete epoch
+    (with ``early_stopping``, of the best epoch). Before the end of the first epoch, and
+    in ``partial_fit``, Ctrl-C leaves the estimator unchanged and raises
+    ``KeyboardInterrupt``. In a search, it stops the search as well.
+
+    The model is computed in the dtype of X: float32, float64, or float32 for pixels
+    (uint8), which are converted batch by batch. Integer sample weights are equivalent
+    to repeated samples: exactly if one batch holds all samples without ``augment``,
+    otherwise approximately, on average. If the loss is no longer finite, training stops
+    with a warning and keeps the model of the epoch before (with ``early_stopping``, of
+    the best epoch).
 
     References
     ----------
@@ -275,27 +300,29 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, float32 or float64; uint8 are pixels and read as ``X / 255``.
+            Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
         y : array-like of shape (n_samples,)
-            Labels: numbers, strings or booleans.
+            Class labels: numbers, strings or booleans.
         sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts; default: once. Rows of weight 0 are left out,
-            and classes that have no others.
-        X_val, y_val : array-like, default=None
-            Rows to measure the model by after every epoch, with their labels; with
-            ``early_stopping``, in the place of a part of X.
+            Weights of the samples; None gives every sample weight 1. Samples of weight
+            0 are left out, and so are classes without other samples.
+        X_val : array-like of shape (n_val, n_features), default=None
+            Validation samples, evaluated after every epoch. With ``early_stopping``,
+            they replace the part of X that would be set aside.
+        y_val : array-like, default=None
+            Class labels of the validation samples, in the format of y.
         sample_weight_val : array-like of shape (n_val,), default=None
-            How often each of these counts; default: once.
+            Weights of the validation samples; None gives every sample weight 1.
 
         Returns
         -------
-        self : SoftmaxRegression
+        self : object
             The fitted model.
 
         Raises
         ------
         ValueError
-            If a parameter, X, y, the weights or the validation set are not as described.
+            If a parameter, X, y, the weights or the validation set are invalid.
         """
         given = Given(X_val, y_val, sample_weight_val)
         fit_many([self], X, y, sample_weight, given=given)
@@ -303,28 +330,31 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
 
     @available_if(is_stochastic)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Go on training for one epoch over these rows.
+        """Train for one more epoch, on the given samples.
 
-        Not to be had with ``solver="lbfgs"``.
+        Not available with ``solver="lbfgs"``.
 
         Parameters
         ----------
-        X, y : array-like
-            As in ``fit``.
+        X : array-like of shape (n_samples, n_features)
+            Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
+        y : array-like of shape (n_samples,)
+            Class labels: numbers, strings or booleans.
         classes : array-like of shape (n_classes,), default=None
-            All labels there will be; needed in the first call.
+            All class labels that will occur; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
-            As in ``fit``.
+            Weights of the samples; None gives every sample weight 1.
 
         Returns
         -------
-        self : SoftmaxRegression
-            The model, trained further.
+        self : object
+            The model after the epoch.
 
         Raises
         ------
         ValueError
-            As in ``fit``; if the first call lacks ``classes``; with ``early_stopping``.
+            If a parameter, X, y or the weights are invalid, if the first call lacks
+            ``classes``, or with ``early_stopping``.
         """
         fit_many([self], X, y, sample_weight, incremental=True, classes=classes)
         return self
