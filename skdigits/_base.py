@@ -58,25 +58,26 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         """One of the fitted arrays: all are in one namespace, on one device."""
 
     def predict(self, X):
-        """Predict the class of every row.
+        """Predict the class of each sample.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; of dtype uint8, pixels that are read as ``X / 255``.
+            Samples; uint8 pixels are read as ``X / 255``.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_labels)
-            The likeliest class; of equally likely ones the first in ``classes_``. After a
-            multilabel fit, 1 for every label more likely there than not, else 0.
+            Most probable class of each sample; the first in ``classes_`` if several are
+            equally probable. After a multilabel fit, 1 for each label of probability
+            above 0.5, else 0.
 
         Raises
         ------
         ValueError
-            If X is not as described, or unlike the X of ``fit``.
+            If X is invalid or has other features than in ``fit``.
         sklearn.exceptions.NotFittedError
-            Before ``fit``.
+            If the model is not fitted.
         """
         X, logits = self._checked_logits(X, "predict")
         if self._multilabel:
@@ -84,25 +85,26 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         return from_numpy(self.classes_[to_numpy(logits.argmax(1))], X)
 
     def predict_proba(self, X):
-        """Predict the probability of every class.
+        """Predict the probability of each class.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; of dtype uint8, pixels that are read as ``X / 255``.
+            Samples; uint8 pixels are read as ``X / 255``.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Positive, in the order of ``classes_``; summing to 1, but for labels, each of
-            which has a probability of its own.
+            Positive probabilities, in the order of ``classes_``. The probabilities of a
+            sample sum to 1, except after a multilabel fit, where each label has a
+            probability of its own.
 
         Raises
         ------
         ValueError
-            If X is not as described, or unlike the X of ``fit``.
+            If X is invalid or has other features than in ``fit``.
         sklearn.exceptions.NotFittedError
-            Before ``fit``.
+            If the model is not fitted.
         """
         X, logits = self._checked_logits(X, "predict_proba")
         proba = (
@@ -111,25 +113,25 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         return from_tensor(proba, X)
 
     def predict_log_proba(self, X):
-        """Predict the logarithm of every class's probability.
+        """Predict the logarithm of the probability of each class.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; of dtype uint8, pixels that are read as ``X / 255``.
+            Samples; uint8 pixels are read as ``X / 255``.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Finite: no less than the logarithm of the smallest normal number, which is
-            -87.3 in float32 and -708.4 in float64.
+            Finite log-probabilities, no less than the logarithm of the smallest normal
+            number: -87.3 in float32, -708.4 in float64.
 
         Raises
         ------
         ValueError
-            If X is not as described, or unlike the X of ``fit``.
+            If X is invalid or has other features than in ``fit``.
         sklearn.exceptions.NotFittedError
-            Before ``fit``.
+            If the model is not fitted.
         """
         X, logits = self._checked_logits(X, "predict_log_proba")
         labels = self._multilabel
@@ -138,27 +140,29 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def decision_function(self, X):
-        """Score every class.
+        """Compute the confidence score of each class.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; of dtype uint8, pixels that are read as ``X / 255``.
+            Samples; uint8 pixels are read as ``X / 255``.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes) or (n_samples,)
-            Values whose softmax are the probabilities: logits, their log-sigmoids with
-            ``loss="sigmoid_mse"``, or −distance / temperature, which is -inf for a class
-            that has no template yet. Of two classes, the second's minus the first's: it
-            is positive where the second is predicted, as is a label's own logit.
+            Scores whose softmax gives the probabilities: the logits, their log-sigmoids
+            with ``loss="sigmoid_mse"``, or -distance / temperature, which is -inf for a
+            class without a template. Two classes have one score, of the second minus of
+            the first, which is positive if the second is predicted. After a multilabel
+            fit, the score of a label is its logit, which is positive if the label is
+            predicted.
 
         Raises
         ------
         ValueError
-            If X is not as described, or unlike the X of ``fit``.
+            If X is invalid or has other features than in ``fit``.
         sklearn.exceptions.NotFittedError
-            Before ``fit``.
+            If the model is not fitted.
         """
         X, logits = self._checked_logits(X, "decision_function")
         two = logits.shape[1] == 2 and not self._multilabel
