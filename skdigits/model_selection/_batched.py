@@ -14,87 +14,112 @@ from skdigits.model_selection._search import fit_search
 
 
 class BatchedGridSearchCV(GridSearchCV):
-    """Exhaustive search over parameters, in which candidates share runs.
+    """Exhaustive search over a parameter grid that trains many candidates at once.
 
-    scikit-learn's ``GridSearchCV`` with the same parameters, attributes and results. What is
-    different is how the candidates are trained: those that differ in ``learning_rate_init``,
-    ``alpha``, ``momentum``, ``beta_1``, ``beta_2``, ``epsilon``, ``weight_decay``,
-    ``power_t``, ``dropout`` or ``random_state`` only are one batch of models that see the
-    same rows together, and so are the folds.
+    Parameters, attributes and results are those of scikit-learn's ``GridSearchCV``;
+    only the training differs. Candidates form one batch of models that see the same
+    samples together if they differ only in ``learning_rate_init``, ``alpha``,
+    ``momentum``, ``beta_1``, ``beta_2``, ``epsilon``, ``weight_decay``, ``power_t``,
+    ``dropout`` or ``random_state``. The folds share the batch as well.
 
     Parameters
     ----------
     estimator : estimator
-        ``SoftmaxRegression``, ``MLPClassifierTorch``, ``ConvNetClassifier`` or a Pipeline that
-        ends in one of them; any other is searched as by scikit-learn.
+        Estimator to tune: ``SoftmaxRegression``, ``MLPClassifierTorch``,
+        ``ConvNetClassifier``, or a Pipeline that ends in one of them. Any other
+        estimator is evaluated as in scikit-learn.
     param_grid : dict or list of dicts
-        Names of parameters with the values to try, or several such grids.
+        Parameter names with the values to try, or a list of several such grids.
     scoring : str, callable, list, tuple or dict, default=None
-        What to score by, one metric or several; None is the estimator's own ``score``.
+        Metric, or several metrics, to evaluate candidates by; None is the estimator's
+        ``score``.
     n_jobs : int or None, default=None
-        Processes that share the candidates out, or the folds where steps come before the
-        model. One process, as with None, uses all cores, and for models of few parameters
-        that is mostly as fast.
+        Number of processes. They share out the candidates or, if a Pipeline has steps
+        before the model, the folds. None stands for one process, which uses all cores
+        and, for models with few parameters, is mostly as fast.
     refit : bool, str or callable, default=True
-        Whether to fit the best candidate to all rows; of several metrics the name of the one
-        to choose by, or a function of ``cv_results_`` that returns the best index.
+        Whether to fit the best candidate to all samples. With several metrics, the name
+        of the metric to choose by; or a callable that returns the best index from
+        ``cv_results_``.
     cv : int, cross-validation generator or iterable, default=None
-        The folds, as in GridSearchCV; None is 5, stratified.
+        Folds, as in scikit-learn; None stands for 5 stratified folds.
     verbose : int, default=0
-        How much is printed about candidates, as in GridSearchCV.
+        Verbosity, as in scikit-learn: higher values print more about the candidates.
     pre_dispatch : int or str, default="2*n_jobs"
-        Jobs that are handed out ahead, as in GridSearchCV.
+        Number of jobs dispatched in advance, as in scikit-learn.
     error_score : "raise" or float, default=np.nan
-        Score of a fit that fails, with a warning; ``"raise"`` raises its error.
+        Score of a fit that fails, which also causes a warning; ``"raise"`` raises the
+        error instead.
     return_train_score : bool, default=False
-        Whether ``cv_results_`` has the scores on the train rows as well.
+        Whether ``cv_results_`` includes scores on the training samples.
     refit_epochs : {"best"} or None, default=None
-        ``"best"`` takes, of all candidates and numbers of epochs, the pair with the highest
-        mean test score, and refits for that number: ``max_iter`` is tuned without a fit for
-        each value. The schedule stays that of the candidate's ``max_iter`` epochs, of which
-        the first are done. All candidates must have been batched in every fold. None refits
-        for as many epochs as the candidate asks for.
+        Number of epochs of the refit. ``"best"`` selects the candidate and the number
+        of epochs with the highest mean test score, which tunes ``max_iter`` without a
+        fit for each value. The learning rate follows the schedule of the candidate's
+        ``max_iter`` epochs, which the refit cuts short. All candidates must be batched
+        in every fold. None leaves the number to the candidate's parameters.
     working_memory : float, default=None
-        MiB that the models of one run may take beside the rows; more models are trained in
-        several runs. None is ``sklearn.get_config()["working_memory"]``, 1024 by default.
+        Maximum memory in MiB of the models of one run, not counting the samples; more
+        models are trained in several runs. None is
+        ``sklearn.get_config()["working_memory"]``, 1024 by default.
 
     Attributes
     ----------
     cv_results_ : dict of ndarrays
-        As in scikit-learn. Beside it, ``split<i>_test_<metric>_by_epoch`` and
-        ``mean_test_<metric>_by_epoch`` hold, for each candidate, an array of the scores after
-        every epoch (of L-BFGS, iteration), with ``metric`` being ``score`` where there is
-        one only. Where a fold ended earlier than others, its final score goes on. A
-        candidate that was evaluated one by one in some fold has an empty array; where all
-        were, there are no such columns.
-        ``mean_fit_time`` and ``mean_score_time`` are the model's share of its run.
+        Results of the candidates, as in scikit-learn. In addition,
+        ``split<i>_test_<metric>_by_epoch`` and ``mean_test_<metric>_by_epoch`` hold an
+        array of the test scores after every epoch (iteration of L-BFGS) for each
+        candidate; a single metric is called ``score``. If a fold ends earlier than
+        others, its final score is repeated. The array is empty for a candidate that was
+        evaluated on its own in some fold; the columns are missing if all were.
+        ``mean_fit_time`` and ``mean_score_time`` are the candidate's share of the time
+        of its run.
     batched_ : ndarray of shape (n_candidates,) of bool
-        Whether a candidate shared its runs with others, in every fold.
-    best_estimator_, best_score_, best_params_, best_index_, refit_time_, scorer_, n_splits_
-        As in scikit-learn.
+        Whether each candidate shared its runs with other models, in every fold.
+    best_estimator_ : estimator
+        Best candidate, fitted to all samples. Not available if ``refit=False``.
+    best_score_ : float
+        Mean test score of the best candidate. Not available if ``refit`` is a callable.
+    best_params_ : dict
+        Parameters of the best candidate.
+    best_index_ : int
+        Index of the best candidate in ``cv_results_``.
+    refit_time_ : float
+        Duration of the refit in seconds.
+    scorer_ : callable or dict
+        Scorer, or a dict of scorers by metric if there are several.
+    n_splits_ : int
+        Number of folds.
     best_n_epochs_ : int
-        Epochs of the refit; only with ``refit_epochs="best"``, when ``best_score_`` is the
-        mean test score after so many.
-    multimetric_, classes_, n_features_in_, feature_names_in_
-        As in scikit-learn.
+        Number of epochs of the refit; available only with ``refit_epochs="best"``,
+        where ``best_score_`` is the mean test score after as many epochs.
+    multimetric_ : bool
+        Whether there are several metrics.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels of the best candidate, sorted.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if X has feature names.
 
     See Also
     --------
-    BatchedRandomizedSearchCV : The same over distributions.
-    sklearn.model_selection.GridSearchCV : What this goes by.
+    BatchedRandomizedSearchCV : Search over candidates drawn at random.
+    sklearn.model_selection.GridSearchCV : The counterpart in scikit-learn.
 
     Notes
     -----
     Candidates that differ in other parameters, such as ``hidden_layer_sizes``,
-    ``batch_size``, ``solver`` or ``loss``, are trained in runs of their own. The steps of a
-    Pipeline before the model are fitted once for each fold and each of their own settings.
-    A model with so many parameters that it keeps the processor busy by itself, and a
-    ``ConvNetClassifier``, is trained alone. Other estimators, settings that raise an error,
-    folds whose train rows lack a class, and parameters of ``fit`` other than the model's
-    ``sample_weight`` go scikit-learn's own way.
+    ``batch_size``, ``solver`` or ``loss``, are trained in separate runs. The steps of a
+    Pipeline before the model are fitted once for each fold and each of their settings.
+    A ``ConvNetClassifier``, or a model with enough parameters to keep the processor
+    busy, is trained alone. scikit-learn's own loop evaluates other estimators, settings
+    that raise an error, folds whose training samples lack a class, and searches that
+    pass parameters other than the model's ``sample_weight`` to ``fit``.
 
-    Every candidate becomes what its own fit would make of it, to rounding: models share rows,
-    but neither loss nor step. One that diverges is warned of, and is scored as it was before.
+    Every candidate equals the result of its own fit, up to rounding: models share
+    samples, but neither loss nor step. A candidate that diverges causes a warning and
+    is scored as it was before.
 
     Examples
     --------
@@ -103,7 +128,8 @@ class BatchedGridSearchCV(GridSearchCV):
     >>> from skdigits.model_selection import BatchedGridSearchCV
     >>> X, y = load_digits(return_X_y=True)
     >>> model = SoftmaxRegression(max_iter=20, tol=None, random_state=0)
-    >>> search = BatchedGridSearchCV(model, {"learning_rate_init": [0.0001, 0.001, 0.01, 0.1]})
+    >>> grid = {"learning_rate_init": [0.0001, 0.001, 0.01, 0.1]}
+    >>> search = BatchedGridSearchCV(model, grid)
     >>> search.fit(X / 16, y).best_params_
     {'learning_rate_init': 0.1}
     >>> search.batched_
@@ -152,24 +178,25 @@ class BatchedGridSearchCV(GridSearchCV):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; uint8 are pixels.
+            Samples; uint8 pixels are read as ``X / 255``.
         y : array-like of shape (n_samples,), default=None
-            Labels; None for estimators that need none.
+            Class labels; None for estimators that need none.
         **params : dict
-            Parameters of the estimator's ``fit``, of the scorer and of the splitter, as in
-            scikit-learn.
+            Parameters of the estimator's ``fit``, of the scorer and of the splitter, as
+            in scikit-learn.
 
         Returns
         -------
-        self : BatchedGridSearchCV
+        self : object
             The fitted search.
 
         Raises
         ------
         ValueError
-            If a parameter is not as described, all fits fail, or any with
-            ``error_score="raise"``; if ``refit_epochs="best"`` and there is nothing to
-            choose from, or ``early_stopping`` chooses already.
+            If a parameter is invalid, if all fits fail, or if one fails with
+            ``error_score="raise"``. With ``refit_epochs="best"``, also if there is no
+            refit, no metric to choose by or a candidate that was not batched, or if
+            ``early_stopping`` of a candidate already chooses the number of epochs.
         """
         settings = ParameterGrid(self.param_grid)
         fit_search(self, X, y, params, settings)
@@ -177,76 +204,102 @@ class BatchedGridSearchCV(GridSearchCV):
 
 
 class BatchedRandomizedSearchCV(RandomizedSearchCV):
-    """Search over parameters drawn at random, in which candidates share runs.
+    """Search over randomly drawn candidates that trains many of them at once.
 
-    scikit-learn's ``RandomizedSearchCV`` with the same parameters, attributes and results,
-    and with `BatchedGridSearchCV`'s way of training. Learning rates and the like may be drawn
-    from distributions at hardly any price.
+    Parameters, attributes and results are those of scikit-learn's
+    ``RandomizedSearchCV``; the candidates are trained as in `BatchedGridSearchCV`.
+    Learning rates and other parameters that a batch may vary can be drawn from
+    distributions at hardly any cost.
 
     Parameters
     ----------
     estimator : estimator
-        ``SoftmaxRegression``, ``MLPClassifierTorch``, ``ConvNetClassifier`` or a Pipeline that
-        ends in one of them; any other is searched as by scikit-learn.
+        Estimator to tune: ``SoftmaxRegression``, ``MLPClassifierTorch``,
+        ``ConvNetClassifier``, or a Pipeline that ends in one of them. Any other
+        estimator is evaluated as in scikit-learn.
     param_distributions : dict or list of dicts
-        Names of parameters with lists or distributions (that have ``rvs``) to draw from.
+        Parameter names with lists or distributions (objects with ``rvs``) to draw
+        values from, or a list of several such dicts.
     n_iter : int, default=10
-        Settings to draw.
+        Number of candidates to draw.
     scoring : str, callable, list, tuple or dict, default=None
-        What to score by, one metric or several; None is the estimator's own ``score``.
+        Metric, or several metrics, to evaluate candidates by; None is the estimator's
+        ``score``.
     n_jobs : int or None, default=None
-        Processes that share the candidates out, or the folds where steps come before the
-        model. One process, as with None, uses all cores, and for models of few parameters
-        that is mostly as fast.
+        Number of processes. They share out the candidates or, if a Pipeline has steps
+        before the model, the folds. None stands for one process, which uses all cores
+        and, for models with few parameters, is mostly as fast.
     refit : bool, str or callable, default=True
-        Whether to fit the best candidate to all rows; of several metrics the name of the one
-        to choose by, or a function of ``cv_results_`` that returns the best index.
+        Whether to fit the best candidate to all samples. With several metrics, the name
+        of the metric to choose by; or a callable that returns the best index from
+        ``cv_results_``.
     cv : int, cross-validation generator or iterable, default=None
-        The folds, as in RandomizedSearchCV; None is 5, stratified.
+        Folds, as in scikit-learn; None stands for 5 stratified folds.
     verbose : int, default=0
-        How much is printed about candidates, as in RandomizedSearchCV.
+        Verbosity, as in scikit-learn: higher values print more about the candidates.
     pre_dispatch : int or str, default="2*n_jobs"
-        Jobs that are handed out ahead, as in RandomizedSearchCV.
+        Number of jobs dispatched in advance, as in scikit-learn.
     random_state : int, RandomState instance or None, default=None
-        Drives the drawing.
+        Seed of the drawn candidates.
     error_score : "raise" or float, default=np.nan
-        Score of a fit that fails, with a warning; ``"raise"`` raises its error.
+        Score of a fit that fails, which also causes a warning; ``"raise"`` raises the
+        error instead.
     return_train_score : bool, default=False
-        Whether ``cv_results_`` has the scores on the train rows as well.
+        Whether ``cv_results_`` includes scores on the training samples.
     refit_epochs : {"best"} or None, default=None
-        ``"best"`` takes, of all candidates and numbers of epochs, the pair with the highest
-        mean test score, and refits for that number: ``max_iter`` is tuned without a fit for
-        each value. The schedule stays that of the candidate's ``max_iter`` epochs, of which
-        the first are done. All candidates must have been batched in every fold. None refits
-        for as many epochs as the candidate asks for.
+        Number of epochs of the refit. ``"best"`` selects the candidate and the number
+        of epochs with the highest mean test score, which tunes ``max_iter`` without a
+        fit for each value. The learning rate follows the schedule of the candidate's
+        ``max_iter`` epochs, which the refit cuts short. All candidates must be batched
+        in every fold. None leaves the number to the candidate's parameters.
     working_memory : float, default=None
-        MiB that the models of one run may take beside the rows; more models are trained in
-        several runs. None is ``sklearn.get_config()["working_memory"]``, 1024 by default.
+        Maximum memory in MiB of the models of one run, not counting the samples; more
+        models are trained in several runs. None is
+        ``sklearn.get_config()["working_memory"]``, 1024 by default.
 
     Attributes
     ----------
     cv_results_ : dict of ndarrays
-        As in scikit-learn. Beside it, ``split<i>_test_<metric>_by_epoch`` and
-        ``mean_test_<metric>_by_epoch`` hold, for each candidate, an array of the scores after
-        every epoch (of L-BFGS, iteration), with ``metric`` being ``score`` where there is
-        one only. Where a fold ended earlier than others, its final score goes on. A
-        candidate that was evaluated one by one in some fold has an empty array; where all
-        were, there are no such columns.
-        ``mean_fit_time`` and ``mean_score_time`` are the model's share of its run.
+        Results of the candidates, as in scikit-learn. In addition,
+        ``split<i>_test_<metric>_by_epoch`` and ``mean_test_<metric>_by_epoch`` hold an
+        array of the test scores after every epoch (iteration of L-BFGS) for each
+        candidate; a single metric is called ``score``. If a fold ends earlier than
+        others, its final score is repeated. The array is empty for a candidate that was
+        evaluated on its own in some fold; the columns are missing if all were.
+        ``mean_fit_time`` and ``mean_score_time`` are the candidate's share of the time
+        of its run.
     batched_ : ndarray of shape (n_candidates,) of bool
-        Whether a candidate shared its runs with others, in every fold.
-    best_estimator_, best_score_, best_params_, best_index_, refit_time_, scorer_, n_splits_
-        As in scikit-learn.
+        Whether each candidate shared its runs with other models, in every fold.
+    best_estimator_ : estimator
+        Best candidate, fitted to all samples. Not available if ``refit=False``.
+    best_score_ : float
+        Mean test score of the best candidate. Not available if ``refit`` is a callable.
+    best_params_ : dict
+        Parameters of the best candidate.
+    best_index_ : int
+        Index of the best candidate in ``cv_results_``.
+    refit_time_ : float
+        Duration of the refit in seconds.
+    scorer_ : callable or dict
+        Scorer, or a dict of scorers by metric if there are several.
+    n_splits_ : int
+        Number of folds.
     best_n_epochs_ : int
-        Epochs of the refit; only with ``refit_epochs="best"``, when ``best_score_`` is the
-        mean test score after so many.
-    multimetric_, classes_, n_features_in_, feature_names_in_
-        As in scikit-learn.
+        Number of epochs of the refit; available only with ``refit_epochs="best"``,
+        where ``best_score_`` is the mean test score after as many epochs.
+    multimetric_ : bool
+        Whether there are several metrics.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels of the best candidate, sorted.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if X has feature names.
 
     See Also
     --------
-    BatchedGridSearchCV : The same over a grid, with all notes.
-    sklearn.model_selection.RandomizedSearchCV : What this goes by.
+    BatchedGridSearchCV : Search over a grid, with notes on batching.
+    sklearn.model_selection.RandomizedSearchCV : The counterpart in scikit-learn.
 
     Examples
     --------
@@ -256,9 +309,8 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
     >>> from skdigits.model_selection import BatchedRandomizedSearchCV
     >>> X, y = load_digits(return_X_y=True)
     >>> model = SoftmaxRegression(max_iter=20, tol=None, random_state=0)
-    >>> search = BatchedRandomizedSearchCV(
-    ...     model, {"learning_rate_init": loguniform(1e-4, 1)}, n_iter=16, random_state=0
-    ... )
+    >>> rates = {"learning_rate_init": loguniform(1e-4, 1)}
+    >>> search = BatchedRandomizedSearchCV(model, rates, n_iter=16, random_state=0)
     >>> print(f"{search.fit(X / 16, y).best_score_:.2f}")
     0.93
     """
@@ -307,24 +359,25 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; uint8 are pixels.
+            Samples; uint8 pixels are read as ``X / 255``.
         y : array-like of shape (n_samples,), default=None
-            Labels; None for estimators that need none.
+            Class labels; None for estimators that need none.
         **params : dict
-            Parameters of the estimator's ``fit``, of the scorer and of the splitter, as in
-            scikit-learn.
+            Parameters of the estimator's ``fit``, of the scorer and of the splitter, as
+            in scikit-learn.
 
         Returns
         -------
-        self : BatchedRandomizedSearchCV
+        self : object
             The fitted search.
 
         Raises
         ------
         ValueError
-            If a parameter is not as described, all fits fail, or any with
-            ``error_score="raise"``; if ``refit_epochs="best"`` and there is nothing to
-            choose from, or ``early_stopping`` chooses already.
+            If a parameter is invalid, if all fits fail, or if one fails with
+            ``error_score="raise"``. With ``refit_epochs="best"``, also if there is no
+            refit, no metric to choose by or a candidate that was not batched, or if
+            ``early_stopping`` of a candidate already chooses the number of epochs.
         """
         settings = ParameterSampler(
             self.param_distributions, self.n_iter, random_state=self.random_state
