@@ -1,4 +1,4 @@
-"""What the reference says is what the code has: numpydoc, defaults, attributes, names."""
+"""The docstrings agree with numpydoc, with the code and with each other."""
 
 import ast
 import importlib
@@ -6,6 +6,7 @@ import inspect
 import pkgutil
 import re
 import textwrap
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +14,28 @@ import pandas as pd
 import pytest
 from numpydoc.docscrape import get_doc_object
 from numpydoc.validate import Validator, validate
+from sklearn.utils._testing import assert_docstring_consistency
 
 import skdigits
-from skdigits import SoftmaxRegression
+from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
+from skdigits.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
 
 DOCS = Path(__file__).parent.parent / "docs"
 PACKAGES = ["skdigits"] + [
     f"skdigits.{module.name}"
     for module in pkgutil.iter_modules(skdigits.__path__)
-    if not module.name.startswith("_") and module.name != "engine"  # which is no API
+    # The engine is not part of the public API.
+    if not module.name.startswith("_") and module.name != "engine"
 ]
-# What numpydoc may find, as in scikit-learn's own such test, but with fewer of its codes.
-EXCUSED = {"RT02"}  # ``self : object`` has a name that scikit-learn's users know
-EXCUSED_BUT_IN_CLASSES = {"ES01"}  # a summary and parameters can say all of a function
-EXCUSED_IN_METHODS = {
-    "SA01",
-    "EX01",
-}  # which stand side by side, in the class's own example
-ARGUMENTS = {  # of estimators that cannot do without
+# Codes of numpydoc that are ignored; scikit-learn's own test ignores more of them.
+# RT02: scikit-learn's users know the name in ``self : object``.
+EXCUSED = {"RT02"}
+# ES01: a summary and the parameters can describe a function in full.
+EXCUSED_BUT_IN_CLASSES = {"ES01"}
+# SA01, EX01: the See Also and the example of the class cover its methods.
+EXCUSED_IN_METHODS = {"SA01", "EX01"}
+# Arguments of the estimators that cannot be created without any.
+ARGUMENTS = {
     "BatchedGridSearchCV": {"param_grid": {"alpha": [0, 1]}},
     "BatchedRandomizedSearchCV": {
         "param_distributions": {"alpha": [0, 1]},
@@ -40,7 +45,7 @@ ARGUMENTS = {  # of estimators that cannot do without
 
 
 def exported(package):
-    """Public functions and classes of a package by their names."""
+    """Return the public functions and classes of a package by name."""
     module = importlib.import_module(package)
     found = {name: getattr(module, name) for name in getattr(module, "__all__", [])}
     return {
@@ -49,7 +54,7 @@ def exported(package):
 
 
 def written_here(cls):
-    """Public methods and properties that are not scikit-learn's."""
+    """Yield the public methods and properties that skdigits itself defines."""
     for name in dir(cls):
         member = getattr(cls, name)
         function = member.fget if isinstance(member, property) else member
@@ -75,7 +80,7 @@ FUNCTIONS = {name: thing for name, thing in CALLABLES.items() if name not in CLA
 
 
 class WithoutLine(Validator):
-    """numpydoc looks for the line of a ``def`` or ``class``, of which a package has none."""
+    """Validator without the line of ``def`` or ``class``, which a package lacks."""
 
     source_file_def_line = 1
 
@@ -84,7 +89,7 @@ class WithoutLine(Validator):
 
 
 def entries(thing, section):
-    """Name, type and description of each thing that a section describes."""
+    """Yield the name, type and description of each entry of a section."""
     for entry in get_doc_object(thing, config={"show_class_members": False})[section]:
         for name in entry.name.split(", "):
             yield name, entry.type, " ".join(entry.desc)
@@ -127,8 +132,8 @@ def test_parameters_and_defaults_are_the_signature_s(name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_errors_are_told_of(name):
-    """Those raised on the spot, and the one for data that are not as described."""
+def test_errors_are_documented(name):
+    """Errors raised in the function itself, and the ValueError for invalid data."""
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(FUNCTIONS[name])))
     raised = {
         node.exc.func.id
@@ -137,8 +142,8 @@ def test_errors_are_told_of(name):
     }
     if {"X", "path"} & set(inspect.signature(FUNCTIONS[name]).parameters):
         raised.add("ValueError")
-    told = {kind for _, kind, _ in entries(FUNCTIONS[name], "Raises")}
-    assert raised <= told
+    documented = {kind for _, kind, _ in entries(FUNCTIONS[name], "Raises")}
+    assert raised <= documented
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -158,14 +163,14 @@ def test_attributes_of_estimators_are_the_fitted_ones(name, digits):
         for attribute in {*vars(estimator), *dir(cls)}
         if re.fullmatch(r"[a-z]\w*_", attribute) and hasattr(estimator, attribute)
     }
-    # As scikit-learn has it, only what is "only" there at times need not be.
+    # As in scikit-learn, attributes described as "only with …" may be missing.
     always = {n for n, _, text in entries(cls, "Attributes") if "only with" not in text}
     assert always <= fitted <= names(cls, "Attributes")
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_attributes_of_other_classes_are_those_they_set(name):
-    """What a picture or a result has is described as a parameter or as an attribute."""
+    """Attributes of displays and results are documented, or are parameters."""
     found = set()
     for base in OTHERS[name].__mro__:
         if base.__module__.startswith("skdigits"):
@@ -179,6 +184,147 @@ def test_attributes_of_other_classes_are_those_they_set(name):
     public = {attribute for attribute in found if not attribute.startswith("_")}
     described = names(OTHERS[name], "Attributes")
     assert described <= public <= described | names(OTHERS[name], "Parameters")
+
+
+TRAINED = [SoftmaxRegression, MLPClassifierTorch, ConvNetClassifier]
+SEARCHES = [BatchedGridSearchCV, BatchedRandomizedSearchCV]
+PAIRS = [*combinations(TRAINED, 2), tuple(SEARCHES)]
+SECTIONS = {
+    "Parameters": "include_params",
+    "Attributes": "include_attrs",
+    "Returns": "include_returns",
+}
+# Entries of a class, its fit or its partial_fit that differ from the other classes.
+OTHER_DESCRIPTIONS = {
+    SoftmaxRegression: {
+        "weight_init": "can be 'zeros', which would never train hidden layers",
+        "alpha": "is not divided by the weight of the batch",
+        "random_state": "drives no dropout without hidden layers",
+        "classes_": "has no multilabel targets to tell apart",
+        "y": "cannot be multilabel, as softmax assigns one class",
+    },
+    ConvNetClassifier: {
+        "alpha": "penalises the last layer only",
+        "batch_size": "has 128 as its automatic size",
+        "image_shape": "is the input of the network, also without augment",
+        "dropout": "acts on the last convolution only",
+        "coefs_": "holds convolutions, which have four dimensions",
+        "n_layers_": "needs to say that pooling does not count",
+    },
+}
+# Entries with the same description but another default.
+RECIPE = "belongs to the recipe for images: adamw, one cycle of 10 epochs, no early end"
+OTHER_DEFAULTS = {
+    SoftmaxRegression: {
+        "solver": "is sgd, while adam is the default of MLPClassifier",
+    },
+    MLPClassifierTorch: {
+        "learning_rate_init": "is 0.001, the default of MLPClassifier",
+    },
+    ConvNetClassifier: {
+        "solver": RECIPE,
+        "learning_rate": RECIPE,
+        "max_iter": RECIPE,
+        "tol": RECIPE,
+        "weight_init": "is he, while glorot is what MLPClassifier does",
+    },
+}
+
+
+def excused(reasons, pair):
+    return {name for cls in pair for name in reasons.get(cls, ())}
+
+
+def documented_by(pair):
+    """Yield the pair of classes, then the pair of each of their methods that train."""
+    yield pair
+    for name in ("fit", "partial_fit"):
+        if all(hasattr(cls, name) for cls in pair):
+            yield tuple(renamed(cls, name) for cls in pair)
+
+
+def renamed(cls, name):
+    """Return a function with the docstring of a method and a unique name.
+
+    assert_docstring_consistency keys docstrings by ``__name__``: of two ``fit`` methods
+    it would keep one, and compare nothing.
+    """
+
+    def method():
+        raise NotImplementedError
+
+    method.__name__ = f"{cls.__name__}.{name}"
+    method.__doc__ = getattr(cls, name).__doc__
+    return method
+
+
+def shared(things, section):
+    """Return the names of the entries that all things have."""
+    found = [{name for name, _, _ in entries(thing, section)} for thing in things]
+    return set.intersection(*found)
+
+
+def assert_same(things, section, included, other_defaults=()):
+    assert_docstring_consistency(
+        things, **{SECTIONS[section]: sorted(included)}, ignore_types=other_defaults
+    )
+
+
+def pair_name(pair):
+    return "-".join(cls.__name__ for cls in pair)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=pair_name)
+def test_descriptions_of_the_same_thing_are_the_same(pair):
+    other_descriptions = excused(OTHER_DESCRIPTIONS, pair)
+    other_defaults = tuple(excused(OTHER_DEFAULTS, pair))
+    compared = set()
+
+    for things in documented_by(pair):
+        for section in SECTIONS:
+            included = shared(things, section) - other_descriptions
+            assert_same(things, section, included, other_defaults)
+            compared |= included
+
+    assert compared >= {"X", "self", "scoring", "verbose", "n_features_in_"}
+    assert len(compared) >= 25
+
+
+EXCEPTIONS = [
+    (cls, name, reason)
+    for group in (OTHER_DESCRIPTIONS, OTHER_DEFAULTS)
+    for cls, reasons in group.items()
+    for name, reason in reasons.items()
+]
+
+
+@pytest.mark.parametrize(("cls", "name", "reason"), EXCEPTIONS)
+def test_exceptions_are_needed(cls, name, reason):
+    """The entry differs from that of every other class, for a reason in words."""
+    others = [other for other in TRAINED if other is not cls]
+    found = [
+        (things, section)
+        for other in others
+        for things in documented_by((cls, other))
+        for section in SECTIONS
+        if name in shared(things, section)
+    ]
+
+    assert found
+    for things, section in found:
+        with pytest.raises(AssertionError, match=rf"'{name}'\s+is\s+inconsistent"):
+            assert_same(things, section, {name})
+    assert len(reason.split()) > 3
+
+
+@pytest.mark.parametrize("cls", [*TRAINED, *SEARCHES])
+def test_entries_do_not_share_a_line(cls):
+    """scikit-learn's own checks, and tooltips, look entries up by name."""
+    things = [cls, cls.fit, getattr(cls, "partial_fit", cls.fit)]
+    for thing in things:
+        found = get_doc_object(thing, config={"show_class_members": False})
+        listed = [*found["Parameters"], *found["Attributes"]]
+        assert [entry.name for entry in listed if "," in entry.name] == []
 
 
 def test_the_reference_has_every_name_and_no_other():
