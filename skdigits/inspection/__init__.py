@@ -1,4 +1,4 @@
-"""What a fitted model knows, as pictures and as DataFrames."""
+"""Plots and tables of what a fitted model has learnt, and of its errors."""
 
 from skdigits.inspection._digit_grid import DigitGridDisplay
 from skdigits.inspection._learning_curve import LearningCurveDisplay

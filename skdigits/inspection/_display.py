@@ -1,5 +1,11 @@
-"""What all Displays share: the estimator inside others, and the axes to draw on."""
+"""Tools of all Displays: the fitted model inside an estimator, checks, and axes."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self, SupportsInt
+
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -7,25 +13,36 @@ from sklearn.utils.validation import check_is_fitted
 from skdigits._parameters import COUNT
 from skdigits._plotting import axes, pyplot
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def innermost(estimator):
-    """The fitted model inside a Pipeline (its last step), a search (the best) or a frozen one.
+
+def innermost(estimator: BaseEstimator) -> BaseEstimator:
+    """Return the fitted model inside an estimator.
+
+    This is the last step of a Pipeline, the best estimator of a search, or the
+    estimator that a FrozenEstimator holds.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
-        If it is not fitted.
+        If the estimator is not fitted.
     ValueError
         If a search did not refit its best candidate.
     """
-    if hasattr(estimator, "__sklearn_tags__"):  # others can be anything that predicts
+    # Anything with ``predict`` will do, but only scikit-learn's can be checked.
+    if hasattr(estimator, "__sklearn_tags__"):
         check_is_fitted(estimator)
+
     if isinstance(estimator, Pipeline):
         return innermost(estimator.steps[-1][1])
     if isinstance(estimator, FrozenEstimator):
         return innermost(estimator.estimator)
+    # RidgeClassifierCV has cv_results_, too, but predicts by itself.
     if not (hasattr(estimator, "cv_results_") and hasattr(estimator, "refit")):
         return estimator
+
     if not hasattr(estimator, "best_estimator_"):
         raise ValueError(
             f"This {type(estimator).__name__} has refit={estimator.refit!r}, and so no "
@@ -34,30 +51,34 @@ def innermost(estimator):
     return innermost(estimator.best_estimator_)
 
 
-def model_of(estimator, wanted, display):
-    """The fitted model inside, which must be one of the classes ``wanted``.
+def model_of(
+    estimator: BaseEstimator, classes: tuple[type, ...], display: str
+) -> BaseEstimator:
+    """Return the fitted model inside, an instance of one of the ``classes``.
 
     Raises
     ------
     TypeError
-        If it is not.
+        If the model is of another class.
     """
     model = innermost(estimator)
-    if not isinstance(model, wanted):
-        names = " or ".join(kind.__name__ for kind in wanted)
+    if not isinstance(model, classes):
+        names = " or ".join(cls.__name__ for cls in classes)
         raise TypeError(
             f"{display} draws a fitted {names}, got {type(model).__name__}."
         )
     return model
 
 
-def whole_number(name, value, *, or_none=False):
-    """A whole number of 1 or more, or also None.
+def whole_number(
+    name: str, value: SupportsInt | None, *, or_none: bool = False
+) -> int | None:
+    """Return a parameter that must be a whole number of 1 or more, or else None.
 
     Raises
     ------
     ValueError
-        If it is neither.
+        If the value is neither.
     """
     if or_none and value is None:
         return None
@@ -67,22 +88,40 @@ def whole_number(name, value, *, or_none=False):
     return int(value)
 
 
+def check_kind(kind: str, kinds: Sequence[str]) -> str:
+    """Return the kind of a plot.
+
+    Raises
+    ------
+    ValueError
+        If it is not among the ``kinds``.
+    """
+    if kind not in kinds:
+        known = ", ".join(map(repr, kinds))
+        raise ValueError(f"kind={kind!r} is none of {known}.")
+    return kind
+
+
 class Display:
-    """Axes of a Display: those given to ``plot``, else new ones."""
+    """Base class of Displays, which draws on given axes or on new ones."""
 
-    _opened = None  # the figure that was drawn unasked, by from_estimator and its like
-    _own = False  # whether the axes are new ones
+    # The figure that from_estimator or the like opened, until `plot` closes it.
+    _opened: Figure | None = None
+    # Whether the axes are new ones, in which case the figure may grow.
+    _own = False
 
-    def _drawn(self, ax):
+    def _drawn(self, ax: Axes | None) -> Self:
+        """Draw, and keep in mind whether this opened a figure; return the Display."""
         self.plot(ax)
         self._opened = self.figure_ if ax is None else None
         return self
 
-    def _begin(self, ax, size=None):
+    def _begin(self, ax: Axes | None, size: tuple[float, float] | None = None) -> None:
+        """Set the figure and axes to draw on; a new figure has ``size`` in inches."""
         # So that from_estimator(...).plot(ax) leaves one figure, not two.
         if self._opened is not None:
             pyplot().close(self._opened)
             self._opened = None
+
         self._own = ax is None
         self.figure_, self.ax_ = axes(ax, size)
-        return self.ax_
