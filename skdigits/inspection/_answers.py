@@ -1,25 +1,31 @@
-"""What a model answers about rows with known labels, checked once for all tables."""
+"""Predictions beside true labels, checked in one place for all tables."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from skdigits._arrays import to_numpy
 from skdigits._validation import _dense, _targets
 from skdigits.inspection._display import innermost
 
-TOLERANCE = 1e-3  # by which probabilities of a row may sum to something else than 1
-WITHOUT = {
-    "predict": "labels are what is asked: pass a classifier.",
-    "predict_proba": "probabilities are what is asked: wrap it in "
+# By this much, the probabilities of a sample may sum to something else than 1: users
+# round them, and float32 does.
+TOLERANCE = 1e-3
+CURES = {
+    "predict": "labels are needed: pass a classifier.",
+    "predict_proba": "probabilities are needed: wrap it in "
     "sklearn.calibration.CalibratedClassifierCV, or pass another estimator.",
 }
 
 
 class Answers(NamedTuple):
-    """Probabilities of every row.
+    """Probabilities and true class of each sample.
 
-    ``proba`` (n, C), float; ``codes`` (n,), positions in ``classes`` (C,) of the true labels.
+    ``proba`` (n, C) is float; ``codes`` (n,) holds the position of each true label in
+    ``classes`` (C,).
     """
 
     proba: np.ndarray
@@ -28,184 +34,232 @@ class Answers(NamedTuple):
 
     @property
     def of_true(self) -> np.ndarray:
-        """The probability of each row's true class."""
-        found: np.ndarray = self.proba[np.arange(len(self.codes)), self.codes]
+        """Probability of each sample's true class."""
+        samples = np.arange(len(self.codes))
+        found: np.ndarray = self.proba[samples, self.codes]
         return found
 
 
-def true_labels(X: Any, y: Any, name: str = "y") -> np.ndarray:
-    """The labels y (n,) of rows X, which may be None."""
-    y = _targets(_checked(as_array(_dense(y)), name))
+def true_labels(X: ArrayLike | None, y: ArrayLike, name: str = "y") -> np.ndarray:
+    """Return the labels (n,) of the samples in X, if there is an X."""
+    y = _targets(_check_labels(as_array(_dense(y)), name))
+
     if y.ndim != 1:
         raise ValueError(
-            f"{name} has shape {y.shape}, several labels per row, but one class per row is "
-            f"wanted: pass one column {name}[:, j] with the answers for its label, say."
+            f"{name} has shape {y.shape}, several labels per sample, but one class per "
+            f"sample is expected: pass one column, such as {name}[:, 0]."
         )
-    if X is not None and n_rows(X) != len(y):
-        raise ValueError(f"X has {n_rows(X)} rows, but {name} has {len(y)} labels.")
+    if X is not None and n_samples(X) != len(y):
+        raise ValueError(
+            f"X has {n_samples(X)} samples, but {name} has {len(y)} labels: pass one "
+            "label per sample."
+        )
     return y
 
 
-def n_rows(X: Any) -> int:
-    """How many rows there are in a list, frame, sparse matrix or array."""
+def n_samples(X: ArrayLike) -> int:
+    """Return the number of samples of a list, frame, sparse matrix or array."""
     shape = getattr(X, "shape", None)
     if shape is None:
         shape = (len(X),) if hasattr(X, "__len__") else ()
+
     if not len(shape):
-        raise ValueError(f"X={X!r} has no rows: pass an array of them.")
+        raise ValueError(
+            f"X={X!r} has no samples: pass an array of shape (n_samples, n_features)."
+        )
     return int(shape[0])
 
 
-def _checked(labels: np.ndarray, who: str) -> np.ndarray:
-    """Labels that can be told apart and sorted, one at least."""
+def _check_labels(labels: np.ndarray, subject: str) -> np.ndarray:
+    """Return labels that can be compared and sorted, at least one."""
     if labels.ndim == 0 or not labels.size:
         raise ValueError(
-            f"{who} has shape {labels.shape}: pass the label of each row, one at least."
+            f"{subject} has shape {labels.shape}: pass the label of each sample, at "
+            "least one."
         )
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError(
-            f"{who} has NaN or infinity among the labels: leave these rows out."
+            f"{subject} has NaN or infinity among the labels: leave these samples out."
         )
+
     objects = labels.flat if labels.dtype == object else []
     odd = [label for label in objects if not isinstance(label, str)]
     if odd:
         raise ValueError(
-            f"{who} is an array of objects with {odd[0]!r}, which is no word: make all labels "
-            "words, or all of them numbers by .astype(int)."
+            f"{subject} is an array of objects with {odd[0]!r}, which is no string: "
+            "make all labels strings, or make all of them numbers by .astype(int)."
         )
     return labels
 
 
-def as_array(values: Any) -> np.ndarray:
-    """A list, frame, tensor or array of any namespace as NumPy's."""
-    plain = hasattr(values, "detach") or hasattr(values, "__array_namespace__")
-    return to_numpy(values) if plain else np.asarray(values)
+def as_array(values: ArrayLike) -> np.ndarray:
+    """Return a list, frame, tensor or array of any namespace as a NumPy array."""
+    # NumPy reads frames and lists itself, but no tensor that requires a gradient.
+    if hasattr(values, "detach") or hasattr(values, "__array_namespace__"):
+        return to_numpy(values)
+    return np.asarray(values)
 
 
-def predictions(model: Any, X: Any, y: np.ndarray) -> np.ndarray:
-    """The predicted label of each row: the model's own, or those that were passed."""
-    if not is_estimator(model):
-        return matched_labels(model, len(y), y, "The array of predictions")
-    return asked_for_labels(model, needed(X, model), y)
-
-
-def asked_for_labels(model: Any, X: Any, y: np.ndarray | None) -> np.ndarray:
-    """What a model predicts for rows whose true labels are y, if they are known."""
-    predicted = method(model, "predict")(X)
-    return matched_labels(
-        predicted, n_rows(X), y, f"What {type(model).__name__} predicts"
-    )
-
-
-def matched_labels(
-    predicted: Any, n: int, y: np.ndarray | None, who: str, name: str = "y"
+def predictions(
+    model: BaseEstimator | ArrayLike, X: ArrayLike | None, y: np.ndarray
 ) -> np.ndarray:
-    """Predicted labels (n,) of n rows, such that they can be compared with y."""
+    """Return the predicted labels (n,), passed or computed by a model."""
+    if is_estimator(model):
+        return predicted_labels(model, samples_for(model, X), y)
+    return match_labels(model, len(y), y, "The array of predictions")
+
+
+def predicted_labels(
+    model: BaseEstimator, X: ArrayLike, y: np.ndarray | None
+) -> np.ndarray:
+    """Return the labels (n,) that a model predicts; y holds the true ones, if known."""
+    predicted = method(model, "predict")(X)
+    subject = f"The output of {type(model).__name__}.predict"
+    return match_labels(predicted, n_samples(X), y, subject)
+
+
+def match_labels(
+    predicted: ArrayLike, n: int, y: np.ndarray | None, subject: str, name: str = "y"
+) -> np.ndarray:
+    """Return predicted labels (n,) of n samples that can be compared with y."""
     predicted = as_array(predicted)
     if predicted.shape not in {(n,), (n, 1)}:
         raise ValueError(
-            f"{who} has shape {predicted.shape}, but ({n},) is wanted: a label for each row."
+            f"{subject} has shape {predicted.shape}, but ({n},) is expected: one label "
+            "per sample."
         )
-    predicted = _checked(predicted.ravel(), who)
+
+    predicted = _check_labels(predicted.ravel(), subject)
     if y is not None:
-        check_comparable(y, predicted, who, name)
+        check_comparable(y, predicted, subject, name)
     return predicted
 
 
-def needed(X: Any, model: Any) -> Any:
-    """X, which only predictions that are passed can do without, for a model that is fitted."""
+def samples_for(model: BaseEstimator, X: ArrayLike | None) -> ArrayLike:
+    """Return X after a check that the model is fitted and that X is there."""
     if isinstance(model, type):
         raise TypeError(
-            f"{model.__name__} is a class: pass a fitted estimator, made by it."
+            f"{model.__name__} is a class: pass a fitted estimator of this class."
         )
     innermost(model)
+
     if X is None:
         raise ValueError(
-            f"X is None, but {type(model).__name__} needs rows to predict for: pass X, or "
-            "predictions in the place of the estimator."
+            f"X is None, but {type(model).__name__} needs samples to predict: pass X, "
+            "or pass predictions instead of the estimator."
         )
     return X
 
 
 def check_comparable(
-    y: np.ndarray, others: np.ndarray, who: str, name: str = "y"
+    y: np.ndarray, others: np.ndarray, subject: str, name: str = "y"
 ) -> None:
-    """Whether both are words: NumPy would find the number 3 equal to the word "3"."""
+    """Check that both or neither hold strings."""
+    # NumPy would find the number 3 equal to the string "3".
     if isinstance(y[0], str) != isinstance(others[0], str):
         raise ValueError(
-            f"{who} has labels such as {others[:1].tolist()[0]!r}, but {name} such as "
-            f"{y[:1].tolist()[0]!r}: make both words, or both numbers."
+            f"{subject} has labels such as {others[:1].tolist()[0]!r}, but {name} such "
+            f"as {y[:1].tolist()[0]!r}: make both strings, or both numbers."
         )
 
 
-def answers(model: Any, X: Any, y: np.ndarray, name: str = "") -> Answers:
-    """The model's probabilities, or those that were passed, beside the true labels."""
-    named = f" {name!r}" if name else ""
+def answers(
+    model: BaseEstimator | ArrayLike,
+    X: ArrayLike | None,
+    y: np.ndarray,
+    name: str = "",
+) -> Answers:
+    """Return probabilities, passed or computed by a model, with true classes."""
     if is_estimator(model):
-        X = needed(X, model)
+        # A model that is not fitted is refused before one that has no probabilities.
+        X = samples_for(model, X)
         proba = as_array(method(model, "predict_proba")(X))
-        return matched(
-            proba, y, model.classes_, f"Probabilities of {type(model).__name__}"
-        )
-    return matched(as_array(model), y, np.unique(y), f"The probabilities{named} passed")
+        subject = f"The probabilities of {type(model).__name__}"
+        return match_probabilities(proba, y, model.classes_, subject)
+
+    subject = f"The probabilities of {name!r}" if name else "The probabilities"
+    return match_probabilities(as_array(model), y, np.unique(y), subject)
 
 
-def is_estimator(model: Any) -> bool:
-    """Whether it is no array; a search may have no ``predict``."""
-    return any(hasattr(model, name) for name in ("get_params", "fit", *WITHOUT))
+def is_estimator(model: object) -> bool:
+    """Return whether this is an estimator rather than an array."""
+    # A method alone would not do: a search with refit=False has no ``predict``.
+    return any(hasattr(model, name) for name in ("get_params", "fit", *CURES))
 
 
-def method(estimator: Any, name: str) -> Any:
-    """A method of an estimator that tells of labels or probabilities."""
+def method(estimator: BaseEstimator, name: str) -> Callable[[ArrayLike], ArrayLike]:
+    """Return a method that predicts labels or probabilities."""
     if not hasattr(estimator, name):
         raise AttributeError(
-            f"{type(estimator).__name__} has no {name}, and {WITHOUT[name]}"
+            f"{type(estimator).__name__} has no {name}, and {CURES[name]}"
         )
-    return getattr(estimator, name)
+    found: Callable[[ArrayLike], ArrayLike] = getattr(estimator, name)
+    return found
 
 
-def matched(proba: np.ndarray, y: np.ndarray, classes: Any, who: str) -> Answers:
-    """Probabilities and labels that fit together.
+def match_probabilities(
+    proba: np.ndarray, y: np.ndarray, classes: ArrayLike, subject: str
+) -> Answers:
+    """Return probabilities with the true class of each sample.
 
     Raises
     ------
     ValueError
-        If they do not: by shape, value or a label that has no column.
+        If the shape, the dtype or the values are wrong, or a label is not a class.
     """
     classes = as_array(classes)
-    if proba.shape != (len(y), len(classes)):
-        raise ValueError(
-            f"{who} have shape {proba.shape}, but ({len(y)}, {len(classes)}) is wanted: a row "
-            f"for each label in y, a column for each of the classes {classes.tolist()}, in "
-            "this order."
-        )
-    if proba.dtype.kind not in "fiu":
-        raise ValueError(f"{who} are of dtype {proba.dtype}, but numbers are wanted.")
+    _check_shape(proba, y, classes, subject)
     proba = proba if proba.dtype.kind == "f" else proba.astype(np.float64)
-    _check_values(proba, who)
+    _check_values(proba, subject)
+
+    # In this order, as strings and numbers must not meet in setdiff1d.
     check_comparable(y, classes, "The array of classes")
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
         raise ValueError(
-            f"y has labels that the estimator has never seen: {unknown.tolist()}. Its classes "
-            f"are {classes.tolist()}: leave these rows out."
+            f"y has labels that the estimator has never seen: {unknown.tolist()}. Its "
+            f"classes are {classes.tolist()}: leave these samples out."
         )
+
+    # Other libraries' classes need not be sorted.
     order = np.argsort(classes)
-    return Answers(proba, order[np.searchsorted(classes, y, sorter=order)], classes)
+    codes = order[np.searchsorted(classes, y, sorter=order)]
+    return Answers(proba, codes, classes)
 
 
-def _check_values(proba: np.ndarray, who: str) -> None:
-    if not np.isfinite(proba).all():
-        row = int(np.flatnonzero(~np.isfinite(proba).all(1))[0])
+def _check_shape(
+    proba: np.ndarray, y: np.ndarray, classes: np.ndarray, subject: str
+) -> None:
+    """Check that there are numbers for each label (row) and class (column)."""
+    if proba.shape != (len(y), len(classes)):
         raise ValueError(
-            f"{who} are not all finite: row {row} has {proba[row].tolist()}."
+            f"{subject} have shape {proba.shape}, but ({len(y)}, {len(classes)}) is "
+            "expected: one row for each label in y, one column for each of the classes "
+            f"{classes.tolist()}, in this order."
         )
+
+    if proba.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{subject} have dtype {proba.dtype}, but numbers are expected: convert "
+            "them, by .astype(float) for example."
+        )
+
+
+def _check_values(proba: np.ndarray, subject: str) -> None:
+    """Check that each row is finite, non-negative and sums to 1."""
+    finite = np.isfinite(proba).all(1)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise ValueError(
+            f"{subject} are not all finite: row {row} has {proba[row].tolist()}."
+        )
+
     sums = proba.sum(1, dtype=np.float64)
     bad = (np.abs(sums - 1) > TOLERANCE) | (proba.min(1) < -TOLERANCE)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"{who} must be 0 or more and sum to 1 in each row, but those of row {row}, "
-            f"{proba[row].tolist()}, sum to {sums[row]:g}. Logits become probabilities by "
+            f"{subject} must be 0 or more and sum to 1 in each row, but row {row}, "
+            f"{proba[row].tolist()}, sums to {sums[row]:g}. Convert logits by "
             "scipy.special.softmax(logits, axis=1)."
         )

@@ -1,58 +1,70 @@
-"""Rows as images, with what they are and what they were taken for."""
+"""Images of samples, with their true and predicted labels."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator
 
 from skdigits._plotting import ORANGE
 from skdigits._validation import _dense
 from skdigits.inspection import _mosaic
 from skdigits.inspection._answers import (
     as_array,
-    asked_for_labels,
-    matched_labels,
-    needed,
+    match_labels,
+    predicted_labels,
+    samples_for,
     true_labels,
 )
-from skdigits.inspection._display import Display, innermost, whole_number
+from skdigits.inspection._display import innermost, whole_number
 
-MOST_ROWS = 100  # unless they are named
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# By default, no more than this, so that a whole data set can be passed.
+MOST_SAMPLES = 100
 
 
-class DigitGridDisplay(Display):
-    """Images with their true and predicted labels; those that are wrong stand out.
+class DigitGridDisplay(_mosaic.MosaicDisplay):
+    """Images with their true and predicted labels; wrong predictions stand out.
 
-    Made by `from_estimator` or `from_predictions`, which draw at once. Above an image stands
-    its label; where that is not what was predicted, both in orange, as "4→9", and the image
-    has a frame.
+    `from_estimator` and `from_predictions` make the display and draw it at once. The
+    label of an image stands above it. Where the prediction is wrong, both labels do, in
+    orange, as "4→9", and the image has an orange frame.
 
     Parameters
     ----------
     images : ndarray of shape (n_images, height, width) or (n_images, height, width, 3)
-        Images; of dtype uint8, pixels of 0 to 255.
+        Images to draw. The pixels of dtype uint8 are between 0 and 255.
     y_true : ndarray of shape (n_images,), default=None
-        Their labels.
+        True labels of the images.
     y_pred : ndarray of shape (n_images,), default=None
-        The labels predicted.
+        Predicted labels of the images.
     n_columns : int, default=None
-        Images in a row; None: as many as leave room for the labels, but not more
-            than 10; on given axes, as many as make images largest.
+        Number of images side by side. None chooses 10 or fewer, so that labels have
+        room, or the number that makes images largest on given axes.
 
     Attributes
     ----------
     image_ : matplotlib.image.AxesImage
-        All images as one.
+        The image that all images were put into.
     texts_ : list of matplotlib.text.Text
-        What stands above each.
+        The text above each image.
     ax_ : matplotlib.axes.Axes
-        Axes with the image.
+        Axes with the images.
     figure_ : matplotlib.figure.Figure
         Figure of the axes.
 
     See Also
     --------
-    confusion_pairs : What was taken for what, and the rows.
-    top_losses : The rows that a model is most wrong about.
+    confusion_pairs : Which classes are confused, and the samples.
+    top_losses : The samples with the largest losses.
 
     Examples
     --------
@@ -61,8 +73,9 @@ class DigitGridDisplay(Display):
     >>> from skdigits import TemplateMatchingClassifier
     >>> from skdigits.inspection import DigitGridDisplay
     >>> X, y = load_digits(return_X_y=True)
-    >>> model = TemplateMatchingClassifier().fit(X[:1000] / 16, y[:1000])
-    >>> display = DigitGridDisplay.from_estimator(model, X / 16, y, rows=range(1000, 1020))
+    >>> X = X / 16
+    >>> model = TemplateMatchingClassifier().fit(X[:1000], y[:1000])
+    >>> display = DigitGridDisplay.from_estimator(model, X, y, rows=range(1000, 1020))
     >>> [text.get_text() for text in display.texts_][-3:]
     ['2', '5→9', '7']
     >>> plt.close(display.figure_)
@@ -86,49 +99,55 @@ class DigitGridDisplay(Display):
         n_columns=None,
         ax=None,
     ):
-        """Draw rows with what a fitted estimator takes them for.
+        """Draw samples with the labels that a fitted estimator predicts.
 
-        Only the rows that are drawn are predicted.
+        The estimator predicts only the samples that are drawn.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted; anything with ``predict``.
+            Fitted estimator with a method ``predict``.
         X : array-like or sparse matrix of shape (n_samples, n_features)
-            Rows as the estimator takes them, made of images; of dtype uint8, pixels of 0 to
-            255. Values within [0, 1] are drawn on that scale, others from the least to the
-            largest of what is drawn.
+            Samples as the estimator takes them, each of them an image. The scale of
+            grey is 0 to 255 for dtype uint8, 0 to 1 for values within [0, 1], else from
+            the smallest to the largest value drawn.
         y : array-like of shape (n_samples,), default=None
-            Their labels.
+            True labels of the samples.
         rows : int, slice or array-like of int or bool, default=None
-            Which rows to draw, in this order; None: all, but not more than the first 100.
+            Samples to draw, in this order. None draws the first 100, or all if there
+            are fewer.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, 3)`` of the images; None: what the model
-            was told itself, else square.
+            ``(height, width)`` or ``(height, width, 3)`` of the images. None stands for
+            the model's own ``image_shape`` if it has one, else for square images.
         n_columns : int, default=None
-            Images in a row; None: as many as leave room for the labels, but not more
-            than 10; on given axes, as many as make images largest.
+            Number of images side by side. None chooses 10 or fewer, so that labels have
+            room, or the number that makes images largest on given axes.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None: those of a new figure.
+            Axes to draw on. None opens a new figure.
 
         Returns
         -------
         DigitGridDisplay
-            What was drawn.
+            The display of the samples with their predictions.
 
         Raises
         ------
         AttributeError
             If the estimator has no ``predict``.
         ValueError
-            If X is not made of images of ``image_shape``, the labels are not as many as its
-            rows, some are words and others numbers, or there is no such row.
+            If X does not hold images of ``image_shape``, X and y differ in length, only
+            one of y and the predictions holds strings, or ``rows`` selects no samples
+            of X.
         """
-        X = _rows_of_images(needed(X, estimator))
+        X = _with_shape(samples_for(estimator, X))
         places = _places(rows, X.shape[0])
-        y_true = None if y is None else true_labels(X, y)[places]
-        X = _taken(X, places)
-        y_pred = asked_for_labels(estimator, X, y_true)
+        if y is not None:
+            y = true_labels(X, y)
+
+        # All labels are checked, but only samples that are drawn are predicted.
+        X = _at(X, places)
+        y_true = _at(y, places)
+        y_pred = predicted_labels(estimator, X, y_true)
         images = _images(X, innermost(estimator), image_shape)
         return cls(images, y_true, y_pred, n_columns=n_columns)._drawn(ax)
 
@@ -144,48 +163,54 @@ class DigitGridDisplay(Display):
         n_columns=None,
         ax=None,
     ):
-        """Draw rows with their labels, and with predictions that were made before.
+        """Draw samples with their labels and with predictions that exist already.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, height, width[, 3])
-            Images; of dtype uint8, pixels of 0 to 255. Values within [0, 1] are drawn on
-            that scale, others from the least to the largest of what is drawn.
+        X : array-like of shape (n_samples, n_features) or \
+                (n_samples, height, width[, 3])
+            Images. The scale of grey is 0 to 255 for dtype uint8, 0 to 1 for values
+            within [0, 1], else from the smallest to the largest value drawn.
         y_true : array-like of shape (n_samples,), default=None
-            Their labels.
+            True labels.
         y_pred : array-like of shape (n_samples,), default=None
-            The labels predicted.
+            Predicted labels.
         rows : int, slice or array-like of int or bool, default=None
-            Which rows to draw, in this order; None: all, but not more than the first 100.
+            Images to draw, in this order. None draws the first 100, or all if there are
+            fewer.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, 3)`` of the images; None: that of X if
-            it holds images, else square.
+            ``(height, width)`` or ``(height, width, 3)`` of the images. None stands for
+            the shape that X has, or for square images if X has two dimensions.
         n_columns : int, default=None
-            Images in a row; None: as many as leave room for the labels, but not more
-            than 10; on given axes, as many as make images largest.
+            Number of images side by side. None chooses 10 or fewer, so that labels have
+            room, or the number that makes images largest on ``ax``.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None: those of a new figure.
+            Axes for the images. None opens a new figure.
 
         Returns
         -------
         DigitGridDisplay
-            What was drawn.
+            The display of the images with their labels.
 
         Raises
         ------
         ValueError
-            If X is not made of images of ``image_shape``, the labels are not as many as its
-            rows, some are words and others numbers, or there is no such row.
+            If X does not hold images of ``image_shape``, X and the labels differ in
+            length, only one of ``y_true`` and ``y_pred`` holds strings, or ``rows``
+            selects no images of X.
         """
-        X = _rows_of_images(X)
+        X = _with_shape(X)
         places = _places(rows, X.shape[0])
         if y_true is not None:
             y_true = true_labels(X, y_true, "y_true")
         if y_pred is not None:
-            y_pred = matched_labels(y_pred, X.shape[0], y_true, "y_pred", "y_true")
-        chosen = [None if y is None else y[places] for y in (y_true, y_pred)]
-        images = _images(_taken(X, places), None, image_shape)
-        return cls(images, *chosen, n_columns=n_columns)._drawn(ax)
+            y_pred = match_labels(y_pred, X.shape[0], y_true, "y_pred", "y_true")
+
+        images = _images(_at(X, places), None, image_shape)
+        # After the labels have been compared as a whole.
+        y_true = _at(y_true, places)
+        y_pred = _at(y_pred, places)
+        return cls(images, y_true, y_pred, n_columns=n_columns)._drawn(ax)
 
     def plot(self, ax=None, *, cmap="gray_r"):
         """Draw the images.
@@ -195,116 +220,144 @@ class DigitGridDisplay(Display):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None: those of a new figure.
+            Axes to draw on. None opens a new figure.
         cmap : str or matplotlib Colormap, default="gray_r"
-            Colours of the values, unless the images have their own.
+            Colours of the values; images with 3 channels have their own.
 
         Returns
         -------
         self : DigitGridDisplay
             The display.
         """
-        images, (labels, wrong) = np.asarray(self.images), self._labels()
+        images = np.asarray(self.images)
+        labels, wrong = self._labels()
+        # The labels come first, as their widths limit the number of columns.
         n_columns = self._columns(images, labels, ax)
         cells = np.arange(len(images))
         layout = _mosaic.lay_out(images.shape[1:3], cells, n_columns, labels, ax)
+
         self._begin(ax, _mosaic.size_in_inches(layout))
-        self.image_ = _mosaic.draw(
-            self.ax_, images, layout, limits=_mosaic.brightness_limits(images), cmap=cmap,
-            frames=[ORANGE if each else _mosaic.FRAME for each in wrong],
-        )  # fmt: skip
-        colors = [ORANGE if each else "black" for each in wrong]
-        self.texts_ = _mosaic.write(self.ax_, labels, layout, colors)
-        for text, each in zip(self.texts_, wrong, strict=False):
-            text.set_fontweight("bold" if each else "normal")
+        self._draw_mosaic(
+            images,
+            layout,
+            labels,
+            limits=_mosaic.brightness_limits(images),
+            cmap=cmap,
+            highlights=[ORANGE if each else "" for each in wrong],
+        )
         return self
 
-    def _columns(self, images, labels, ax):
+    def _columns(
+        self, images: np.ndarray, labels: Sequence[str], ax: Axes | None
+    ) -> int:
+        """Return the number of images side by side."""
         if self.n_columns is not None:
             return min(self.n_columns, len(images))
+        # The size of given axes is fixed, so that images matter more than labels there.
         if ax is not None:
             return _mosaic.widest_tiles(images.shape[1:3], len(images), ax)
         return _mosaic.columns_for(labels, min(10, len(images)))
 
-    def _labels(self):
-        """What stands above each image, if anything, and which are wrong."""
-        none = [False] * len(self.images)
+    def _labels(self) -> tuple[list[str], list[bool]]:
+        """Return the text above each image, if any, and which predictions are wrong."""
         if self.y_true is None or self.y_pred is None:
             known = self.y_pred if self.y_true is None else self.y_true
-            return [] if known is None else [
-                _mosaic.short(label) for label in known
-            ], none
+            return _mosaic.short_labels(known), [False] * len(self.images)
+
         pairs = list(zip(self.y_true, self.y_pred, strict=True))
         wrong = [bool(true != predicted) for true, predicted in pairs]
-        return [_shown(*pair) for pair in pairs], wrong
+        return [_pair_label(true, predicted) for true, predicted in pairs], wrong
 
 
-def _shown(true, predicted):
+def _pair_label(true: object, predicted: object) -> str:
+    """Return one label if both are the same, else both with an arrow between them."""
+    label = _mosaic.short_label(true)
     if true == predicted:
-        return _mosaic.short(true)
-    return f"{_mosaic.short(true)}→{_mosaic.short(predicted)}"
+        return label
+    return f"{label}→{_mosaic.short_label(predicted)}"
 
 
-def _rows_of_images(X):
-    """X with a shape, and rows that can be taken."""
-    X = (
-        X.tocsr()
-        if hasattr(X, "tocsr")
-        else X
-        if hasattr(X, "shape")
-        else np.asarray(X)
-    )
+def _with_shape(X: ArrayLike) -> np.ndarray | pd.DataFrame | csr_array:
+    """Return X as a container with a shape, from which samples can be taken."""
+    # Of all sparse formats, CSR is the one to take rows from.
+    if hasattr(X, "tocsr"):
+        X = X.tocsr()
+    elif not hasattr(X, "shape"):
+        X = np.asarray(X)
+
     if len(X.shape) < 2:
         raise ValueError(
-            f"X has shape {tuple(X.shape)}, but a row for each image is wanted: of one image, "
-            "pass X.reshape(1, -1), or X[[0]] instead of X[0]."
+            f"X has shape {tuple(X.shape)}, but one row per image is expected: for one "
+            "image, pass X.reshape(1, -1), or X[[0]] instead of X[0]."
         )
     return X
 
 
-def _taken(X, places):
-    return X.iloc[places] if hasattr(X, "iloc") else X[places]
+def _at(
+    values: np.ndarray | pd.DataFrame | csr_array | None, places: np.ndarray
+) -> np.ndarray | pd.DataFrame | csr_array | None:
+    """Return the samples or labels at these places; None stays None."""
+    if values is None:
+        return None
+    return values.iloc[places] if hasattr(values, "iloc") else values[places]
 
 
-def _images(X, model, image_shape):
-    """Rows as images: of the shape given, of X itself or such as the model was told."""
+def _images(
+    X: np.ndarray | pd.DataFrame | csr_array,
+    model: BaseEstimator | None,
+    image_shape: tuple[int, ...] | None,
+) -> np.ndarray:
+    """Return samples as images of the given shape, that of X, or that of the model."""
     pixels = as_array(_dense(X))
     try:
         pixels = pixels.astype(float) if pixels.dtype == object else pixels
     except (TypeError, ValueError) as error:
-        raise ValueError(f"X has values that are no numbers: {error}.") from error
+        raise ValueError(
+            f"X has values that are no numbers ({error}): pass real numbers."
+        ) from error
     if pixels.dtype.kind not in "biuf":
-        raise ValueError(f"X is of dtype {pixels.dtype}, but real numbers are wanted.")
+        raise ValueError(
+            f"X has dtype {pixels.dtype}, but real numbers are expected: convert X, by "
+            ".astype(float) for example."
+        )
+
     if image_shape is None and pixels.ndim > 2:
         image_shape = pixels.shape[1:]
     shape = _mosaic.shape_seen(model, image_shape, math.prod(pixels.shape[1:]))
     return _mosaic.as_images(pixels, shape)
 
 
-def _places(rows, n_rows):
-    """Positions (n,) of the rows to draw."""
+def _places(rows: slice | ArrayLike | None, n_samples: int) -> np.ndarray:
+    """Return the positions (n,) of the samples to draw."""
     try:
-        places = _positions(rows, n_rows)
-    except (TypeError, ValueError):  # of what is no sequence at all
+        places = _positions(rows, n_samples)
+    # Anything can be passed; the message below then quotes it.
+    except (TypeError, ValueError):
         places = np.empty(1)
+
     if places.size == 0:
-        raise ValueError("There are no rows to draw: X, or rows, is empty.")
-    fitting = places.ndim == 1 and places.dtype.kind in "iu"
-    if not fitting or places.min() < -n_rows or places.max() >= n_rows:
         raise ValueError(
-            f"rows must be positions in X, which has {n_rows} rows, a slice, or a boolean for "
-            f"each of them, got {rows!r}."
+            "There are no samples to draw, as X or rows is empty: pass at least one."
+        )
+    fitting = places.ndim == 1 and places.dtype.kind in "iu"
+    if not fitting or places.min() < -n_samples or places.max() >= n_samples:
+        raise ValueError(
+            f"rows must be positions in X, which has {n_samples} samples, a slice, or "
+            f"one boolean per sample, got {rows!r}."
         )
     return places
 
 
-def _positions(rows, n_rows):
-    """What rows asks for, as an array, be it sensible or not."""
+def _positions(rows: slice | ArrayLike | None, n_samples: int) -> np.ndarray:
+    """Return the positions that ``rows`` stands for, which may be invalid still."""
     if rows is None:
-        return np.arange(min(n_rows, MOST_ROWS))
+        return np.arange(min(n_samples, MOST_SAMPLES))
     if isinstance(rows, slice):
-        return np.arange(n_rows)[rows]
-    plain = hasattr(rows, "shape") or not hasattr(rows, "__iter__")
-    places = np.atleast_1d(as_array(rows if plain else list(rows)))
-    mask = places.dtype == bool and places.shape == (n_rows,)
+        return np.arange(n_samples)[rows]
+
+    # NumPy does not read a range or a generator by itself.
+    if hasattr(rows, "__iter__") and not hasattr(rows, "shape"):
+        rows = list(rows)
+    places = np.atleast_1d(as_array(rows))
+    mask = places.dtype == bool and places.shape == (n_samples,)
     return np.flatnonzero(places) if mask else places

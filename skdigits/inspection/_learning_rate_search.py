@@ -1,52 +1,70 @@
 """How good each learning rate of a search was."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
-from sklearn.base import is_classifier
+import pandas as pd
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from skdigits._plotting import COLORS, legend_below, log_ticks, pyplot, whole_ticks
+from skdigits._plotting import (
+    COLORS,
+    legend_below,
+    legend_line,
+    log_ticks,
+    pyplot,
+    whole_ticks,
+)
 from skdigits.inspection._candidates import candidates
-from skdigits.inspection._display import Display
+from skdigits.inspection._display import Display, check_kind
+
+if TYPE_CHECKING:
+    from matplotlib.lines import Line2D
 
 MARKERS = "os^Dv<>"
 STYLES = ("-", "--", ":", "-.")
-PALEST = 0.9  # of viridis, as yellow is hard to see on white
+# The end of viridis is left out, as yellow is hard to see on white.
+PALEST = 0.9
 
 
 class LearningRateSearchDisplay(Display):
     """Test score of a search by learning rate, or by epoch for every learning rate.
 
-    Made by `from_estimator`, which draws at once.
+    `from_estimator` makes the display and draws it at once.
 
     Parameters
     ----------
     scores : DataFrame
-        A row for each candidate: ``learning_rate``, ``setting`` (its other parameters, as
-        text, another for each setting), ``mean`` and ``std`` of its test scores, and
-        ``by_epoch``, an array of mean scores, which may be empty.
+        One row for each candidate: ``learning_rate``; ``setting``, its other parameters
+        as text, distinct for each setting; ``mean`` and ``std`` of its test scores; and
+        ``by_epoch``, an array of its mean test score after each epoch, which may be
+        empty.
     score_name : str, default="score"
-        What the score is.
+        Name of the score.
     n_splits : int, default=1
-        Folds that it is the mean of.
+        Number of folds over which the scores are averaged.
     kind : {"rate", "epoch"}, default="rate"
-        What to draw unless `plot` is told otherwise.
+        Whether `plot` draws the score by learning rate or by epoch, by default.
     rate_name : str, default="Learning rate"
-        What the learning rate is called.
+        Label of the axis or colour bar of learning rates.
 
     Attributes
     ----------
     lines_ : list of matplotlib.lines.Line2D
-        A line for each setting of other parameters, or with ``kind="epoch"`` for each
-        candidate.
+        One line for each setting of the other parameters; with ``kind="epoch"``, one
+        for each candidate.
     ax_ : matplotlib.axes.Axes
-        Axes with the lines.
+        Axes with the scores.
     figure_ : matplotlib.figure.Figure
         Figure of the axes.
 
     See Also
     --------
     skdigits.model_selection.BatchedGridSearchCV : Searches many learning rates at once.
-    sklearn.model_selection.ValidationCurveDisplay : Does its own search, of one parameter.
+    sklearn.model_selection.ValidationCurveDisplay : Searches one parameter itself.
 
     Examples
     --------
@@ -90,42 +108,44 @@ class LearningRateSearchDisplay(Display):
         Parameters
         ----------
         search : estimator
-            A fitted BatchedGridSearchCV, GridSearchCV or any other with ``cv_results_``.
+            Fitted BatchedGridSearchCV, GridSearchCV or any other with ``cv_results_``.
         kind : {"rate", "epoch"}, default="rate"
-            As in `plot`.
+            Whether to draw the score by learning rate or by epoch, as in `plot`.
         metric : str, default=None
-            Which score to draw, of several; None: the one that ``refit`` names.
+            Which of several scores to draw. None stands for the one that ``refit``
+            names.
         parameter : str, default=None
-            The parameter to draw by, of positive numbers; None: the one whose name ends
-            with ``learning_rate_init``, which is called "Learning rate".
+            Parameter to draw the scores by; its values must be positive numbers. None
+            stands for the parameter whose name ends with ``learning_rate_init``.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None: those of a new figure.
+            Axes to draw on. None opens a new figure.
 
         Returns
         -------
         LearningRateSearchDisplay
-            What was drawn.
+            The display of the scores.
 
         Raises
         ------
         TypeError
-            If it is no search.
+            If ``search`` has no ``cv_results_``.
         ValueError
-            If the search has no such parameter or metric, the parameter has values that are
-            no positive numbers, or there is nothing to be drawn.
+            If the search lacks the parameter or metric, a value of the parameter is no
+            positive number, or there is nothing to draw.
         """
         check_is_fitted(search)
         if not hasattr(search, "cv_results_"):
             raise TypeError(
-                f"{cls.__name__} draws a fitted search, such as BatchedGridSearchCV, got "
-                f"{type(search).__name__}, which has no cv_results_."
+                f"{cls.__name__} draws a fitted search, such as BatchedGridSearchCV, "
+                f"got {type(search).__name__}, which has no cv_results_."
             )
+
         results = search.cv_results_
-        key, name = _metric(search, metric)
-        drawn, rate_name = _parameter(results["params"], parameter)
+        key, score_name = _metric(search, metric)
+        parameter, rate_name = _parameter(results["params"], parameter)
         display = cls(
-            candidates(results, drawn, key),
-            score_name=name,
+            candidates(results, parameter, key),
+            score_name=score_name,
             n_splits=search.n_splits_,
             kind=kind,
             rate_name=rate_name,
@@ -135,20 +155,21 @@ class LearningRateSearchDisplay(Display):
     def plot(self, ax=None, *, kind=None):
         """Draw the scores.
 
-        Candidates without a finite score are left out. A figure that `from_estimator` opened
-        is closed.
+        Candidates without a finite score are left out. A figure that `from_estimator`
+        opened is closed.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None: those of a new figure.
+            Axes to draw on. None opens a new figure.
         kind : {"rate", "epoch"}, default=None
-            None is that of the display. ``"rate"`` is the mean score against the rate, with a
-            band of one standard deviation over folds: a line for each setting of other
-            parameters, or no more than the seven of the best scores, or points where hardly
-            two candidates share a setting. ``"epoch"`` is the mean score after each epoch, a
-            line for each candidate, with the rate as its colour and the setting as its style,
-            or no more than the four of the best scores.
+            ``"rate"`` draws the mean score against the learning rate, with a band of
+            one standard deviation over the folds: one line for each setting of the
+            other parameters, up to the seven with the best scores, or points if hardly
+            two candidates share a setting. ``"epoch"`` draws the mean score after each
+            epoch: one line for each candidate, coloured by its learning rate and dashed
+            by its setting, for up to the four settings with the best scores. None
+            stands for the display's own ``kind``.
 
         Returns
         -------
@@ -158,181 +179,229 @@ class LearningRateSearchDisplay(Display):
         Raises
         ------
         ValueError
-            If ``kind`` is none of these, or there is nothing to be drawn.
+            If ``kind`` is unknown, or there is nothing to draw.
         """
-        kind = self.kind if kind is None else kind
-        if kind not in ("rate", "epoch"):
-            raise ValueError(f"kind={kind!r} is none of 'rate', 'epoch'.")
+        kind = check_kind(self.kind if kind is None else kind, ("rate", "epoch"))
         scores = self._finite(kind)
+
         self._begin(ax)
-        self.lines_ = (self._by_rate if kind == "rate" else self._by_epoch)(scores)
+        draw = self._by_rate if kind == "rate" else self._by_epoch
+        self.lines_ = draw(scores)
         self.ax_.grid(alpha=0.3)
         return self
 
-    def _finite(self, kind):
-        """The candidates that can be drawn."""
-        scores = self.scores
+    def _finite(self, kind: str) -> pd.DataFrame:
+        """Return the candidates with finite scores, at least one."""
         if kind == "rate":
-            scores = scores[np.isfinite(scores["mean"])]
-            cure = "all their scores are NaN."
+            finite = np.isfinite(self.scores["mean"])
+            reason = "all their scores are NaN; the warnings of the search tell why."
         else:
-            scores = scores[
-                [bool(np.isfinite(each).any()) for each in scores["by_epoch"]]
-            ]
-            cure = (
-                "the search has no mean_test_…_by_epoch. BatchedGridSearchCV records it for "
-                "models that it trains in batches."
+            by_epoch = self.scores["by_epoch"]
+            finite = [bool(np.isfinite(values).any()) for values in by_epoch]
+            reason = (
+                "the search has no mean_test_…_by_epoch. BatchedGridSearchCV records "
+                "it for models that it trains in batches."
             )
+
+        scores = self.scores[finite]
         if not len(scores):
-            raise ValueError(f"No candidate can be drawn with kind={kind!r}: {cure}")
+            raise ValueError(f"No candidate can be drawn with kind={kind!r}: {reason}")
         return scores
 
-    def _by_rate(self, scores):
-        lines, scattered = [], _scattered(scores)
-        groups = [("", scores)] if scattered else _best_settings(scores, len(MARKERS))
+    def _by_rate(self, scores: pd.DataFrame) -> list[Line2D]:
+        """Draw mean scores against the learning rate, and return their lines."""
+        groups = _groups(scores, len(MARKERS))
+        scattered = _scattered(scores)
+        style = "none" if scattered else "-"
+
+        lines: list[Line2D] = []
         for (setting, group), color, marker in zip(
             groups, COLORS, MARKERS, strict=False
         ):
             group = group.sort_values("learning_rate")
-            rates, mean, std = (
-                group[c].to_numpy() for c in ("learning_rate", "mean", "std")
-            )
-            style = "none" if scattered else "-"
             lines += self.ax_.plot(
-                rates,
-                mean,
+                group["learning_rate"].to_numpy(),
+                group["mean"].to_numpy(),
                 linestyle=style,
                 color=color,
                 marker=marker,
                 markersize=5,
                 label=setting,
             )
-            if self.n_splits > 1 and scattered:
-                self.ax_.errorbar(rates, mean, std, fmt="none", color=color, alpha=0.4)
-            elif self.n_splits > 1:
-                self.ax_.fill_between(
-                    rates, mean - std, mean + std, color=color, alpha=0.15
-                )
-        self._label_rates(scores)
-        self._explain(lines, scores)
+            if self.n_splits > 1:
+                self._draw_spread(group, color, scattered)
+
+        self._label_rates(scores["learning_rate"])
+        self._label_scores("mean ± std")
+        self._add_legend(lines, scores)
         return lines
 
-    def _label_rates(self, scores):
-        rates = scores["learning_rate"]
+    def _draw_spread(self, group: pd.DataFrame, color: str, scattered: bool) -> None:
+        """Draw one standard deviation over folds around the mean scores."""
+        rates = group["learning_rate"].to_numpy()
+        mean = group["mean"].to_numpy()
+        std = group["std"].to_numpy()
+
+        # A band would join points that have nothing to do with each other.
+        if scattered:
+            self.ax_.errorbar(rates, mean, std, fmt="none", color=color, alpha=0.4)
+        else:
+            self.ax_.fill_between(
+                rates, mean - std, mean + std, color=color, alpha=0.15
+            )
+
+    def _label_rates(self, rates: pd.Series) -> None:
+        """Make the axis of learning rates logarithmic and label it."""
         self.ax_.set_xscale("log")
         log_ticks(self.ax_.xaxis, rates.min(), rates.max())
-        folds = f", mean ± std of {self.n_splits} folds" if self.n_splits > 1 else ""
         self.ax_.set_xlabel(self.rate_name, parse_math=False)
+
+    def _label_scores(self, statistic: str) -> None:
+        """Label the axis of scores, which show a statistic if there are folds."""
+        folds = f", {statistic} of {self.n_splits} folds" if self.n_splits > 1 else ""
         self.ax_.set_ylabel(f"Test {self.score_name}{folds}", parse_math=False)
 
-    def _explain(self, lines, scores):
-        """A legend of the settings, if there are several."""
+    def _add_legend(self, lines: Sequence[Line2D], scores: pd.DataFrame) -> None:
+        """Explain the settings, if there are several."""
         n_settings = scores["setting"].nunique()
         if n_settings > 1 and not _scattered(scores):
             few = len(lines) < n_settings
             title = f"Best of {n_settings} settings" if few else None
             legend_below(self.ax_, lines, title, grow=self._own)
 
-    def _by_epoch(self, scores):
-        from matplotlib.lines import Line2D
+    def _by_epoch(self, scores: pd.DataFrame) -> list[Line2D]:
+        """Draw mean scores after each epoch, and return their lines."""
+        color_of = self._add_colors(scores["learning_rate"])
+        groups = _groups(scores, len(STYLES))
 
-        colors = self._colors_of_rates(scores["learning_rate"])
-        scattered, lines, styles = _scattered(scores), [], []
-        groups = [("", scores)] if scattered else _best_settings(scores, len(STYLES))
+        lines: list[Line2D] = []
+        settings = []
         for (setting, group), style in zip(groups, STYLES, strict=False):
-            styles.append(Line2D([], [], color="0.4", linestyle=style, label=setting))
-            for rate, values in zip(
-                group["learning_rate"], group["by_epoch"], strict=True
-            ):
-                epochs = np.arange(1, len(values) + 1)
-                marker = "o" if len(values) == 1 else None
-                lines += self.ax_.plot(
-                    epochs,
-                    values,
-                    style,
-                    color=colors(rate),
-                    marker=marker,
-                    label=f"{rate:g}",
-                )
-        self._explain(styles, scores)
+            settings.append(legend_line(setting, style=style))
+            lines += self._draw_epochs(group, style, color_of)
+
+        # After the colour bar, which narrows the axes and thus the legend.
+        self._add_legend(settings, scores)
         whole_ticks(self.ax_.xaxis)
-        folds = f", mean of {self.n_splits} folds" if self.n_splits > 1 else ""
         self.ax_.set_xlabel("Epoch")
-        self.ax_.set_ylabel(f"Test {self.score_name}{folds}", parse_math=False)
+        self._label_scores("mean")
         return lines
 
-    def _colors_of_rates(self, rates):
-        """Colour of a rate, and a bar that explains it."""
+    def _draw_epochs(
+        self, group: pd.DataFrame, style: str, color_of: Callable[..., object]
+    ) -> list[Line2D]:
+        """Draw a line for each candidate of a setting, and return them."""
+        lines: list[Line2D] = []
+
+        for rate, values in zip(group["learning_rate"], group["by_epoch"], strict=True):
+            # A line through a single point could not be seen.
+            marker = "o" if len(values) == 1 else None
+            lines += self.ax_.plot(
+                np.arange(1, len(values) + 1),
+                values,
+                style,
+                color=color_of(rate),
+                marker=marker,
+                label=f"{rate:g}",
+            )
+
+        return lines
+
+    def _add_colors(self, rates: pd.Series) -> Callable[..., object]:
+        """Draw a colour bar of learning rates; return the colour of each of them."""
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
         viridis = pyplot().get_cmap("viridis")
-        cmap = LinearSegmentedColormap.from_list(
-            "rates", viridis(np.linspace(0, PALEST, 256))
-        )
-        low, high = rates.min(), rates.max()
+        shades = viridis(np.linspace(0, PALEST, 256))
+        cmap = LinearSegmentedColormap.from_list("rates", shades)
+
+        low = rates.min()
+        high = rates.max()
+        # The scale of a single learning rate has a width, too.
         norm = LogNorm(low, high) if low < high else LogNorm(low / 2, low * 2)
         mappable = ScalarMappable(norm, cmap)
+
         bar = self.figure_.colorbar(mappable, ax=self.ax_)
         bar.ax.set_ylabel(self.rate_name, parse_math=False)
         log_ticks(bar.ax.yaxis, norm.vmin, norm.vmax)
         return mappable.to_rgba
 
 
-def _metric(search, metric):
-    """The metric's key in ``cv_results_``, and its name."""
-    results = search.cv_results_
+def _metric(search: BaseEstimator, metric: str | None) -> tuple[str, str]:
+    """Return the key of the metric in ``cv_results_``, and its name."""
     known = [
-        name.removeprefix("mean_test_")
-        for name in results
-        if name.startswith("mean_test_") and not name.endswith("_by_epoch")
+        column.removeprefix("mean_test_")
+        for column in search.cv_results_
+        if column.startswith("mean_test_") and not column.endswith("_by_epoch")
     ]
+    # With a single metric, scikit-learn calls it "score" whatever its name.
     single = known == ["score"]
-    if metric is None and isinstance(search.refit, str) and not single:
+    if metric is None and single:
+        metric = "score"
+    elif metric is None and isinstance(search.refit, str):
         metric = search.refit
-    key = "score" if metric is None and single else metric
-    if key not in known:
+
+    if metric not in known:
         raise ValueError(
-            f"metric={metric!r} is none of the search's: pass one of {known}."
+            f"metric={metric!r} is none of the search's metrics: pass one of {known}."
         )
-    if key != "score" or not single:
-        return key, key.replace("_", " ")
+    return metric, _single_name(search) if single else metric.replace("_", " ")
+
+
+def _single_name(search: BaseEstimator) -> str:
+    """Return the name of a search's only metric."""
     if isinstance(search.scoring, str):
-        return key, search.scoring.replace("_", " ")
+        return search.scoring.replace("_", " ")
     accuracy = search.scoring is None and is_classifier(search.estimator)
-    return key, "accuracy" if accuracy else "score"
+    return "accuracy" if accuracy else "score"
 
 
-def _parameter(settings, parameter):
-    """The parameter that is the learning rate, and what it is called on an axis."""
+def _parameter(
+    settings: Sequence[dict[str, object]], parameter: str | None
+) -> tuple[str, str]:
+    """Return the name of the learning rate's parameter, and the label of its axis."""
+    # A dict keeps the order, unlike a set.
     known = list(dict.fromkeys(name for setting in settings for name in setting))
     found = [name for name in known if name.endswith("learning_rate_init")]
-    if parameter is not None:
-        if parameter not in known:
+
+    if parameter is None:
+        if len(found) != 1:
+            rates = "no learning_rate_init"
+            if found:
+                rates = f"several learning rates, {found}"
             raise ValueError(
-                f"parameter={parameter!r} was not searched over: pass one of {known}."
+                f"The search has {rates}: pass the parameter to draw by as parameter=, "
+                f"one of {known}."
             )
-        return parameter, "Learning rate" if found == [parameter] else parameter
-    if len(found) != 1:
-        what = f"several learning rates, {found}" if found else "no learning_rate_init"
+        return found[0], "Learning rate"
+
+    if parameter not in known:
         raise ValueError(
-            f"The search has {what}: pass the parameter to draw by as parameter=, one of "
-            f"{known}."
+            f"parameter={parameter!r} was not searched over: pass one of {known}."
         )
-    return found[0], "Learning rate"
+    return parameter, "Learning rate" if found == [parameter] else parameter
 
 
-def _scattered(scores):
-    """Whether hardly two candidates share a setting, as in a random search."""
-    return (
-        scores["setting"].nunique() > 1
-        and len(scores) < 2 * scores["setting"].nunique()
-    )
+def _scattered(scores: pd.DataFrame) -> bool:
+    """Return whether hardly two candidates share a setting, as in a random search."""
+    n_settings = scores["setting"].nunique()
+    return n_settings > 1 and len(scores) < 2 * n_settings
 
 
-def _best_settings(scores, most):
-    """Settings with their candidates, in the order of the search; only the best if many."""
+def _groups(scores: pd.DataFrame, most: int) -> list[tuple[str, pd.DataFrame]]:
+    """Return each setting with its candidates, up to ``most`` settings with the best.
+
+    Scattered candidates are a single group without a setting.
+    """
+    if _scattered(scores):
+        return [("", scores)]
+
     best = scores.groupby("setting", sort=False)["mean"].max()
     kept = best.nlargest(most).index
-    return [(setting, scores[scores["setting"] == setting]) for setting in best.index
-            if setting in kept]  # fmt: skip
+    # In the order of the search, so that the legend has it.
+    return [
+        (setting, scores[scores["setting"] == setting])
+        for setting in best.index
+        if setting in kept
+    ]

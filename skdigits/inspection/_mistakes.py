@@ -1,60 +1,66 @@
-"""Which rows a model gets wrong: by pairs of classes, and the worst of them."""
+"""Tables of wrong predictions: by pairs of classes, and by the largest losses."""
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin
 
 from skdigits.inspection._answers import (
     as_array,
-    matched,
+    match_probabilities,
     method,
-    needed,
     predictions,
+    samples_for,
     true_labels,
 )
 from skdigits.inspection._display import whole_number
 
 
 def confusion_pairs(estimator_or_predictions, X, y):
-    """Count which classes are taken for which others, and tell the rows.
+    """Count how often each class is taken for another, and list the samples.
 
     Parameters
     ----------
     estimator_or_predictions : estimator or array-like of shape (n_samples,)
-        A fitted classifier, whose ``predict`` is called once; or the predicted labels.
+        Fitted classifier, whose ``predict`` is called once; or predicted labels.
     X : array-like of shape (n_samples, n_features) or None
-        Rows to predict for. None will do where predictions are passed.
+        Samples to predict. None is enough if predictions are passed.
     y : array-like of shape (n_samples,)
-        The true labels: numbers, strings or booleans. Such as the estimator has never seen
-        are confused with whatever it predicts.
+        True labels: numbers, strings or booleans. A label that the estimator has never
+        seen is confused with whatever the estimator predicts.
 
     Returns
     -------
     DataFrame
-        A row for each pair of classes that is confused, most often confused first; of equal
-        ones by ``true``, then ``predicted``. Empty if all is right. With these columns:
+        One row for each pair of classes that is confused, most frequent pairs first,
+        equally frequent ones by ``true``, then ``predicted``. The table is empty if all
+        predictions are right. Its columns:
 
-        - true, predicted : the classes, never the same.
-        - count : int. Rows of the one class that are taken for the other.
-        - share : float in (0, 1]. Of all rows whose true class is ``true``.
-        - rows : int ndarray of shape (count,). Their positions in X, ascending.
+        - true, predicted : the two classes.
+        - count : int. Number of samples of class ``true`` predicted as ``predicted``.
+        - share : float in (0, 1]. ``count`` divided by the number of samples of class
+          ``true``.
+        - rows : int ndarray of shape (count,). Positions of the samples in X,
+          ascending.
 
     Raises
     ------
     AttributeError
         If the estimator has no ``predict``.
     ValueError
-        If X, y and the predictions differ in length, y has several labels per row, or one
-        has words for labels and the other numbers.
+        If X, y and the predictions differ in length, y has several labels per sample,
+        or only one of y and the predictions holds strings.
 
     See Also
     --------
-    top_losses : The rows that the model is most wrong about.
-    sklearn.metrics.ConfusionMatrixDisplay : All pairs as a picture.
+    top_losses : The samples with the largest losses.
+    sklearn.metrics.ConfusionMatrixDisplay : All pairs as a plot.
 
     Examples
     --------
     >>> from skdigits.inspection import confusion_pairs
-    >>> confusion_pairs(["cat", "dog", "cat", "cat"], None, ["cat", "cat", "dog", "dog"])
+    >>> predictions = ["cat", "dog", "cat", "cat"]
+    >>> confusion_pairs(predictions, None, ["cat", "cat", "dog", "dog"])
       true predicted  count  share    rows
     0  dog       cat      2    1.0  [2, 3]
     1  cat       dog      1    0.5     [1]
@@ -63,12 +69,16 @@ def confusion_pairs(estimator_or_predictions, X, y):
     predicted = predictions(estimator_or_predictions, X, y)
     classes, codes = np.unique(np.concatenate([y, predicted]), return_inverse=True)
     true, found = np.split(codes, 2)
+
     wrong = np.flatnonzero(true != found)
     pairs = pd.DataFrame(
         {"true": true[wrong], "predicted": found[wrong], "rows": wrong}
     )
+    # groupby sorts the pairs, so that a stable sort by count settles ties.
     groups = pairs.groupby(["true", "predicted"])["rows"]
-    rows = {pair: group.to_numpy() for pair, group in groups}  # sorted by pair
+    rows = {pair: group.to_numpy() for pair, group in groups}
+
+    # The reshape gives an empty table two columns, too.
     columns = np.array(list(rows), dtype=np.intp).reshape(-1, 2)
     count = np.array([len(each) for each in rows.values()], dtype=np.int64)
     table = pd.DataFrame(
@@ -84,31 +94,32 @@ def confusion_pairs(estimator_or_predictions, X, y):
 
 
 def top_losses(estimator, X, y, k=10):
-    """Find the rows that a model is most wrong about.
+    """Find the samples with the largest losses.
 
     Parameters
     ----------
     estimator : estimator
-        A fitted classifier. Its ``predict_log_proba`` is called once; or, where it has none,
-        its ``predict_proba``.
+        Fitted classifier. Its ``predict_log_proba`` is called once, or its
+        ``predict_proba`` if it has no logarithms.
     X : array-like of shape (n_samples, n_features)
-        Rows.
+        Samples.
     y : array-like of shape (n_samples,)
-        Their true labels, all of which the estimator must know.
+        True labels of the samples, all of which the estimator must know.
     k : int, default=10
-        How many rows to return; all of them if there are fewer.
+        Number of samples to return. If there are fewer, all are returned.
 
     Returns
     -------
     DataFrame of k rows
-        The worst first, of equal ones the first in X. With these columns:
+        One row for each sample, largest losses first, equal ones in the order of X. Its
+        columns:
 
         - row : int. Position in X.
         - true : the true class.
-        - predicted : the likeliest class; of equally likely ones the first.
-        - loss : float64. :math:`-\\log p` of the true class, in nats. A probability of 0
-          counts as the smallest normal number of its dtype: 708.4 in float64, 87.3 in
-          float32.
+        - predicted : the likeliest class, the first of equally likely ones.
+        - loss : float64. :math:`-\\log p` of the true class, in nats. A probability of
+          0 counts as the smallest normal number of its dtype: the loss is 708.4 in
+          float64, 87.3 in float32.
         - proba_true, proba_predicted : float64. The probabilities of the two classes.
 
     Raises
@@ -117,7 +128,7 @@ def top_losses(estimator, X, y, k=10):
         If the estimator has no probabilities.
     ValueError
         If k is not a whole number of 1 or more, X and y differ in length, y has several
-        labels per row or such as the estimator has never seen.
+        labels per sample, or a label that the estimator has never seen.
 
     See Also
     --------
@@ -138,14 +149,16 @@ def top_losses(estimator, X, y, k=10):
     """
     k = whole_number("k", k)
     y = true_labels(X, y)
-    log_proba = _log_proba(estimator, needed(X, estimator))
-    who = f"Probabilities of {type(estimator).__name__}"
-    found = matched(np.exp(log_proba), y, estimator.classes_, who)
-    each = np.arange(len(y))
-    least = np.log(np.finfo(log_proba.dtype).tiny)
-    log_true = log_proba[each, found.codes]
-    loss = -np.where(np.isfinite(log_true), log_true, least).astype(np.float64)
+    log_proba = _log_proba(estimator, samples_for(estimator, X))
+    subject = f"The probabilities of {type(estimator).__name__}"
+    found = match_probabilities(np.exp(log_proba), y, estimator.classes_, subject)
+
+    # By the logarithms, which are finite where a probability underflows to 0.
+    log_true = log_proba[np.arange(len(y)), found.codes]
+    smallest = np.log(np.finfo(log_proba.dtype).tiny)
+    loss = -np.where(np.isfinite(log_true), log_true, smallest).astype(np.float64)
     best = log_proba.argmax(1)
+
     rows = np.argsort(-loss, kind="stable")[:k]
     return pd.DataFrame(
         {
@@ -159,11 +172,10 @@ def top_losses(estimator, X, y, k=10):
     )
 
 
-def _log_proba(estimator, X):
-    """Logarithms of probabilities, -inf of 0, from one call: their own are the sharper."""
-    with np.errstate(
-        divide="ignore", invalid="ignore"
-    ):  # logarithms of 0 are no mistake
+def _log_proba(estimator: ClassifierMixin, X: ArrayLike) -> np.ndarray:
+    """Return logarithms of probabilities, -inf for 0, by a single call."""
+    # The logarithm of 0 is no mistake here, and an estimator may warn of its own.
+    with np.errstate(divide="ignore", invalid="ignore"):
         if hasattr(estimator, "predict_log_proba"):
             values = as_array(estimator.predict_log_proba(X))
         else:

@@ -1,70 +1,72 @@
-"""Whether a model is right as often as it says."""
+"""Calibration: whether a model is right as often as its probabilities say."""
 
 import numpy as np
 import pandas as pd
 
-from skdigits.inspection._answers import answers, is_estimator, true_labels
+from skdigits.inspection._answers import Answers, answers, is_estimator, true_labels
 from skdigits.inspection._display import whole_number
 
 
 def reliability(estimator_or_probabilities, X, y, *, n_bins=15):
-    """Compare how sure models are with how often they are right.
+    """Compare the confidence of models with their accuracy.
 
     Parameters
     ----------
     estimator_or_probabilities : estimator, array-like (n_samples, n_classes), or dict
-        A fitted classifier, whose ``predict_proba`` is called once; or probabilities, in
-        the order of ``np.unique(y)``; or a dict of names with several of them.
+        Fitted classifier, whose ``predict_proba`` is called once; or probabilities,
+        with columns in the order of ``np.unique(y)``; or a dict of several of them by
+        name.
     X : array-like of shape (n_samples, n_features) or None
-        Rows. None will do where all probabilities are passed.
+        Samples. None is enough if all probabilities are passed.
     y : array-like of shape (n_samples,)
-        Their true labels, all of which an estimator must know.
+        True labels of the samples, all of which an estimator must know.
     n_bins : int, default=15
-        Number of bins of equal width into which [0, 1] is divided for ``ece``. A value on
-        the edge of two counts for the lower one, as in
-        :func:`sklearn.calibration.calibration_curve`.
+        Number of bins of equal width that divide [0, 1] for ``ece``. A value on an edge
+        counts for the lower bin, as in :func:`sklearn.calibration.calibration_curve`.
 
     Returns
     -------
     DataFrame of float64
-        A row for each model, by its name in the dict; one that is alone is called by its
-        class, or ``"probabilities"``. With these columns:
+        One row for each model, named by its key in the dict; a single model is named by
+        its class, or ``"probabilities"``. The columns:
 
-        - accuracy : share of the rows whose likeliest class is the true one.
+        - accuracy : fraction of samples whose likeliest class is the true one.
         - confidence : mean probability of the likeliest class.
-        - ece : expected calibration error, :math:`\\sum_b \\frac{n_b}{n} |a_b - c_b|` with
-          the accuracy :math:`a_b` and mean confidence :math:`c_b` of the :math:`n_b` rows
-          with a confidence in bin b.
-        - ece_expected : what ``ece`` is on the average for a model that is right just as
-          often as it says, with these very confidences: no ``ece`` near it, or below it,
-          tells of anything but the small number of rows.
+        - ece : expected calibration error, :math:`\\sum_b \\frac{n_b}{n} |a_b - c_b|`,
+          with the accuracy :math:`a_b` and mean confidence :math:`c_b` of the
+          :math:`n_b` samples whose confidence is in bin b.
+        - ece_expected : mean ``ece`` of a perfectly calibrated model with the same
+          confidences. It is due to the finite number of samples alone: an ``ece`` near
+          or below it is no sign of a bad calibration.
         - nll : mean of :math:`-\\log p` of the true class, in nats.
-        - brier : mean over rows of :math:`\\sum_k (p_k - [y = k])^2`, between 0 and 2.
+        - brier : mean over samples of :math:`\\sum_k (p_k - [y = k])^2`, between 0 and
+          2.
 
     Raises
     ------
     AttributeError
         If an estimator has no ``predict_proba``.
     ValueError
-        If n_bins is not a whole number of 1 or more; X, y and the probabilities differ in
-        length; y has several labels per row or such as an estimator has never seen;
-        probabilities have another shape, are not finite or do not sum to 1 within 0.001.
+        If n_bins is not a whole number of 1 or more; X, y and the probabilities differ
+        in length; y has several labels per sample, or a label that an estimator has
+        never seen; or probabilities have the wrong shape, are not finite, or do not sum
+        to 1 within 0.001.
 
     See Also
     --------
-    confidences : What to draw the curve of.
-    sklearn.calibration.CalibratedClassifierCV : To make probabilities better.
+    confidences : Confidence of each sample, to draw a calibration curve.
+    sklearn.calibration.CalibratedClassifierCV : Improves the probabilities.
 
     Notes
     -----
-    With :math:`c_i` the confidences in bin b and :math:`S_b` the number of hits among as
-    many independent trials that succeed with these probabilities, ``ece_expected`` is
-    :math:`\\frac{1}{n} \\sum_b E|S_b - \\sum_i c_i|`, computed from the exact distribution of
-    :math:`S_b`.
+    Let :math:`c_i` be the confidences in bin b, and :math:`S_b` the number of successes
+    of independent trials with the probabilities :math:`c_i`. Then ``ece_expected`` is
+    :math:`\\frac{1}{n} \\sum_b E|S_b - \\sum_i c_i|`, computed from the exact
+    distribution of :math:`S_b`.
 
-    ``nll`` takes a probability of 0 for the smallest normal number of its dtype, where
-    :func:`sklearn.metrics.log_loss` takes all below the dtype's precision for that: in
-    float32, it counts no row by more than 15.9.
+    ``nll`` replaces a probability of 0 by the smallest normal number of its dtype.
+    :func:`sklearn.metrics.log_loss` replaces all probabilities below the precision of
+    the dtype, so that no sample counts for more than 15.9 in float32.
 
     References
     ----------
@@ -87,41 +89,44 @@ def reliability(estimator_or_probabilities, X, y, *, n_bins=15):
     n_bins = whole_number("n_bins", n_bins)
     y = true_labels(X, y)
     models = estimator_or_probabilities
-    if not isinstance(models, dict):
-        alone = type(models).__name__ if is_estimator(models) else "probabilities"
-        return _table({alone: _figures(answers(models, X, y), n_bins)})
-    if not models:
-        raise ValueError(
-            "The dict of models is empty: enter an estimator or probabilities."
-        )
-    return _table(
-        {
+
+    if isinstance(models, dict):
+        if not models:
+            raise ValueError(
+                "The dict of models is empty: enter an estimator or probabilities."
+            )
+        figures = {
             name: _figures(answers(model, X, y, name), n_bins)
             for name, model in models.items()
         }
-    )
+    else:
+        # The single row of the table needs a name, too.
+        name = type(models).__name__ if is_estimator(models) else "probabilities"
+        figures = {name: _figures(answers(models, X, y), n_bins)}
+
+    return pd.DataFrame.from_dict(figures, orient="index", dtype=np.float64)
 
 
 def confidences(estimator_or_probabilities, X, y):
-    """Tell for each row whether a model is right, and how sure it is.
+    """Return whether a model is right, and how confident it is, for each sample.
 
     Parameters
     ----------
     estimator_or_probabilities : estimator or array-like of shape (n_samples, n_classes)
-        A fitted classifier, whose ``predict_proba`` is called once; or probabilities, in
-        the order of ``np.unique(y)``.
+        Fitted classifier, whose ``predict_proba`` is called once; or probabilities,
+        with columns in the order of ``np.unique(y)``.
     X : array-like of shape (n_samples, n_features) or None
-        Rows. None will do where probabilities are passed.
+        Samples. None is enough if probabilities are passed.
     y : array-like of shape (n_samples,)
-        Their true labels, all of which an estimator must know.
+        True labels of the samples, all of which an estimator must know.
 
     Returns
     -------
     correct : int64 ndarray of shape (n_samples,)
-        1 where the likeliest class, of equally likely ones the first, is the true one;
-        else 0.
+        1 if the likeliest class is the true one, else 0. Of equally likely classes, the
+        first counts.
     confidence : float64 ndarray of shape (n_samples,)
-        The probability of the likeliest class, in [0, 1].
+        Probability of the likeliest class, in [0, 1].
 
     Raises
     ------
@@ -132,12 +137,12 @@ def confidences(estimator_or_probabilities, X, y):
 
     See Also
     --------
-    reliability : What all rows say in sum.
-    sklearn.calibration.CalibrationDisplay : Draws the curve.
+    reliability : Summary of all samples.
+    sklearn.calibration.CalibrationDisplay : Draws the calibration curve.
 
     Examples
     --------
-    Accuracy against confidence, as a curve:
+    The points of a calibration curve, accuracy against confidence:
 
     >>> from sklearn.calibration import calibration_curve
     >>> from skdigits.inspection import confidences
@@ -152,25 +157,28 @@ def confidences(estimator_or_probabilities, X, y):
     return _confidences(answers(estimator_or_probabilities, X, true_labels(X, y)))
 
 
-def _confidences(found):
+def _confidences(found: Answers) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether the likeliest class is true (n,), and its probability (n,)."""
     best = found.proba.argmax(1)
+    # Rounded probabilities may leave [0, 1] by the tolerance of the sum.
     confidence = found.proba.max(1).astype(np.float64).clip(0, 1)
     return (best == found.codes).astype(np.int64), confidence
 
 
-def _table(figures):
-    return pd.DataFrame.from_dict(figures, orient="index", dtype=np.float64)
-
-
-def _figures(found, n_bins):
-    """The columns of one row of the table."""
+def _figures(found: Answers, n_bins: int) -> dict[str, float]:
+    """Return the columns of one row of the table."""
     correct, confidence = _confidences(found)
-    bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], confidence)
+    edges = np.linspace(0, 1, n_bins + 1)
+    bins = np.searchsorted(edges[1:-1], confidence)
+    # The sum of these differences over a bin is n_b (a_b − c_b).
     gaps = np.bincount(bins, weights=correct - confidence)
-    noise = [_deviation(confidence[bins == b]) for b in np.unique(bins)]
+    noise = [_deviation(confidence[bins == each]) for each in np.unique(bins)]
+
     likelihood = found.of_true.clip(np.finfo(found.proba.dtype).tiny)
+    # In float64 also for float32, as the sums run over all samples.
     errors = found.proba.astype(np.float64)
     errors[np.arange(len(errors)), found.codes] -= 1
+
     return {
         "accuracy": correct.mean(),
         "confidence": confidence.mean(),
@@ -181,13 +189,14 @@ def _figures(found, n_bins):
     }
 
 
-def _deviation(chances):
-    """Mean distance of the number of successes from its mean, each with its own chance.
+def _deviation(chances: np.ndarray) -> float:
+    """Return the mean distance of the number of successes from its mean.
 
-    The distribution of their number has the product of the polynomials ``1 − c + c z`` for
-    its generating function: multiplied two by two until one is left.
+    Each trial succeeds with its own chance c. The generating function of the number of
+    successes is the product of the polynomials ``1 − c + c z``.
     """
     factors = np.column_stack([1 - chances, chances])
+    # Multiplied in pairs by FFT, as one after the other takes quadratic time.
     while len(factors) > 1:
         if len(factors) % 2:
             one = np.eye(1, factors.shape[1])
@@ -195,4 +204,6 @@ def _deviation(chances):
         length = 2 * factors.shape[1] - 1
         spectra = np.fft.rfft(factors, length)
         factors = np.fft.irfft(spectra[::2] * spectra[1::2], length)
-    return factors[0] @ np.abs(np.arange(factors.shape[1]) - chances.sum())
+
+    successes = np.arange(factors.shape[1])
+    return factors[0] @ np.abs(successes - chances.sum())

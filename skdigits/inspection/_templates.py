@@ -1,43 +1,48 @@
 """The templates of a classifier, as images."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 import numpy as np
 
 from skdigits._arrays import to_numpy
 from skdigits._template_matching import TemplateMatchingClassifier
 from skdigits.inspection import _mosaic
-from skdigits.inspection._display import Display, model_of
+from skdigits.inspection._display import model_of
 
+# More templates of a class go into further rows of images.
 MOST_COLUMNS = 32
 
 
-class TemplatesDisplay(Display):
-    """The templates of a `TemplateMatchingClassifier`, an image each.
+class TemplatesDisplay(_mosaic.MosaicDisplay):
+    """The templates of a `TemplateMatchingClassifier`, one image each.
 
-    Made by `from_estimator`, which draws at once.
+    `from_estimator` makes the display and draws it at once.
 
     Parameters
     ----------
     templates : ndarray of shape (n_templates, height, width) or \
             (n_templates, height, width, 3)
-        Images, class by class.
+        Templates as images, class by class.
     template_classes : ndarray of shape (n_templates,)
-        The class of each.
+        Class of each template.
 
     Attributes
     ----------
     image_ : matplotlib.image.AxesImage
-        All templates as one image.
+        The image that all templates were put into.
     texts_ : list of matplotlib.text.Text
-        The class above each template, where every class has but one; else empty, as the
-        classes then stand at the left of their rows.
+        The class above each template, if every class has one template; else empty, as
+        the classes then stand at the left of their rows of images.
     ax_ : matplotlib.axes.Axes
-        Axes with the image.
+        Axes with the templates.
     figure_ : matplotlib.figure.Figure
         Figure of the axes.
 
     See Also
     --------
-    WeightsDisplay : What a model that is trained by gradients has learnt instead.
+    WeightsDisplay : The weights of a model that is trained by gradients.
 
     Examples
     --------
@@ -64,27 +69,30 @@ class TemplatesDisplay(Display):
         Parameters
         ----------
         estimator : TemplateMatchingClassifier
-            Fitted; a Pipeline that ends with one, or a search that found one.
+            Fitted classifier, also as the last step of a Pipeline or as the best
+            estimator of a search.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, 3)`` of the images; None: square.
+            ``(height, width)`` or ``(height, width, 3)`` of the templates. None stands
+            for square images.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None: those of a new figure.
+            Axes to draw on. None opens a new figure.
 
         Returns
         -------
         TemplatesDisplay
-            What was drawn.
+            The display of the templates.
 
         Raises
         ------
         TypeError
-            If it is another estimator.
+            If the estimator is no TemplateMatchingClassifier.
         ValueError
-            If ``image_shape`` is not that of the rows it was fitted to.
+            If ``image_shape`` does not fit the number of features.
         """
         model = model_of(estimator, (TemplateMatchingClassifier,), cls.__name__)
         templates = to_numpy(model.templates_)
         shape = _mosaic.check_image_shape(image_shape, templates.shape[1])
+
         images = _mosaic.as_images(templates, shape)
         return cls(images, to_numpy(model.template_classes_))._drawn(ax)
 
@@ -96,55 +104,62 @@ class TemplatesDisplay(Display):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None: those of a new figure.
+            Axes to draw on. None opens a new figure.
         cmap : str or matplotlib Colormap, default="gray_r"
-            Colours of the values, unless the images have their own.
+            Colours of the values; templates with 3 channels have their own.
         colorbar : bool, default=True
-            Whether to explain them beside the image.
+            Whether to draw a colour bar beside grey templates.
 
         Returns
         -------
         self : TemplatesDisplay
             The display.
         """
-        images, classes = np.asarray(self.templates), np.asarray(self.template_classes)
+        images = np.asarray(self.templates)
+        classes = np.asarray(self.template_classes)
         _, firsts, counts = np.unique(classes, return_index=True, return_counts=True)
-        labels = (
-            [_mosaic.short(label) for label in classes] if counts.max() == 1 else []
-        )
-        if labels:
-            most = 5 if len(images) <= 10 else 10
-            n_columns = _mosaic.columns_for(labels, min(most, len(images)))
-            cells = np.arange(len(images))
-        else:
-            n_columns = min(counts.max(), MOST_COLUMNS)
-            cells = _cells(counts, n_columns)
-        layout = _mosaic.lay_out(images.shape[1:3], cells, n_columns, labels, ax)
         grey = images.ndim == 3
+        labels, n_columns, cells = _arrange(classes, counts)
+        layout = _mosaic.lay_out(images.shape[1:3], cells, n_columns, labels, ax)
+
+        # Inches of the colour bar and of the labels at the left.
         beside = (0.9 if grey else 0) + (0 if labels else 1)
         self._begin(ax, _mosaic.size_in_inches(layout, beside))
         limits = _mosaic.brightness_limits(images)
-        self.image_ = _mosaic.draw(self.ax_, images, layout, limits=limits, cmap=cmap)
-        self.texts_ = _mosaic.write(self.ax_, labels, layout)
+        self._draw_mosaic(images, layout, labels, limits=limits, cmap=cmap)
         if not labels:
-            self._label_rows(classes[firsts], layout.corners[firsts])
+            self._label_blocks(classes[firsts], layout.corners[firsts])
         if colorbar and grey:
-            _mosaic.explain(self.ax_, self.image_, layout, "Value of a pixel")
+            self._add_colorbar(layout, "Value of a pixel")
         return self
 
-    def _label_rows(self, classes, corners):
-        """The class of each block at the left of its first row."""
+    def _label_blocks(self, classes: Iterable[object], corners: np.ndarray) -> None:
+        """Write the class of each block at the left of its first row of images."""
         middles = corners[:, 0] + (self.templates.shape[1] - 1) / 2
-        self.ax_.set_yticks(
-            middles, [_mosaic.short(label) for label in classes], parse_math=False
-        )
+        labels = _mosaic.short_labels(classes)
+        self.ax_.set_yticks(middles, labels, parse_math=False)
         self.ax_.tick_params(axis="y", length=0)
 
 
-def _cells(counts, n_columns):
-    """Cells of templates, those of each class from the start of a row."""
-    rows = -(-counts // n_columns)
-    starts = (rows.cumsum() - rows) * n_columns
+def _arrange(
+    classes: np.ndarray, counts: np.ndarray
+) -> tuple[list[str], int, np.ndarray]:
+    """Return the labels above templates, the number of columns, and the cells."""
+    # Several templates of a class are a block, which has its label at the left.
+    if counts.max() > 1:
+        n_columns = min(counts.max(), MOST_COLUMNS)
+        return [], n_columns, _block_cells(counts, n_columns)
+
+    labels = _mosaic.short_labels(classes)
+    most = 5 if len(classes) <= 10 else 10
+    n_columns = _mosaic.columns_for(labels, min(most, len(classes)))
+    return labels, n_columns, np.arange(len(classes))
+
+
+def _block_cells(counts: np.ndarray, n_columns: int) -> np.ndarray:
+    """Return the cells of all templates, where each class starts a new row of cells."""
+    n_rows = -(-counts // n_columns)
+    starts = (n_rows.cumsum() - n_rows) * n_columns
     return np.concatenate(
         [start + np.arange(count) for start, count in zip(starts, counts, strict=True)]
     )

@@ -1,8 +1,12 @@
 """The weights of the first layer, as images."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
@@ -11,32 +15,35 @@ from skdigits._convnet import ConvNetClassifier
 from skdigits._mlp import MLPClassifierTorch
 from skdigits._softmax_regression import SoftmaxRegression
 from skdigits.inspection import _mosaic
-from skdigits.inspection._display import Display, model_of, whole_number
+from skdigits.inspection._display import model_of, whole_number
 
-LINEAR = SoftmaxRegression, LogisticRegression
-MODELS = *LINEAR, MLPClassifierTorch, MLPClassifier, ConvNetClassifier
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINEAR = (SoftmaxRegression, LogisticRegression)
+MODELS = (*LINEAR, MLPClassifierTorch, MLPClassifier, ConvNetClassifier)
 
 
-class WeightsDisplay(Display):
-    """The weights of a model's first layer, an image for each class, hidden unit or kernel.
+class WeightsDisplay(_mosaic.MosaicDisplay):
+    """The weights of a model's first layer, one image for each class, unit or kernel.
 
-    Made by `from_estimator`, which draws at once.
+    `from_estimator` makes the display and draws it at once.
 
     Parameters
     ----------
     weights : ndarray of shape (n_units, height, width)
-        Images.
+        Weights as images.
     labels : list of str, default=None
-        What stands above each; None: nothing.
+        The text above each image; None if there is none.
 
     Attributes
     ----------
     image_ : matplotlib.image.AxesImage
-        All of them as one image; its colours are symmetric about 0.
+        The image that all weights were put into. Its colours are symmetric about 0.
     texts_ : list of matplotlib.text.Text
-        The labels.
+        The text above each image; empty without ``labels``.
     ax_ : matplotlib.axes.Axes
-        Axes with the image.
+        Axes with the weights.
     figure_ : matplotlib.figure.Figure
         Figure of the axes.
 
@@ -51,8 +58,8 @@ class WeightsDisplay(Display):
     >>> from skdigits import SoftmaxRegression
     >>> from skdigits.inspection import WeightsDisplay
     >>> X, y = load_digits(return_X_y=True)
-    >>> model = SoftmaxRegression(0.1, max_iter=20, tol=None, random_state=0).fit(X / 16, y)
-    >>> display = WeightsDisplay.from_estimator(model)
+    >>> model = SoftmaxRegression(0.1, max_iter=20, tol=None, random_state=0)
+    >>> display = WeightsDisplay.from_estimator(model.fit(X / 16, y))
     >>> display.weights.shape
     (10, 8, 8)
     >>> plt.close(display.figure_)
@@ -66,54 +73,58 @@ class WeightsDisplay(Display):
     def from_estimator(cls, estimator, *, image_shape=None, n_units=None, ax=None):
         """Draw the weights of a fitted model.
 
+        `SoftmaxRegression` and LogisticRegression have one image for each class,
+        `MLPClassifierTorch` and MLPClassifier one for each unit of the first hidden
+        layer, and `ConvNetClassifier` one for each kernel of the first convolution.
+        Kernels are standardised to mean 0 and norm 1, as the network does before it
+        multiplies them by the gain of the activation.
+
         Parameters
         ----------
         estimator : estimator
-            Fitted: `SoftmaxRegression` or LogisticRegression, an image for each class;
-            `MLPClassifierTorch` or MLPClassifier, one for each unit of the first hidden
-            layer; `ConvNetClassifier`, one for each kernel of the first convolution, brought
-            to mean 0 and norm 1; the network multiplies it by the gain of its activation,
-            too. Or a Pipeline that ends with one, or a search that found one.
+            Fitted model of one of these classes, also as the last step of a Pipeline or
+            as the best estimator of a search.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, channels)`` of the images that the model
-            saw; None: what it was told itself, else square. Several channels are drawn side
-            by side.
+            ``(height, width)`` or ``(height, width, channels)`` of the images that the
+            model was fitted to. None stands for the model's own ``image_shape`` if it
+            has one, else for square images. Channels are drawn side by side.
         n_units : int, default=None
-            Draw the units with the largest weights only (by their norm), so many, in their
-            own order and numbered from 0; None: all.
+            Number of units to draw, namely those whose weights have the largest norms,
+            in the order of the model and numbered from 0. None draws all units.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None: those of a new figure.
+            Axes to draw on. None opens a new figure.
 
         Returns
         -------
         WeightsDisplay
-            What was drawn.
+            The display of the weights.
 
         Raises
         ------
         TypeError
-            If it is another estimator.
+            If the estimator is of another class.
         ValueError
-            If ``image_shape`` is not that of the rows it was fitted to, or ``n_units`` is
-            no whole number of 1 or more.
+            If ``image_shape`` does not fit the number of features, or ``n_units`` is
+            not a whole number of 1 or more.
         """
         model = model_of(estimator, MODELS, cls.__name__)
         n_units = whole_number("n_units", n_units, or_none=True)
+        # Its attribute image_shape_ is known even where the parameter is None.
         if isinstance(model, ConvNetClassifier) and image_shape is None:
             image_shape = model.image_shape_
         shape = _mosaic.shape_seen(
             model, image_shape, model.n_features_in_, channels=None
         )
-        if isinstance(model, ConvNetClassifier):
-            weights, labels = _kernels(to_numpy(model.coefs_[0])), None
-        else:
-            rows, labels = _first_layer(model)
-            weights = _channels_beside(rows, shape)
+        weights, labels = _first_layer(model, shape)
+
         if n_units is not None:
             kept = _largest(weights, n_units)
-            labels = [str(unit) for unit in kept] if labels is None else labels[kept]
             weights = weights[kept]
-        return cls(weights, None if labels is None else list(labels))._drawn(ax)
+            if labels is None:
+                labels = [str(unit) for unit in kept]
+            else:
+                labels = [labels[unit] for unit in kept]
+        return cls(weights, labels)._drawn(ax)
 
     def plot(self, ax=None, *, cmap="RdBu_r", colorbar=True):
         """Draw the weights.
@@ -123,11 +134,11 @@ class WeightsDisplay(Display):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None: those of a new figure.
+            Axes to draw on. None opens a new figure.
         cmap : str or matplotlib Colormap, default="RdBu_r"
-            Diverging colours, the middle of which is 0.
+            Diverging colours, whose middle stands for 0.
         colorbar : bool, default=True
-            Whether to explain them beside the image.
+            Whether to draw a colour bar beside the weights.
 
         Returns
         -------
@@ -135,29 +146,47 @@ class WeightsDisplay(Display):
             The display.
         """
         weights = np.asarray(self.weights)
-        labels = (
-            []
-            if self.labels is None
-            else [_mosaic.short(label) for label in self.labels]
-        )
+        labels = _mosaic.short_labels(self.labels)
         n_columns = _columns(weights, ax)
         if labels:
             n_columns = _mosaic.columns_for(labels, n_columns)
         cells = np.arange(len(weights))
         layout = _mosaic.lay_out(weights.shape[1:], cells, n_columns, labels, ax)
+
         self._begin(ax, _mosaic.size_in_inches(layout, 0.9))
+        # Weights that are all 0 need a scale, too.
         largest = np.abs(weights).max() or 1.0
-        self.image_ = _mosaic.draw(
-            self.ax_, weights, layout, limits=(-largest, largest), cmap=cmap
-        )
-        self.texts_ = _mosaic.write(self.ax_, labels, layout)
+        limits = (-largest, largest)
+        self._draw_mosaic(weights, layout, labels, limits=limits, cmap=cmap)
         if colorbar:
-            _mosaic.explain(self.ax_, self.image_, layout, "Weight")
+            self._add_colorbar(layout, "Weight")
         return self
 
 
-def _kernels(coef):
-    """Kernels (n_out, n_in, size, size) as the network uses them, channels side by side."""
+def _first_layer(
+    model: ClassifierMixin, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, list[str] | None]:
+    """Return weights as images, and the classes if each unit stands for one."""
+    if isinstance(model, ConvNetClassifier):
+        return _kernels(to_numpy(model.coefs_[0])), None
+
+    if isinstance(model, LINEAR):
+        weights = to_numpy(model.coef_)
+        hidden = False
+    else:
+        weights = to_numpy(model.coefs_[0]).T
+        hidden = len(model.coefs_) > 1
+    images = _channels_beside(weights, shape)
+    if hidden:
+        return images, None
+
+    # The single unit of a model of two classes stands for the second one.
+    classes = to_numpy(model.classes_)[-len(weights) :]
+    return images, [str(label) for label in classes]
+
+
+def _kernels(coef: np.ndarray) -> np.ndarray:
+    """Return kernels (n_out, n_in, size, size) standardised, channels side by side."""
     rows = coef.reshape(len(coef), -1)
     rows = rows - rows.mean(1, keepdims=True)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -165,38 +194,27 @@ def _kernels(coef):
     return np.concatenate(np.moveaxis(kernels, 1, 0), axis=2)
 
 
-def _first_layer(model):
-    """Weights (n_units, n_features), and the classes where units are those, or None."""
-    classes = to_numpy(model.classes_)
-    if isinstance(model, LINEAR):
-        weights, is_last = to_numpy(model.coef_), True
-    else:
-        weights, is_last = to_numpy(model.coefs_[0]).T, len(model.coefs_) == 1
-    if not is_last:
-        return weights, None
-    return weights, np.array(
-        [str(c) for c in classes[-len(weights) :]]
-    )  # of two the second
-
-
-def _channels_beside(rows, shape):
-    """Rows (n, h · w · c) as images (n, h, c · w)."""
+def _channels_beside(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return rows (n, h · w · c) as images (n, h, c · w), channels side by side."""
     images = rows.reshape(-1, *shape)
     return np.moveaxis(images, 3, 2).reshape(len(rows), shape[0], -1)
 
 
-def _largest(weights, n_units):
-    """The numbers of the units of the largest norm, in order."""
+def _largest(weights: np.ndarray, n_units: int) -> np.ndarray:
+    """Return the positions of the units with the largest norms, in order."""
     norms = np.linalg.norm(weights.reshape(len(weights), -1), axis=1)
     return np.sort(np.argsort(-norms, kind="stable")[:n_units])
 
 
-def _columns(weights, ax):
-    """Five for up to ten units, else as many as leave few places empty, or fit the axes."""
+def _columns(weights: np.ndarray, ax: Axes | None) -> int:
+    """Return the number of images side by side."""
     n_units = len(weights)
+    # Two rows of five are how the ten digits are mostly shown.
     if n_units <= 10:
         return min(n_units, 5)
     if ax is not None:
         return _mosaic.widest_tiles(weights.shape[1:], n_units, ax)
+
+    # From a square to twice as wide as high, with as few empty places as possible.
     counts = range(math.ceil(n_units**0.5), math.ceil((2 * n_units) ** 0.5))
-    return min(counts, key=lambda n: -n_units % n)
+    return min(counts, key=lambda n_columns: -n_units % n_columns)

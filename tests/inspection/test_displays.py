@@ -1,4 +1,4 @@
-"""What Displays draw is what models, histories and searches hold."""
+"""Displays draw the values that models, histories and searches hold."""
 
 import sys
 from functools import partial
@@ -75,7 +75,7 @@ def search(digits):
 
 
 def tiles(display, shape):
-    """The mosaic cut into the tiles that have a frame, as they can be seen."""
+    """Return the framed tiles of the mosaic, as they are visible."""
     sheet = display.image_.get_array().filled(np.nan)
     (frames,) = display.ax_.collections
     corners = [path.vertices.min(0) + 0.5 for path in frames.get_paths()]
@@ -90,14 +90,16 @@ def texts(display):
 
 
 def drawn(lines):
-    """Coordinates of lines by their labels."""
+    """Return the coordinates of lines by label."""
     return {line.get_label(): np.array(line.get_data()) for line in lines}
 
 
 class TestLearningCurve:
     def test_losses_are_those_of_the_history(self, softmax):
         display = LearningCurveDisplay.from_estimator(softmax)
-        lines, history = drawn(display.lines_), softmax.history_
+        lines = drawn(display.lines_)
+        history = softmax.history_
+
         np.testing.assert_array_equal(
             lines["training"], [[1, 2, 3, 4], history["train_loss"]]
         )
@@ -134,23 +136,25 @@ class TestLearningCurve:
     def test_several_models_have_a_colour_each(self, softmax, digits):
         other = SoftmaxRegression(max_iter=2, tol=None).fit(*digits)
         display = LearningCurveDisplay.from_estimator({"a": softmax, "b": other})
-        one, dashed, two = display.lines_  # the other held no rows out
+        # The other model held out no samples, so that it has a single line.
+        one, dashed, two = display.lines_
         assert one.get_color() == dashed.get_color() != two.get_color()
         np.testing.assert_array_equal(two.get_ydata(), other.loss_curve_)
         legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
         assert legend == ["a", "b", "training", "validation"]
 
-    def test_histories_of_others(self):
+    def test_histories_from_elsewhere(self):
         losses = [2.0, 0.5, 0.01]
         display = LearningCurveDisplay.from_history({"train_loss": losses}, "theirs")
         np.testing.assert_array_equal(display.lines_[0].get_data(), [[1, 2, 3], losses])
-        assert (
-            display.ax_.get_yscale() == "log"
-        )  # as they differ by more than a factor of 20
+        # The largest loss is more than 20 times the smallest.
+        assert display.ax_.get_yscale() == "log"
+
         history = pd.DataFrame({"epoch": [5, 6], "train_loss": [1.0, 0.9]})
         display = LearningCurveDisplay.from_history(history)
         np.testing.assert_array_equal(display.lines_[0].get_xdata(), [5, 6])
         assert display.ax_.get_yscale() == "linear"
+
         display = LearningCurveDisplay(
             {"$a_$": {"train_loss": losses}, "b": history}
         ).plot()
@@ -164,28 +168,31 @@ class TestLearningCurve:
     def test_long_names_leave_room_for_the_curves(self, own):
         names = ["_short", *(f"{'a long name ' * 9}{number}" for number in range(5))]
         history = {"train_loss": [2.0, 1.0], "validation_loss": [2.0, 1.5]}
-        ax = None if own else plt.subplots(figsize=(7, 6), layout="constrained")[1]
+        ax = None
+        if not own:
+            _, ax = plt.subplots(figsize=(7, 6), layout="constrained")
         display = LearningCurveDisplay(dict.fromkeys(names, history)).plot(ax)
-        display.ax_.set_title("theirs")
+        display.ax_.set_title("a title")
         display.figure_.canvas.draw()
         legend = display.ax_.get_legend()
-        box, page = legend.get_window_extent(), display.figure_.bbox
+        box = legend.get_window_extent()
+        page = display.figure_.bbox
+
         assert len(legend.get_texts()) == 8
         assert page.x0 <= box.x0 < box.x1 <= page.x1
-        assert (
-            page.y0 <= box.y0 < box.y1 <= display.ax_.xaxis.label.get_window_extent().y0
-        )
-        assert display.ax_.get_window_extent().height > 150  # pixels
+        label = display.ax_.xaxis.label.get_window_extent()
+        assert page.y0 <= box.y0 < box.y1 <= label.y0
+        pixels = display.ax_.get_window_extent().height
+        assert pixels > 150
 
-    def test_histories_that_are_none(self, softmax):
+    def test_invalid_histories(self, softmax):
         with pytest.raises(
             ValueError, match=r"history of model is no table: .* each a list"
         ):
             LearningCurveDisplay.from_history({"train_loss": 2.0})
-        with pytest.raises(
-            ValueError, match="mine has a column with something else than num"
-        ):
+        with pytest.raises(ValueError, match="mine has a column that is not numeric"):
             LearningCurveDisplay.from_history({"train_loss": ["high", "low"]}, "mine")
+
         with pytest.raises(
             TypeError, match="must be a dict of DataFrames by name, got DataF"
         ):
@@ -195,7 +202,7 @@ class TestLearningCurve:
         ):
             LearningCurveDisplay.from_estimator({1: softmax, "1": softmax})
 
-    def test_sees_through_others(self, digits):
+    def test_the_model_inside_other_estimators(self, digits):
         X, y = digits
         inner = SoftmaxRegression(max_iter=2, tol=None, random_state=0)
         pipeline = make_pipeline(FrozenEstimator(MinMaxScaler().fit(X)), inner)
@@ -206,16 +213,18 @@ class TestLearningCurve:
         expected = grid.best_estimator_[-1].loss_curve_
         np.testing.assert_array_equal(display.lines_[0].get_ydata(), expected)
 
-    def test_what_cannot_be_drawn(self, templates, digits):
+    def test_errors(self, templates, digits):
         with pytest.raises(TypeError, match="history_, which TemplateMatching"):
             LearningCurveDisplay.from_estimator(templates)
         with pytest.raises(NotFittedError, match="not fitted"):
             LearningCurveDisplay.from_estimator(SoftmaxRegression())
+
         model = SoftmaxRegression(max_iter=1, tol=None).fit(*digits)
-        with pytest.raises(ValueError, match="no rows were held out"):
+        with pytest.raises(ValueError, match="no samples were held out"):
             LearningCurveDisplay.from_estimator(model, kind="score")
         with pytest.raises(ValueError, match="kind='speed' is none of"):
             LearningCurveDisplay.from_estimator(model, kind="speed")
+
         grid = GridSearchCV(model, {"alpha": [0.1]}, cv=2, refit=False).fit(*digits)
         with pytest.raises(ValueError, match="refit=False"):
             LearningCurveDisplay.from_estimator(grid)
@@ -233,23 +242,23 @@ class TestTemplates:
 
     def test_classes_of_several_templates_start_new_rows(self, digits):
         X, y = digits
-        names = np.array(["zero", "one", "a name much too long to be shown in full"])[
-            y[y < 3]
-        ]
-        model = TemplateMatchingClassifier(n_templates=3, random_state=0).fit(
-            X[y < 3], names
-        )
+        names = np.array(["zero", "one", "a name much too long to be shown in full"])
+        model = TemplateMatchingClassifier(n_templates=3, random_state=0)
+        model.fit(X[y < 3], names[y[y < 3]])
         display = TemplatesDisplay.from_estimator(model)
         found = tiles(display, (8, 8))
+
         np.testing.assert_allclose(
             found, model.templates_.reshape(-1, 8, 8), rtol=1e-12
         )
+
         labels = [label.get_text() for label in display.ax_.get_yticklabels()]
         assert labels == ["a name much too lon…", "one", "zero"]
         assert display.texts_ == []
 
     def test_shapes_and_colours(self, rng):
-        X, y = rng.random((6, 24)), [0, 0, 0, 1, 1, 1]
+        X = rng.random((6, 24))
+        y = [0, 0, 0, 1, 1, 1]
         model = TemplateMatchingClassifier().fit(X, y)
         with pytest.raises(ValueError, match="24 features are no square image: pass"):
             TemplatesDisplay.from_estimator(model)
@@ -257,15 +266,17 @@ class TestTemplates:
             TemplatesDisplay.from_estimator(model, image_shape=(5, 5))
         with pytest.raises(ValueError, match="has 2 channels"):
             TemplatesDisplay.from_estimator(model, image_shape=(3, 4, 2))
+
         wide = TemplatesDisplay.from_estimator(model, image_shape=(4, 6))
         means = np.array([X[:3].mean(0), X[3:].mean(0)])
         np.testing.assert_allclose(tiles(wide, (4, 6)), means.reshape(2, 4, 6))
+
         colour = TemplatesDisplay.from_estimator(model, image_shape=(2, 4, 3))
         sheet = colour.image_.get_array()
         opaque = sheet[sheet[:, :, 3] == 1][:, :3]
         np.testing.assert_allclose(np.sort(opaque.ravel()), np.sort(means.ravel()))
 
-    def test_other_estimators(self, softmax):
+    def test_other_estimators_are_refused(self, softmax):
         wanted = "draws a fitted TemplateMatchingClassifier, got SoftmaxRegression"
         with pytest.raises(TypeError, match=wanted):
             TemplatesDisplay.from_estimator(softmax)
@@ -284,16 +295,18 @@ class TestWeights:
 
     def test_hidden_units(self, digits):
         X, y = digits
-        model = MLPClassifierTorch((12,), max_iter=2, tol=None, random_state=0).fit(
-            X, y
-        )
+        model = MLPClassifierTorch((12,), max_iter=2, tol=None, random_state=0)
+        model.fit(X, y)
         weights = model.coefs_[0].T
         display = WeightsDisplay.from_estimator(model)
+
         np.testing.assert_array_equal(tiles(display, (8, 8)), weights.reshape(12, 8, 8))
         assert texts(display) == []
+
         display = WeightsDisplay.from_estimator(model, n_units=3)
         largest = sorted(np.argsort((weights**2).sum(1))[-3:])
         assert texts(display) == [str(unit) for unit in largest]
+
         found = tiles(display, (8, 8))
         np.testing.assert_array_equal(found, weights[largest].reshape(3, 8, 8))
         with pytest.raises(ValueError, match="n_units=0 must be a whole number"):
@@ -307,15 +320,18 @@ class TestWeights:
         )
         display = WeightsDisplay.from_estimator(model.fit(X, y[:200]))
         found = tiles(display, (5, 15))
+
         np.testing.assert_allclose(found.mean((1, 2)), 0, atol=1e-12)
         np.testing.assert_allclose((found**2).sum((1, 2)), 1)
-        kernel = model.coefs_[0][2, 1]  # the green part of the third
-        assert np.corrcoef(found[2, :, 5:10].ravel(), kernel.ravel())[
-            0, 1
-        ] == pytest.approx(1)
 
-    def test_the_shape_is_checked_of_convnets_too(self, digits):
-        X, y = digits[0][:40, :63], digits[1][:40]
+        # The green channel of the third kernel.
+        kernel = model.coefs_[0][2, 1].ravel()
+        correlation = np.corrcoef(found[2, :, 5:10].ravel(), kernel)[0, 1]
+        assert correlation == pytest.approx(1)
+
+    def test_the_shape_of_convnets_is_checked_too(self, digits):
+        X = digits[0][:40, :63]
+        y = digits[1][:40]
         model = ConvNetClassifier((2,), max_iter=1, random_state=0)
         with pytest.warns(UserWarning, match="no square can be made"):
             model.fit(X, y)
@@ -323,7 +339,7 @@ class TestWeights:
             WeightsDisplay.from_estimator(model, image_shape=(3, 99))
         assert WeightsDisplay.from_estimator(model).weights.shape == (2, 5, 5)
 
-    def test_of_two_classes_scikit_learn_has_the_second(self, digits):
+    def test_scikit_learn_has_the_second_of_two_classes(self, digits):
         X, y = digits
         words = np.array(["no", "yes"])[y[y < 2]]
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
@@ -332,13 +348,13 @@ class TestWeights:
         found = tiles(display, (8, 8))
         np.testing.assert_array_equal(found, model[-1].coef_.reshape(1, 8, 8))
 
-    def test_other_estimators(self, templates):
+    def test_other_estimators_are_refused(self, templates):
         with pytest.raises(TypeError, match="ConvNetClassifier, got TemplateMatching"):
             WeightsDisplay.from_estimator(templates)
 
 
 class TestDigitGrid:
-    def test_wrong_rows_are_marked(self, templates, digits):
+    def test_wrong_predictions_are_marked(self, templates, digits):
         X, y = digits
         rows = np.arange(500, 560)
         display = DigitGridDisplay.from_estimator(templates, X, y, rows=rows)
@@ -360,6 +376,7 @@ class TestDigitGrid:
             tiles(display, (8, 8)), X[:50][mask].reshape(-1, 8, 8)
         )
         assert texts(display) == [str(label) for label in y[:50][mask]]
+
         again = DigitGridDisplay.from_estimator(
             templates, convert(X[:50]), rows=[-1, 2]
         )
@@ -374,25 +391,29 @@ class TestDigitGrid:
         np.testing.assert_array_equal(tiles(display, (5, 7)), pixels[:100])
         assert display.image_.get_clim() == (0, 255)
         assert display.texts_ == []
+
         values = rng.normal(size=(3, 35))
         display = DigitGridDisplay.from_predictions(values, image_shape=(5, 7))
         assert display.image_.get_clim() == (values.min(), values.max())
-        colour = DigitGridDisplay.from_predictions(pixels[:4].reshape(4, 35, 1).repeat(3, 2),
-                                                   image_shape=(5, 7, 3))  # fmt: skip
+
+        colours = pixels[:4].reshape(4, 35, 1).repeat(3, 2)
+        colour = DigitGridDisplay.from_predictions(colours, image_shape=(5, 7, 3))
         sheet = colour.image_.get_array()
         np.testing.assert_allclose(sheet[:5, :7, 1] * 255, pixels[0])
 
     def test_the_model_knows_the_shape(self, rng):
-        X, y = rng.random((20, 24)), np.arange(20) % 2
+        X = rng.random((20, 24))
+        y = np.arange(20) % 2
         model = ConvNetClassifier((2,), image_shape=(4, 6), max_iter=1).fit(X, y)
         display = DigitGridDisplay.from_estimator(model, X, y, n_columns=4)
         np.testing.assert_array_equal(tiles(display, (4, 6)), X.reshape(-1, 4, 6))
 
-    def test_what_cannot_be_drawn(self, templates, digits):
+    def test_errors(self, templates, digits):
         X, y = digits
-        with pytest.raises(ValueError, match="X has 1797 rows, but y has 5 labels"):
+        with pytest.raises(ValueError, match="X has 1797 samples, but y has 5 labels"):
             DigitGridDisplay.from_estimator(templates, X, y[:5])
-        odd = (
+
+        invalid = (
             [1797],
             [0.5],
             np.ones(3, bool),
@@ -402,10 +423,11 @@ class TestDigitGrid:
             [[0], [1, 2]],
             None.__eq__,
         )
-        for rows in odd:
-            with pytest.raises(ValueError, match="X, which has 1797 rows"):
+        for rows in invalid:
+            with pytest.raises(ValueError, match="X, which has 1797 samples"):
                 DigitGridDisplay.from_estimator(templates, X, y, rows=rows)
-        with pytest.raises(ValueError, match="no rows to draw"):
+
+        with pytest.raises(ValueError, match="no samples to draw"):
             DigitGridDisplay.from_predictions(X, y, rows=[])
         with pytest.raises(ValueError, match=r"y_true has shape \(1797, 2\), several"):
             DigitGridDisplay.from_predictions(X, np.ones((1797, 2)))
@@ -418,32 +440,35 @@ class TestDigitGrid:
         with pytest.raises(NotFittedError, match="not fitted"):
             DigitGridDisplay.from_estimator(TemplateMatchingClassifier(), X, y)
 
-    def test_rows_can_be_one_or_a_slice(self, digits):
+    def test_rows_can_be_a_number_or_a_slice(self, digits):
         X, _ = digits
         found = DigitGridDisplay.from_predictions(X, rows=5)
         np.testing.assert_array_equal(tiles(found, (8, 8)), X[[5]].reshape(-1, 8, 8))
+
         found = DigitGridDisplay.from_predictions(X, rows=slice(9, 2, -3))
         np.testing.assert_array_equal(
             tiles(found, (8, 8)), X[[9, 6, 3]].reshape(-1, 8, 8)
         )
 
     def test_labels_that_cannot_be_compared(self, templates, digits):
-        X, y = digits[0][:3], digits[1][:3]
+        X = digits[0][:3]
+        y = digits[1][:3]
         with pytest.raises(
             ValueError, match="y_pred has labels such as 0, but y_true such as"
         ):
             DigitGridDisplay.from_predictions(X, y.astype(str), y)
         with pytest.raises(
-            ValueError, match=r"What TemplateMatching.* such as 0, but y such as"
+            ValueError, match=r"output of TemplateMatching.* such as 0, but y such as"
         ):
             DigitGridDisplay.from_estimator(templates, X, y.astype(str))
         for which in ("y_true", "y_pred"):
             with pytest.raises(ValueError, match=f"{which} has NaN or infinity"):
                 DigitGridDisplay.from_predictions(X, **{which: [0, np.nan, 2]})
+
         found = DigitGridDisplay.from_predictions(X, y, y[:, None])
         assert texts(found) == ["0", "1", "2"]
 
-    def test_what_is_no_rows_of_images(self, templates, digits):
+    def test_invalid_images(self, templates, digits):
         X, y = digits
         with pytest.raises(
             ValueError, match=r"shape \(64,\), but .* X\[\[0\]\] instead"
@@ -453,12 +478,13 @@ class TestDigitGrid:
             ValueError, match=r"shape \(64,\), but .* X\[\[0\]\] instead"
         ):
             DigitGridDisplay.from_estimator(templates, X[0])
-        with pytest.raises(ValueError, match="X is of dtype <U4, but real numbers"):
+        with pytest.raises(ValueError, match="X has dtype <U4, but real numbers"):
             DigitGridDisplay.from_predictions(np.full((2, 4), "dark"))
         with pytest.raises(
-            ValueError, match=r"X has values that are no numbers: .*'dark'"
+            ValueError, match=r"X has values that are no numbers .*'dark'"
         ):
             DigitGridDisplay.from_predictions(np.full((2, 4), "dark", dtype=object))
+
         sparse = csr_array(X[:200])
         model = LogisticRegression(C=0.01).fit(sparse, y[:200])
         found = DigitGridDisplay.from_estimator(model, sparse.tocoo(), rows=[7, 3])
@@ -473,9 +499,9 @@ class TestDigitGrid:
 
         found = DigitGridDisplay.from_estimator(Constant(), X, y, rows=[3, 4])
         assert texts(found) == ["3→4", "4"]
-        ridge = RidgeClassifierCV(store_cv_results=True).fit(
-            X[:50], y[:50]
-        )  # no search
+
+        # It has cv_results_, but is no search.
+        ridge = RidgeClassifierCV(store_cv_results=True).fit(X[:50], y[:50])
         found = DigitGridDisplay.from_estimator(ridge, X, rows=[3, 4])
         assert texts(found) == [str(label) for label in ridge.predict(X[3:5])]
         with pytest.raises(
@@ -488,7 +514,8 @@ class TestDigitGrid:
         found = DigitGridDisplay.from_predictions(digits[0][:4], words)
         found.figure_.canvas.draw()
         assert texts(found) == words.tolist()
-        X, y = digits[0][:40], np.array(["$a_$", "$b_$"])[digits[1][:40] % 2]
+        X = digits[0][:40]
+        y = np.array(["$a_$", "$b_$"])[digits[1][:40] % 2]
         model = TemplateMatchingClassifier(n_templates=2, random_state=0).fit(X, y)
         TemplatesDisplay.from_estimator(model).figure_.canvas.draw()
 
@@ -496,13 +523,16 @@ class TestDigitGrid:
 class TestLearningRateSearch:
     def test_scores_are_those_of_the_search(self, search):
         display = LearningRateSearchDisplay.from_estimator(search)
-        lines, results = drawn(display.lines_), pd.DataFrame(search.cv_results_)
+        lines = drawn(display.lines_)
+        results = pd.DataFrame(search.cv_results_)
         assert list(lines) == ["momentum=0.5", "momentum=0.9"]
+
         bands = display.ax_.collections
         for momentum, band in zip([0.5, 0.9], bands, strict=True):
             own = results[results["param_momentum"] == momentum]
             own = own.sort_values("param_learning_rate_init")
-            mean, std = own["mean_test_score"], own["std_test_score"]
+            mean = own["mean_test_score"]
+            std = own["std_test_score"]
             np.testing.assert_allclose(lines[f"momentum={momentum}"], [RATES, mean])
             edge = band.get_paths()[0].vertices[:, 1]
             assert edge.max() == pytest.approx((mean + std).max())
@@ -517,11 +547,12 @@ class TestLearningRateSearch:
         }
         assert {tuple(line.get_ydata()) for line in display.lines_} == expected
         assert all(list(line.get_xdata()) == [1, 2, 3] for line in display.lines_)
+
         looks = {(line.get_label(), line.get_color()) for line in display.lines_}
-        assert len(looks) == 3  # as many colours as rates
-        assert [line.get_linestyle() for line in display.lines_] == ["-"] * 3 + [
-            "--"
-        ] * 3
+        # As many colours as learning rates, as many styles as momenta.
+        assert len(looks) == 3
+        styles = [line.get_linestyle() for line in display.lines_]
+        assert styles == ["-"] * 3 + ["--"] * 3
 
     def test_failed_candidates_are_left_out(self, search):
         frame = LearningRateSearchDisplay.from_estimator(search).scores
@@ -543,6 +574,7 @@ class TestLearningRateSearch:
             search, metric="neg_log_loss"
         )
         expected = search.cv_results_["mean_test_neg_log_loss"]
+
         np.testing.assert_array_equal(display.lines_[0].get_ydata(), expected)
         assert display.ax_.get_ylabel().startswith("Test neg log loss")
         with pytest.raises(ValueError, match=r"one of \['accuracy', 'neg_log_loss'\]"):
@@ -559,7 +591,7 @@ class TestLearningRateSearch:
         expected = search.cv_results_["mean_test_score"]
         np.testing.assert_array_equal(np.sort(points.get_ydata()), np.sort(expected))
 
-    def test_of_convnets_and_of_one_rate(self, digits):
+    def test_convnets_and_a_single_rate(self, digits):
         X, y = digits
         model = ConvNetClassifier((4,), max_iter=2, random_state=0)
         search = BatchedGridSearchCV(model, {"learning_rate_init": [0.01]}, cv=2)
@@ -567,11 +599,12 @@ class TestLearningRateSearch:
         display = LearningRateSearchDisplay.from_estimator(search)
         expected = search.cv_results_["mean_test_score"]
         np.testing.assert_array_equal(display.lines_[0].get_data(), [[0.01], expected])
+
         (line,) = display.plot(kind="epoch").lines_
         expected = search.cv_results_["mean_test_score_by_epoch"][0]
         np.testing.assert_array_equal(line.get_ydata(), expected)
 
-    def test_what_cannot_be_drawn(self, softmax, search, digits):
+    def test_errors(self, softmax, search, digits):
         X, y = digits
         with pytest.raises(
             TypeError, match="got SoftmaxRegression, which has no cv_results_"
@@ -579,9 +612,9 @@ class TestLearningRateSearch:
             LearningRateSearchDisplay.from_estimator(softmax)
         with pytest.raises(NotFittedError, match="not fitted"):
             LearningRateSearchDisplay.from_estimator(BatchedGridSearchCV(softmax, {}))
-        tree = GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 2]}, cv=2).fit(
-            X, y
-        )
+
+        tree = GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 2]}, cv=2)
+        tree.fit(X, y)
         with pytest.raises(
             ValueError, match=r"no learning_rate_init: .* \['max_depth'\]"
         ):
@@ -600,12 +633,11 @@ class TestLearningRateSearch:
         found = LearningRateSearchDisplay.from_estimator(
             search, parameter="momentum", kind=kind
         )
-        label = (
-            found.ax_.get_xlabel()
-            if kind == "rate"
-            else found.figure_.axes[1].get_ylabel()
-        )
-        assert label == "momentum"
+        if kind == "rate":
+            assert found.ax_.get_xlabel() == "momentum"
+        else:
+            assert found.figure_.axes[1].get_ylabel() == "momentum"
+
         model = SoftmaxRegression(max_iter=1, tol=None)
         grid = {"momentum": [0.0, 0.5], "loss": ["cross_entropy", "softmax_mse"]}
         bad = BatchedGridSearchCV(model, grid, cv=2).fit(digits[0][:90], digits[1][:90])
@@ -622,9 +654,11 @@ class TestLearningRateSearch:
 
 
 class Searched(BaseEstimator):
-    """A search that is over, with scores that tell its candidates apart."""
+    """A finished search, in which each candidate has another score."""
 
-    n_splits_, refit, scoring = 1, False, "accuracy"
+    n_splits_ = 1
+    refit = False
+    scoring = "accuracy"
 
     def __init__(self, params):
         self.params = params
@@ -656,11 +690,12 @@ class TestCandidates:
                     for b in (2, 1)
                 ],
             ),
-            ({"x": [np.arange(2000), np.arange(2000) ** 2]}, None),  # whose text is cut
+            # NumPy abbreviates the text of long arrays.
+            ({"x": [np.arange(2000), np.arange(2000) ** 2]}, None),
             ({"x": [1, "1"]}, ["x=1", "x=1 (2)"]),
         ],
     )
-    def test_none_is_lost(self, grid, labels):
+    def test_every_candidate_is_drawn(self, grid, labels):
         params = ParameterGrid({**grid, "learning_rate_init": [0.01, 0.1]})
         found = LearningRateSearchDisplay.from_estimator(Searched(params).fit())
         drawn_scores = np.concatenate([line.get_ydata() for line in found.lines_])
@@ -668,7 +703,7 @@ class TestCandidates:
         assert all(len(line.get_xdata()) == 2 for line in found.lines_)
         assert labels is None or [line.get_label() for line in found.lines_] == labels
 
-    def test_of_those_evaluated_again_the_last_counts(self):
+    def test_the_last_result_of_a_repeated_candidate_counts(self):
         first = {"learning_rate_init": 0.1, "model": SoftmaxRegression(), "n": [1, 2]}
         again = {"n": (1, 2), "learning_rate_init": 0.1, "model": SoftmaxRegression()}
         again["n"] = [1, 2]
@@ -679,10 +714,11 @@ class TestCandidates:
         }
         params = [first, {**first, "learning_rate_init": 0.2}, other, again]
         found = LearningRateSearchDisplay.from_estimator(Searched(params).fit()).scores
+
         assert found["mean"].tolist() == [2, 3, 4]
         assert found["setting"].nunique() == 2
 
-    def test_of_two_rates_the_axis_names_one(self):
+    def test_the_axis_names_one_of_two_rates(self):
         names = ["a__learning_rate_init", "b__learning_rate_init"]
         params = ParameterGrid({name: [0.1, 1.0] for name in names})
         found = LearningRateSearchDisplay.from_estimator(
@@ -694,7 +730,7 @@ class TestCandidates:
 
 @pytest.fixture
 def draw(request, softmax, templates, search, digits):
-    """A function that draws what the Display is for."""
+    """Return a function that makes the Display and draws it."""
     others = {TemplatesDisplay: templates, LearningRateSearchDisplay: search}
     if request.param is DigitGridDisplay:
         return lambda **ax: DigitGridDisplay.from_predictions(digits[0][:3], **ax)
@@ -703,7 +739,7 @@ def draw(request, softmax, templates, search, digits):
 
 @pytest.mark.parametrize("draw", DISPLAYS, indirect=True)
 class TestAxes:
-    def test_those_given_are_drawn_on(self, draw):
+    def test_given_axes_are_drawn_on(self, draw):
         figure, (left, right) = plt.subplots(1, 2)
         shown = draw(ax=left)
         assert shown.ax_ is left
@@ -713,7 +749,7 @@ class TestAxes:
         assert right.has_data()
         assert plt.get_fignums() == [figure.number]
 
-    def test_several_are_refused(self, draw):
+    def test_an_array_of_axes_is_refused(self, draw):
         _, several = plt.subplots(1, 2)
         with pytest.raises(
             TypeError, match=r"one matplotlib Axes, got ndarray.* axes\[0, 0\]"

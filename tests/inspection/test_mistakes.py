@@ -1,4 +1,4 @@
-"""Confusions and losses, beside loops over the rows."""
+"""Confusions and losses, compared with loops over the samples."""
 
 import math
 
@@ -36,7 +36,7 @@ labelled = pytest.mark.parametrize("labels", LABELS.values(), ids=list(LABELS))
 
 
 class Known(ClassifierMixin, BaseEstimator):
-    """A classifier whose probabilities are known, and that counts what it is asked."""
+    """A classifier with known probabilities, which counts its calls."""
 
     def __init__(self, proba, classes):
         self.proba = np.asarray(proba)
@@ -56,7 +56,7 @@ class Known(ClassifierMixin, BaseEstimator):
 
 
 class KnownLogarithms(Known):
-    """The same, with logarithms."""
+    """The same classifier with logarithms of its probabilities."""
 
     def predict_log_proba(self, X):
         self.calls += 1
@@ -64,7 +64,7 @@ class KnownLogarithms(Known):
 
 
 def pairs_by_hand(y, predicted):
-    """(true, predicted, count, share, rows), by a loop over rows and a sort."""
+    """Return (true, predicted, count, share, rows) by a loop and a sort."""
     rows = {}
     for row, pair in enumerate(zip(y.tolist(), predicted.tolist(), strict=True)):
         if pair[0] != pair[1]:
@@ -86,7 +86,7 @@ def as_tuples(table):
 
 
 @labelled
-def test_pairs_are_those_of_a_loop(labels, rng):
+def test_pairs_equal_a_loop(labels, rng):
     y = labels[rng.integers(10, size=300)]
     predicted = np.where(rng.random(300) < 0.6, y, labels[rng.integers(10, size=300)])
     expected = pairs_by_hand(y, predicted)
@@ -111,6 +111,7 @@ def test_pairs_of_a_model_are_off_the_diagonal_of_its_confusion_matrix(digits):
         np.unique(y), table[["true", "predicted"]].to_numpy(dtype=str)
     )
     found[tuple(places.T)] = table["count"]
+
     np.testing.assert_array_equal(found, matrix - np.diag(np.diag(matrix)))
     assert table["count"].is_monotonic_decreasing
     assert found.sum() > 50
@@ -143,32 +144,39 @@ def test_predictions_are_computed_once():
 
 
 def losses_by_hand(model, X, y, k):
-    """By a loop over rows: the logarithm where it is finite, else that of the least number."""
+    """Return the losses by a loop; infinity becomes the loss of the least number."""
     proba = np.asarray(model.predict_proba(X))
     with np.errstate(divide="ignore"):
         own = hasattr(model, "predict_log_proba")
         logs = model.predict_log_proba(X) if own else np.log(proba)
-    classes, rows = model.classes_.tolist(), []
+
+    classes = model.classes_.tolist()
+    rows = []
     for row, label in enumerate(y.tolist()):
-        true, best = classes.index(label), int(proba[row].argmax())
+        true = classes.index(label)
+        best = int(proba[row].argmax())
         loss = -float(logs[row, true])
         if loss == math.inf:
             loss = -math.log(np.finfo(proba.dtype).tiny)
         rows.append(
             (row, label, classes[best], loss, proba[row, true], proba[row, best])
         )
+
     return sorted(rows, key=lambda each: (-each[3], each[0]))[:k]
 
 
 MODELS = [
-    TemplateMatchingClassifier(),  # has logarithms
+    # The first ones have logarithms themselves.
+    TemplateMatchingClassifier(),
     make_pipeline(
         StandardScaler(), SoftmaxRegression(max_iter=20, tol=None, random_state=0)
     ),
-    GaussianNB(),  # whose logarithms are finite where its probabilities are 0
-    DecisionTreeClassifier(max_depth=5, random_state=0),  # whose are not
+    # Its logarithms are finite where its probabilities are 0; a tree's are not.
+    GaussianNB(),
+    DecisionTreeClassifier(max_depth=5, random_state=0),
     RandomForestClassifier(5, random_state=0),
-    CalibratedClassifierCV(LinearSVC(random_state=0), cv=2),  # which has none
+    # It has probabilities only.
+    CalibratedClassifierCV(LinearSVC(random_state=0), cv=2),
 ]
 
 
@@ -176,9 +184,11 @@ MODELS = [
 @pytest.mark.parametrize(
     "labels", [WORDS, LABELS["gaps"], LABELS["bool"]], ids=lambda a: a[0]
 )
-def test_losses_are_those_of_a_loop(model, labels, digits):
-    X, y = digits[0][:300], labels[digits[1][:300]]
+def test_losses_equal_a_loop(model, labels, digits):
+    X = digits[0][:300]
+    y = labels[digits[1][:300]]
     model.fit(X[:150], y[:150])
+
     for k in (7, 1000):
         table = top_losses(model, X, y, k)
         expected = losses_by_hand(model, X, y, k)
@@ -194,19 +204,21 @@ def test_losses_are_those_of_a_loop(model, labels, digits):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", [Known, KnownLogarithms])
-def test_a_probability_of_nought_costs_as_much_as_the_smallest_number(kind, dtype):
+def test_a_probability_of_zero_counts_as_the_smallest_number(kind, dtype):
     proba = np.array([[0.5, 0.5], [1, 0], [0.25, 0.75], [1, 0]], dtype=dtype)
     table = top_losses(kind(proba, [3, 7]), np.eye(4), [7, 7, 3, 7], k=3)
     least = -math.log(np.finfo(dtype).tiny)
-    assert table["row"].tolist() == [1, 3, 2]  # of equal ones the first
+    # Equal losses are in the order of the samples.
+    assert table["row"].tolist() == [1, 3, 2]
     assert table["loss"].tolist() == pytest.approx([least, least, math.log(4)])
     assert table["predicted"].tolist() == [3, 3, 7]
     assert table["proba_true"].tolist() == pytest.approx([0, 0, 0.25])
     assert table["loss"].dtype == np.float64
 
 
-def test_our_own_losses_in_float32(digits):
-    X, y = digits[0].astype(np.float32), digits[1]
+def test_losses_of_templates_in_float32(digits):
+    X = digits[0].astype(np.float32)
+    y = digits[1]
     model = FrozenEstimator(TemplateMatchingClassifier().fit(X[:200], y[:200]))
     expected = -model.predict_log_proba(X)[np.arange(len(y)), y]
     table = top_losses(model, X, y, k=len(y))
@@ -225,10 +237,10 @@ def test_k_is_a_whole_number(k):
 @pytest.mark.parametrize(
     ("function", "y", "message"),
     [
-        (confusion_pairs, ["a", "b", "a"], "X has 2 rows, but y has 3 labels"),
-        (top_losses, ["a", "b", "a"], "X has 2 rows, but y has 3 labels"),
-        (confusion_pairs, [[0, 1], [1, 1]], "several labels per row, but one class"),
-        (top_losses, [[0, 1], [1, 1]], "several labels per row, but one class"),
+        (confusion_pairs, ["a", "b", "a"], "X has 2 samples, but y has 3 labels"),
+        (top_losses, ["a", "b", "a"], "X has 2 samples, but y has 3 labels"),
+        (confusion_pairs, [[0, 1], [1, 1]], "several labels per sample, but one class"),
+        (top_losses, [[0, 1], [1, 1]], "several labels per sample, but one class"),
         (top_losses, ["a", "c"], r"never seen: \['c'\]. Its classes are \['a', 'b'\]"),
         (
             top_losses,
@@ -238,15 +250,15 @@ def test_k_is_a_whole_number(k):
         (
             confusion_pairs,
             [0, 1],
-            "What Known predicts has labels such as 'a', but y such as 0",
+            "output of Known.predict has labels such as 'a', but y such as 0",
         ),
-        (confusion_pairs, [], "pass the label of each row, one at least"),
+        (confusion_pairs, [], "pass the label of each sample, at least one"),
         (confusion_pairs, [0.5, 1.5], "Unknown label type: continuous"),
         (confusion_pairs, [1, np.nan], "y has NaN or infinity among the labels"),
         (
             confusion_pairs,
             ["a", None],
-            "y is an array of objects with None, which is no word",
+            "y is an array of objects with None, which is no string",
         ),
     ],
 )
@@ -257,18 +269,19 @@ def test_labels_that_do_not_fit(function, y, message):
 
 def test_predictions_that_do_not_fit():
     with pytest.raises(
-        ValueError, match=r"predictions has shape \(2, 2\), but \(2,\) is wanted"
+        ValueError, match=r"predictions has shape \(2, 2\), but \(2,\) is expected"
     ):
         confusion_pairs(np.eye(2), None, [0, 1])
     with pytest.raises(
-        ValueError, match=r"predictions has shape \(3,\), but \(2,\) is wanted"
+        ValueError, match=r"predictions has shape \(3,\), but \(2,\) is expected"
     ):
         confusion_pairs([0, 1, 1], None, [0, 1])
     with pytest.raises(ValueError, match="predictions has NaN or infinity"):
         confusion_pairs([0, np.nan], None, [0, 1])
-    with pytest.raises(ValueError, match="X is None, but Known needs rows"):
+
+    with pytest.raises(ValueError, match="X is None, but Known needs samples"):
         confusion_pairs(TWO, None, ["a", "b"])
-    with pytest.raises(ValueError, match="X is None, but Known needs rows"):
+    with pytest.raises(ValueError, match="X is None, but Known needs samples"):
         top_losses(TWO, None, ["a", "b"])
     with pytest.raises(TypeError, match="Known is a class: pass a fitted estimator"):
         top_losses(Known, np.eye(2), ["a", "b"])
@@ -281,13 +294,15 @@ def test_predictions_that_do_not_fit():
 @pytest.mark.parametrize(
     "table", [confusion_pairs, top_losses, reliability, confidences]
 )
-def test_searches_without_a_model_and_models_without_a_fit(table, digits):
-    X, y = digits[0][:60], digits[1][:60]
+def test_searches_without_refit_and_models_that_are_not_fitted(table, digits):
+    X = digits[0][:60]
+    y = digits[1][:60]
     search = GridSearchCV(GaussianNB(), {"var_smoothing": [0.1]}, cv=2, refit=False)
     with pytest.raises(NotFittedError, match="GridSearchCV instance is not fitted"):
         table(search, X, y)
     with pytest.raises(NotFittedError, match="Pipeline instance is not fitted"):
         table(make_pipeline(StandardScaler(), SoftmaxRegression()), X, y)
+
     search.fit(X, y)
     with pytest.raises(
         ValueError, match=r"GridSearchCV has refit=False, .* set refit=True"
@@ -307,7 +322,7 @@ def test_anything_that_predicts_has_confusions():
         AttributeError, match="StandardScaler has no predict, and labels are"
     ):
         confusion_pairs(StandardScaler().fit(np.eye(2)), np.eye(2), ["a", "b"])
-    with pytest.raises(ValueError, match="X=5 has no rows"):
+    with pytest.raises(ValueError, match="X=5 has no samples"):
         confusion_pairs(["a"], 5, ["a"])
 
 
@@ -322,10 +337,11 @@ def test_losses_need_probabilities(digits):
         top_losses(broken, np.eye(2), ["a", "b"])
 
 
-def test_models_of_several_labels_are_told_of(digits):
-    X, y = digits[0][:50], digits[1][:50]
+def test_models_of_several_labels_are_refused(digits):
+    X = digits[0][:50]
+    y = digits[1][:50]
     forest = RandomForestClassifier(2, random_state=0).fit(X, np.eye(10)[y])
     with pytest.raises(
-        ValueError, match=r"RandomForestClassifier predicts has shape \(50, 10\)"
+        ValueError, match=r"RandomForestClassifier.predict has shape \(50, 10\)"
     ):
         confusion_pairs(forest, X, y)
