@@ -1,6 +1,7 @@
-"""Images moved, sheared and scaled: each by its own ink, all of a chunk at once.
+"""Moving, shearing and scaling of images, each by its own foreground.
 
-Images are (B, h, w) tensors of ink on a ground of 0; places are (row, column), from 0 on.
+Images are (B, h, w) tensors of foreground on a background of 0; places are
+(row, column), from 0 on.
 """
 
 from collections.abc import Callable
@@ -11,14 +12,21 @@ from torch import Tensor
 
 from skdigits.engine.batches import as_floats
 
-CHUNK_PIXELS = 512 * 28 * 28  # few calls, and a chunk's copies still in the cache
-LEAST_VARIANCE = 1e-9  # of the rows of ink, in pixels²: below, it all lies in one
-NOISE_RANGE = 6 * 1.4826  # six standard deviations, by the distance of the quartiles
-TIE = 1e-5  # added before a place is rounded, so that rounding errors decide none
+# Few calls, while the copies of a chunk still fit into the processor's cache.
+CHUNK_PIXELS = 512 * 28 * 28
+
+# Variance of the rows of foreground, in pixels², below which all lies in one row.
+LEAST_VARIANCE = 1e-9
+
+# Six standard deviations of a normal distribution, in distances median to quartile.
+NOISE_RANGE = 6 * 1.4826
+
+# Added before a place is rounded, so that rounding errors decide no tie.
+TIE = 1e-5
 
 
 class Moments(NamedTuple):
-    """Of ink, (B,) each, in float64; 0 where there is none."""
+    """Moments of the foreground, (B,) each, in float64; 0 for blank images."""
 
     row: Tensor
     column: Tensor
@@ -33,80 +41,84 @@ def by_chunks(
     n_out: int,
     device: torch.device,
 ) -> Tensor:
-    """What a function makes of images (N, h, w), as rows (N, n_out) in their own dtype.
+    """Apply a function to images (N, h, w); return rows (N, n_out) in their own dtype.
 
-    It is given a chunk at a time, on the device; uint8 as float32 fractions of 255, of
-    which the result is rounded.
+    The function is called with one chunk at a time, on the device. It computes on uint8
+    images as float32 fractions of 255, and its results for them are rounded.
     """
     pixels = images.dtype == torch.uint8
+    dtype = torch.float32 if pixels else images.dtype
     made = torch.empty(len(images), n_out, dtype=images.dtype, device=images.device)
-    size = max(1, CHUNK_PIXELS // (max(images[0].numel(), n_out)))
+
+    size = max(1, CHUNK_PIXELS // max(images[0].numel(), n_out))
     for chunk, out in zip(images.split(size), made.split(size), strict=True):
-        dtype = torch.float32 if pixels else images.dtype
         rows = function(as_floats(chunk.to(device), dtype)).flatten(1)
         out.copy_(rows.mul(255).round_() if pixels else rows)
     return made
 
 
 def middle(images: Tensor) -> tuple[int, int]:
-    """Where a centre of mass belongs: (14, 14) of (28, 28), as it is in MNIST."""
+    """Return the target of a centre of mass: (14, 14) of (28, 28), as in MNIST."""
     return images.shape[-2] // 2, images.shape[-1] // 2
 
 
 def scaled(images: Tensor) -> Tensor:
-    """Images whose largest value is 1, so that sums are finite; blank ones as they are."""
+    """Scale images that are not blank to a largest value of 1: sums stay finite."""
     largest = images.amax((1, 2), keepdim=True)
     return images / largest.where(largest > 0, 1)
 
 
 def moments(images: Tensor) -> Moments:
-    """First moments of ink, and the second ones by row."""
-    rows, columns = (
-        torch.arange(size, dtype=torch.float64, device=images.device)
-        for size in images.shape[1:]
-    )
-    # The mass of each row and its first moment: all that is needed, in one product.
+    """Return the first moments of the foreground, and its second moments by row."""
+    height, width = images.shape[1:]
+    rows = torch.arange(height, dtype=torch.float64, device=images.device)
+    columns = torch.arange(width, dtype=torch.float64, device=images.device)
+
+    # One pass over the images: the mass and the first moment of each row suffice.
     weights = torch.stack([torch.ones_like(columns), columns], 1).to(images.dtype)
     mass, moment = (images @ weights).double().unbind(2)
     total = mass.sum(1)
     total = total.where(total > 0, 1)
-    row, column = mass @ rows / total, moment.sum(1) / total
-    height = rows - row[:, None]
-    variance = (mass * height.square()).sum(1) / total
-    covariance = ((moment - column[:, None] * mass) * height).sum(1) / total
+    row = mass @ rows / total
+    column = moment.sum(1) / total
+
+    distance = rows - row[:, None]
+    variance = (mass * distance.square()).sum(1) / total
+    covariance = ((moment - column[:, None] * mass) * distance).sum(1) / total
     return Moments(row, column, variance, covariance)
 
 
 def shift(images: Tensor, offsets: Tensor, dim: int) -> Tensor:
     """Move each line along ``dim`` by its offset: ``out[i] = images[i - offset]``.
 
-    Offsets are (B, h, 1) for ``dim=2`` and (B, 1, w) or (B, 1, 1) for ``dim=1``. Between two
-    pixels, ink is shared in proportion, which keeps its sum and its centre; beyond the
-    edge there is none, and what is moved there is lost.
+    Offsets are (B, h, 1) for ``dim=2`` and (B, 1, w) or (B, 1, 1) for ``dim=1``. A
+    value that falls between two pixels is divided in proportion, which keeps its
+    centre. Values that are moved over the edge are lost, and 0 moves in.
     """
     size = images.shape[dim]
-    places = torch.arange(size, device=images.device).view(
-        (-1, 1) if dim == 1 else (1, -1)
-    )
+    places = torch.arange(size, device=images.device)
+    places = places.view((-1, 1) if dim == 1 else (1, -1))
     below = (-offsets).floor()
-    share = (-offsets - below).to(images.dtype)
+    fraction = (-offsets - below).to(images.dtype)
+
+    # One pixel of 0 at either end is where every place beyond the edge is read.
+    padded = torch.nn.functional.pad(images, (1, 1) if dim == 2 else (0, 0, 1, 1))
     first = (below.clamp(-size - 1, size).long() + 1 + places).expand_as(images)
-    padding = (1, 1) if dim == 2 else (0, 0, 1, 1)
-    padded = torch.nn.functional.pad(images, padding)
     moved = padded.gather(dim, first.clamp(0, size + 1))
-    return moved.lerp_(padded.gather(dim, (first + 1).clamp_(0, size + 1)), share)
+    return moved.lerp_(padded.gather(dim, (first + 1).clamp_(0, size + 1)), fraction)
 
 
 def deskew(images: Tensor) -> Tensor:
-    """Shear images along their rows and centre them: no covariance of row and column is left.
+    """Shear images along their rows until no covariance is left, and centre them.
 
-    Row r moves by ``−covariance / variance · (r − centre)``; as rows of ink stay in one piece,
-    this is exact, but for what is lost over the edge.
+    Row r moves by ``−covariance / variance · (r − centre)``. As rows stay in one piece,
+    this is exact, except for values that are lost over the edge.
     """
     found = moments(scaled(images))
     row, column = middle(images)
     slope = found.covariance / found.row_variance.clamp_min(LEAST_VARIANCE)
     slope = slope.where(found.row_variance > LEAST_VARIANCE, 0)
+
     height = torch.arange(images.shape[1], device=images.device) - found.row[:, None]
     across = column - found.column[:, None] - slope[:, None] * height
     sheared = shift(images, across[:, :, None], 2)
@@ -117,17 +129,18 @@ def centre(images: Tensor) -> Tensor:
     """Move images by whole pixels, until the centre of mass is in the middle, ±½."""
     found = moments(scaled(images))
     row, column = middle(images)
-    down, right = whole(row - found.row), whole(column - found.column)
+    down = whole(row - found.row)
+    right = whole(column - found.column)
     return shift(shift(images, right[:, None, None], 2), down[:, None, None], 1)
 
 
 def whole(steps: Tensor) -> Tensor:
-    """The nearest whole number; of two, the larger."""
+    """Return the nearest whole number, and the larger of two that are as near."""
     return (steps + 0.5 + TIE).floor()
 
 
 class Box(NamedTuple):
-    """First and last place with ink (B,) along one axis."""
+    """First and last place with foreground (B,) along one axis."""
 
     first: Tensor
     last: Tensor
@@ -137,94 +150,121 @@ class Box(NamedTuple):
         return self.last - self.first + 1
 
 
-def bounds(inked: Tensor) -> Box:
-    """The box of the places (B, n) with ink, of which every image has one."""
-    n = inked.shape[1]
-    first = inked.byte().argmax(1)
-    return Box(first, n - 1 - inked.flip(1).byte().argmax(1))
+def bounds(occupied: Tensor) -> Box:
+    """Return the box of the occupied places (B, n); every image must have one."""
+    n = occupied.shape[1]
+    first = occupied.byte().argmax(1)
+    last = n - 1 - occupied.flip(1).byte().argmax(1)
+    return Box(first, last)
 
 
 def near(box: Box, distance: Tensor, n: int) -> Tensor:
-    """Which of n places (B, n) lie in the box or no farther from it than a distance (B,)."""
+    """Return a mask (B, n) of the places within a distance (B,) of the box."""
     places = torch.arange(n, device=distance.device)
-    first, last = box.first - distance, box.last + distance
+    first = box.first - distance
+    last = box.last + distance
     return (places >= first[:, None]) & (places <= last[:, None])
 
 
-def ink_of(images: Tensor, inverted: bool | None) -> tuple[Tensor, Tensor]:
-    """How far pixels differ from the ground towards the ink, up to 2; and the noise (B,).
+def grey_levels(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the levels (5, B) of images and their largest magnitude (B,).
 
-    The ground is the median of the border, and ink lies on the side that reaches farther.
-    ``inverted`` says that it is the darker, or the brighter, side: where that reaches not a
-    quarter as far as the other, the border is ink, and the ground at the other end. Noise is
-    the distance from the ground to the quartile on the side without ink.
+    The levels are the smallest value, the quartiles of the border and the largest
+    value, as fractions of the largest magnitude.
     """
-    border = torch.cat(
-        [images[:, [0, -1]].flatten(1), images[:, :, [0, -1]].flatten(1)], 1
-    )
-    border = border.sort(1).values
+    top_and_bottom = images[:, [0, -1]].flatten(1)
+    sides = images[:, :, [0, -1]].flatten(1)
+    border = torch.cat([top_and_bottom, sides], 1).sort(1).values
     n = border.shape[1]
-    parts = [images.amin((1, 2)), *(border[:, n * k // 4] for k in (1, 2, 3))]
-    levels = torch.stack([*parts, images.amax((1, 2))])
+    quartiles = [border[:, n * k // 4] for k in (1, 2, 3)]
+
+    # Fractions first: a difference of two levels could overflow.
+    levels = torch.stack([images.amin((1, 2)), *quartiles, images.amax((1, 2))])
     largest = levels.abs().amax(0).clamp_min(torch.finfo(images.dtype).tiny)
-    low, lower, ground, upper, high = levels / largest
-    below, above = ground - low, high - ground
-    dark, misled = below > above, torch.zeros_like(ground, dtype=torch.bool)
-    if inverted is not None:
+    return levels / largest, largest
+
+
+def separate_foreground(images: Tensor, inverted: bool | None) -> tuple[Tensor, Tensor]:
+    """Return the difference of pixels from the background, up to 2, and the noise (B,).
+
+    The background is the median of the border, and the foreground lies on the side,
+    darker or brighter, that reaches farther. ``inverted`` says instead that it is the
+    darker (True) or the brighter (False) side; if this side reaches less than a quarter
+    as far as the other one, the border is foreground, and the value at the other end is
+    the background. The noise is the distance from the background to the quartile on the
+    side without foreground.
+    """
+    levels, largest = grey_levels(images)
+    low, lower, background, upper, high = levels
+    below = background - low
+    above = high - background
+
+    if inverted is None:
+        dark = below > above
+        misled = torch.zeros_like(dark)
+    else:
+        dark = torch.full_like(below, inverted, dtype=torch.bool)
         misled = below < above / 4 if inverted else above < below / 4
-        dark = torch.full_like(dark, inverted)
-    noise = torch.where(dark, upper - ground, ground - lower).where(~misled, 0)
-    ground = torch.where(misled, torch.where(dark, high, low), ground)
+    noise = torch.where(dark, upper - background, background - lower).where(~misled, 0)
+    background = torch.where(misled, torch.where(dark, high, low), background)
+
     sign = 1 - 2 * dark.to(images.dtype)
-    ink = images / (sign * largest)[:, None, None]
-    return ink.sub_((sign * ground)[:, None, None]).clamp_min_(0), noise
+    foreground = images / (sign * largest)[:, None, None]
+    foreground.sub_((sign * background)[:, None, None]).clamp_min_(0)
+    return foreground, noise
 
 
 def normalise(
     images: Tensor, size: int, digit_size: int, threshold: float, inverted: bool | None
 ) -> Tensor:
-    """Digits as MNIST has them, (B, size, size), of any grey images.
+    """Turn grey images into digits like MNIST's, (B, size, size).
 
-    ``threshold`` is the share of the most ink above which a pixel belongs to the digit.
+    ``threshold`` is the fraction of the largest foreground value above which a pixel
+    belongs to the digit.
     """
-    ink, noise = ink_of(images, inverted)
-    most = ink.amax((1, 2))
-    faint = torch.minimum(noise * NOISE_RANGE, most / 2)
-    if faint.any():
-        ink.masked_fill_(ink < faint[:, None, None], 0)
-    least = torch.maximum(most * threshold, faint)[:, None]
-    boxes = [bounds(ink.amax(axis) > least) for axis in (2, 1)]
-    scale = digit_size / torch.maximum(boxes[0].size, boxes[1].size).double()
-    for box, axis in zip(boxes, (2, 1), strict=True):
-        ink.mul_(
-            near(box, 1 / scale, ink.shape[3 - axis]).to(ink.dtype).unsqueeze(axis)
-        )
-    found = moments(ink)
-    down, across = (
-        resampling(box, place, scale, size, length, ink.dtype)
-        for box, place, length in zip(boxes, found[:2], ink.shape[1:], strict=True)
-    )
-    return scaled(down @ ink @ across.mT)
+    foreground, noise = separate_foreground(images, inverted)
+    largest = foreground.amax((1, 2))
+    noise_limit = torch.minimum(noise * NOISE_RANGE, largest / 2)
+    if noise_limit.any():
+        foreground.masked_fill_(foreground < noise_limit[:, None, None], 0)
+
+    limit = torch.maximum(largest * threshold, noise_limit)[:, None]
+    rows = bounds(foreground.amax(2) > limit)
+    columns = bounds(foreground.amax(1) > limit)
+    scale = digit_size / torch.maximum(rows.size, columns.size).double()
+
+    # Cropping leaves the foreground of one resulting pixel around the box, for the
+    # strokes' soft edges.
+    height, width = foreground.shape[1:]
+    in_rows = near(rows, 1 / scale, height).to(foreground.dtype)
+    foreground.mul_(in_rows.unsqueeze(2))
+    in_columns = near(columns, 1 / scale, width).to(foreground.dtype)
+    foreground.mul_(in_columns.unsqueeze(1))
+
+    found = moments(foreground)
+    down = resampling(rows, found.row, scale, size, height, images.dtype)
+    across = resampling(columns, found.column, scale, size, width, images.dtype)
+    return scaled(down @ foreground @ across.mT)
 
 
 def resampling(
     box: Box, centre: Tensor, scale: Tensor, size: int, length: int, dtype: torch.dtype
 ) -> Tensor:
-    """Weights (B, size, length) that scale the box and put the centre (B,) in the middle.
+    """Return weights (B, size, length) that scale the box and move its centre (B,).
 
-    The box moves by whole pixels and stays in the field. Shrunk pixels are means over the area
-    that they cover, others lie between the two nearest: the identity at scale 1.
+    The box moves by whole pixels, its centre to the middle or as near as the box stays
+    inside. Reduced pixels are means over the area that they cover, others lie between
+    the two nearest: the identity at scale 1.
     """
     field = torch.arange(size, device=scale.device)
     source = torch.arange(length, device=scale.device, dtype=dtype)
     room = size - (box.size * scale - TIE).ceil()
     start = whole(size // 2 + 0.5 - (centre - box.first + 0.5) * scale)
     start = torch.minimum(start, room).clamp_min(0)
+
     at = (field - start[:, None] + 0.5) / scale[:, None] - 0.5 + box.first[:, None]
-    at, reach = (
-        at.to(dtype)[:, :, None],
-        (0.5 / scale.clamp_max(1)).to(dtype)[:, None, None],
-    )
+    at = at.to(dtype)[:, :, None]
+    reach = (0.5 / scale.clamp_max(1)).to(dtype)[:, None, None]
     covered = torch.minimum(at + reach, source + 0.5)
     covered -= torch.maximum(at - reach, source - 0.5)
     return covered.clamp_min_(0).div_(2 * reach)

@@ -1,7 +1,8 @@
-"""Images made alike before they are learnt from.
+"""Transformers that make images alike before training.
 
-`Deskew` sets digits upright and `CenterByMass` in the middle; `DigitNormalizer` makes
-digits like MNIST's of any grey images, photographs included. None of them learns anything.
+`Deskew` makes digits upright and `CenterByMass` centres them; `DigitNormalizer` turns
+grey images of any kind, photographs included, into digits like MNIST's. None of them
+learns anything.
 """
 
 from skdigits.preprocessing._digit_normalizer import DigitNormalizer

@@ -1,45 +1,50 @@
-"""What all transformers of images share."""
+"""The interface of all image transformers."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
+from torch import Tensor
 
 from skdigits._arrays import from_numpy, from_tensor, prediction_device, training_device
 from skdigits._parameters import check_parameters
 from skdigits._validation import check_same_namespace, unharmed
 from skdigits.engine.images import by_chunks
-from skdigits.preprocessing._images import check_images
+from skdigits.preprocessing._images import Images, check_images
 
 IMAGE_SHAPE = {"image_shape": [tuple, list, None], "device": [str]}
-"""Constraints on the parameters that all transformers have."""
+"""Constraints on the parameters that all image transformers have."""
 
 
 class ImageTransformer(TransformerMixin, BaseEstimator):
-    """A transformer without state that makes one row of pixels of each image.
+    """Stateless transformer that turns each image into one row of pixels.
 
-    Subclasses add ``__init__`` and the members marked abstract.
+    Subclasses add ``__init__`` and the abstract members.
     """
 
-    _any_size = False  # whether images may be of other sizes than those in fit
+    # Whether transform takes images of other sizes than fit.
+    _any_size = False
 
     @abstractmethod
-    def _function(self):
-        """The function of the engine that turns images (B, h, w) into others."""
+    def _function(self) -> Callable[[Tensor], Tensor]:
+        """Return the engine's function that transforms images (B, h, w)."""
 
     @abstractmethod
-    def _n_out(self, n_pixels):
-        """Number of pixels of what is made of images with as many."""
+    def _n_out(self, n_pixels: int) -> int:
+        """Return the number of pixels made from an image of ``n_pixels``."""
 
     def fit(self, X, y=None):
-        """Check parameters and images; nothing is learnt but the number and names of pixels.
+        """Check the parameters and images; store the number and names of pixels.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
-            Images.
+            Images. `DigitNormalizer` also takes a list of arrays of shape
+            (height, width).
         y : object, default=None
-            Ignored; here for pipelines to pass.
+            Ignored; present for compatibility with pipelines.
 
         Returns
         -------
@@ -49,7 +54,7 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter or X is not as described.
+            If a parameter or X is invalid.
         """
         with unharmed(self):
             check_parameters(self)
@@ -64,34 +69,39 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
-            Images: float32, float64, or uint8, whose results are rounded; what is of any
-            other dtype becomes float64.
+            Images in float32, float64 or uint8 (whose results are rounded); any other
+            dtype is converted to float64.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
-            The images in rows, in the dtype of X.
+            The transformed images in rows, in the dtype of X.
 
         Raises
         ------
         ValueError
-            If a parameter or X is not as described, or unlike the X of ``fit``.
+            If a parameter or X is invalid, or if X does not match the X of ``fit``.
         """
         check_parameters(self)
         return self._transformed(self._check(X, reset=False))
 
-    def _check(self, X, *, reset):
+    def _check(self, X: ArrayLike, *, reset: bool) -> Images:
         if not reset and hasattr(self, "_fitted_array"):
             check_same_namespace(X, self, attribute="_fitted_array", method="transform")
         images = check_images(self, X, reset=reset)
-        if reset:  # all that is kept: where X was, as it is an error to go on elsewhere
+
+        if reset:
+            # An empty array records the namespace and device of X: scikit-learn
+            # requires that transform refuses an X from elsewhere.
             self._fitted_array = from_numpy(np.empty(0), images.X)
         return images
 
-    def _transformed(self, images):
-        rows, device = images.tensor, prediction_device(self.device, images.X)
-        n_out = self._n_out(rows[0].numel())
-        return from_tensor(by_chunks(self._function(), rows, n_out, device), images.X)
+    def _transformed(self, images: Images) -> ArrayLike:
+        tensor = images.tensor
+        device = prediction_device(self.device, images.X)
+        n_out = self._n_out(tensor[0].numel())
+        made = by_chunks(self._function(), tensor, n_out, device)
+        return from_tensor(made, images.X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,13 +1,18 @@
-"""Digits set upright and in the middle, by the moments of their ink."""
+"""Transformers that make digits upright and centre them, by moments."""
 
+from collections.abc import Callable
+
+from numpy.typing import ArrayLike
 from sklearn.base import OneToOneFeatureMixin
+from torch import Tensor
 
 from skdigits.engine.images import centre, deskew
 from skdigits.preprocessing._base import IMAGE_SHAPE, ImageTransformer
+from skdigits.preprocessing._images import Images
 
 
 class _ByMoments(OneToOneFeatureMixin, ImageTransformer):
-    """Takes the value of a pixel for its mass."""
+    """Transformer that takes the value of a pixel for its mass."""
 
     _parameter_constraints = IMAGE_SHAPE
 
@@ -15,17 +20,21 @@ class _ByMoments(OneToOneFeatureMixin, ImageTransformer):
         self.image_shape = image_shape
         self.device = device
 
-    def _n_out(self, n_pixels):
+    def _n_out(self, n_pixels: int) -> int:
         return n_pixels
 
-    def _check(self, X, *, reset):
+    def _check(self, X: ArrayLike, *, reset: bool) -> Images:
         images = super()._check(X, reset=reset)
+
+        # Masses of both signs may sum to 0, and then have no centre.
         least = images.tensor.amin()
         if least < 0:
+            # scikit-learn's estimator checks look for the message's first words.
             raise ValueError(
-                f"Negative values in data passed to {type(self).__name__}, which takes the "
-                f"value of a pixel for its mass, down to {least:g}. Put it in front of what "
-                "centres or scales pixels, such as StandardScaler."
+                f"Negative values in data passed to {type(self).__name__}, which takes "
+                f"the value of a pixel for its mass, down to {least:g}. Put it in "
+                "front of transformers that centre or scale pixels, such as "
+                "StandardScaler."
             )
         return images
 
@@ -36,52 +45,56 @@ class _ByMoments(OneToOneFeatureMixin, ImageTransformer):
 
 
 class Deskew(_ByMoments):
-    r"""Shear digits until they are upright, and move them to the middle.
+    r"""Shear digits until they are upright, and centre them.
 
-    A slant says much of the writer and nothing of the digit.
+    Slant depends on the writer and not on the digit: without it, the images of a digit
+    are more alike.
 
     Parameters
     ----------
     image_shape : tuple (height, width), default=None
-        That of the images which lie in rows. None means square images, or, where the
-        number of features is no square, images of one row of pixels, with a warning.
+        Shape of the images if X holds them in rows. None means square images or, if the
+        number of features is not a square number, images of one row of pixels, with a
+        warning.
     device : str, default="auto"
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is that of a tensor X under array
-        API dispatch, else CUDA where there is one, else the CPU.
+        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
+        device of a tensor X under array API dispatch, else CUDA if available, else the
+        CPU.
 
     Attributes
     ----------
     n_features_in_ : int
         Number of pixels in an image, after ``fit``.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the pixels, where X had any.
+        Names of the pixels, if X has column names.
 
     See Also
     --------
-    CenterByMass : Moves digits by whole pixels, and leaves them as they lean.
-    DigitNormalizer : Makes the bright ink on black ground that this one takes for granted.
+    CenterByMass : Moves digits by whole pixels and leaves their slant.
+    DigitNormalizer : Makes the bright foreground on black that this transformer needs.
 
     Notes
     -----
-    The value of a pixel in row r and column c is its mass: ink is bright, the ground 0. With
-    the centre of mass :math:`(\bar r, \bar c)` and the covariances :math:`\mu_{rr}`,
-    :math:`\mu_{rc}` of the ink, its row r is moved to the right by
+    The value of a pixel in row r and column c is its mass: the foreground is bright,
+    the background 0. With the centre of mass :math:`(\bar r, \bar c)` and the
+    covariances :math:`\mu_{rr}`, :math:`\mu_{rc}` of the foreground, row r is moved to
+    the right by
 
     .. math:: (w \div 2 - \bar c) - \frac{\mu_{rc}}{\mu_{rr}} (r - \bar r)
 
-    and then all rows down by :math:`h \div 2 - \bar r`, by linear interpolation between two
-    pixels, so that no covariance is left and the centre of mass is at
-    :math:`(h \div 2, w \div 2)`, in whole numbers, where it is in MNIST, ±½. Ink that is
-    moved over the edge is lost. A blank image stays as it is; one with ink in a single row is
-    moved only.
+    and then all rows down by :math:`h \div 2 - \bar r`, with linear interpolation
+    between two pixels. This removes the covariance and puts the centre of mass at
+    :math:`(h \div 2, w \div 2)`, in whole numbers, where MNIST's is, ±½. Foreground
+    that is moved over the edge is lost. A blank image stays as it is; an image with its
+    foreground in a single row is only moved.
 
-    LeCun et al. found that it lowers the error of a linear classifier on MNIST from 12.0 %
-    to 8.4 %.
+    On MNIST, LeCun et al. found that deskewing lowers the error of a linear classifier
+    from 12.0 % to 8.4 % [1]_.
 
     References
     ----------
-    .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-Based Learning Applied to
-       Document Recognition", Proceedings of the IEEE 86, 1998.
+    .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-Based Learning Applied
+       to Document Recognition", Proceedings of the IEEE 86, 1998.
 
     Examples
     --------
@@ -96,43 +109,47 @@ class Deskew(_ByMoments):
            [0., 0., 1., 0., 0.]])
     """
 
-    def _function(self):
+    def _function(self) -> Callable[[Tensor], Tensor]:
         return deskew
 
 
 class CenterByMass(_ByMoments):
-    r"""Move digits by whole pixels, until their centre of mass is in the middle.
+    r"""Centre digits by their centre of mass, moving them by whole pixels.
 
-    For digits that lie anywhere in their images, or were centred by their bounds, before a
-    model that was trained on MNIST's, which lie so.
+    Use it for digits that lie anywhere in their images, or are centred by their
+    bounding boxes, in front of a model trained on MNIST, whose digits are centred by
+    mass.
 
     Parameters
     ----------
     image_shape : tuple (height, width), default=None
-        That of the images which lie in rows. None means square images, or, where the
-        number of features is no square, images of one row of pixels, with a warning.
+        Shape of the images if X holds them in rows. None means square images or, if the
+        number of features is not a square number, images of one row of pixels, with a
+        warning.
     device : str, default="auto"
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is that of a tensor X under array
-        API dispatch, else CUDA where there is one, else the CPU.
+        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
+        device of a tensor X under array API dispatch, else CUDA if available, else the
+        CPU.
 
     Attributes
     ----------
     n_features_in_ : int
         Number of pixels in an image, after ``fit``.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the pixels, where X had any.
+        Names of the pixels, if X has column names.
 
     See Also
     --------
-    Deskew : Sets digits upright as well, which takes interpolation.
-    DigitNormalizer : Scales digits, too, and makes bright ink on black ground.
+    Deskew : Makes digits upright as well, by interpolation.
+    DigitNormalizer : Scales digits, too, and makes a bright foreground on black.
 
     Notes
     -----
-    The value of a pixel in row r and column c is its mass: ink is bright, the ground 0. The
-    middle is :math:`(h \div 2, w \div 2)` in whole numbers, such as (14, 14) of 28 x 28: there
-    the digits of MNIST have their centre of mass, ±½. No pixel changes its value, but ink
-    that is moved over the edge is lost. A blank image stays as it is.
+    The value of a pixel in row r and column c is its mass: the foreground is bright,
+    the background 0. The centre of mass is moved to :math:`(h \div 2, w \div 2)`, in
+    whole numbers, such as (14, 14) of 28 x 28, where MNIST's is, ±½. No pixel changes
+    its value, but foreground that is moved over the edge is lost. A blank image stays
+    as it is.
 
     Examples
     --------
@@ -147,5 +164,5 @@ class CenterByMass(_ByMoments):
            [  0,   0,   0,   0]], dtype=uint8)
     """
 
-    def _function(self):
+    def _function(self) -> Callable[[Tensor], Tensor]:
         return centre

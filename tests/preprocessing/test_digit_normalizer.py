@@ -192,7 +192,7 @@ def _objects(images):
         ),
         (
             np.zeros(25),
-            r"X\[1\] has shape \(25,\), but a grey image is of shape \(h, w\)",
+            r"X\[1\] has shape \(25,\), but grey images .* \(h, w\) each in a list",
         ),
         (np.zeros((0, 5)), r"X\[1\] has shape \(0, 5\): an image must have pixels"),
         (np.full((5, 5), np.nan), r"X\[1\] contains NaN or infinity"),
