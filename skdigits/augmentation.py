@@ -1,20 +1,22 @@
-"""Random distortions of images, drawn anew for every row in every epoch of a fit.
+"""Random distortions of images, drawn anew for every sample in every epoch of a fit.
 
-Pass one as ``augment=`` to `SoftmaxRegression`, `MLPClassifierTorch` or `ConvNetClassifier`.
-Its parameters can be searched over, as ``augment__alpha``. Any function of a batch of images,
-a tensor (n, channels, height, width) with values as in X (of pixels, in [0, 1]), and of a
-`torch.Generator` that returns such a tensor will do as well. It may write to its images: they
-are a copy. The generator is on their device; who draws from it only has the same fit again
-with the same ``random_state``.
+Pass one as ``augment=`` to `SoftmaxRegression`, `MLPClassifierTorch` or
+`ConvNetClassifier`. Searches reach its parameters, as ``augment__alpha``.
+
+``augment`` may also be any function of a batch of images and a `torch.Generator`. The
+images are a tensor (n, channels, height, width) with the values of X (uint8 pixels
+scaled to [0, 1]), and the function returns a tensor of the same shape. It may write to
+the images, which are a copy. The generator is on their device; a function that draws
+from it alone makes fits with the same ``random_state`` the same.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
-from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from torch import Generator, Tensor
@@ -40,11 +42,16 @@ from skdigits.engine.distortions import (
 from skdigits.engine.types import Distort
 
 __all__ = ["RandomAffine", "RandomElastic", "RandomShift"]
+
+# Samples that `distort` computes at once, to bound its memory.
 CHUNK_ROWS = 2048
+
+# A shear of 90 degrees would make every column infinitely long.
 ANGLE = Number(Real, 0, 90, closed="left")
-WITHIN = Number(
-    Real, 0, LENGTH, closed="both"
-)  # moved farther, an image is out of sight
+
+# An image that moves farther is out of sight.
+WITHIN = Number(Real, 0, LENGTH, closed="both")
+
 MODE = {"mode": [StrOptions(set(EDGES))]}
 AFFINE = {
     **MODE,
@@ -56,69 +63,75 @@ AFFINE = {
 
 
 class _Distortion(BaseEstimator):
-    """A function of images and a generator, with parameters."""
+    """Function of images and a generator that has parameters."""
 
     @abstractmethod
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Distorted images, for images (n, channels, height, width)."""
+        """Return distorted images, for images (n, channels, height, width)."""
 
     def distort(self, X, *, image_shape=None, random_state=None):
-        """Distort rows as training would, for a look at them.
+        """Distort samples as training does, for inspection.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, float32 or float64; uint8 are pixels, and all else becomes float64.
+            Images in rows, in float32, float64 or uint8; any other dtype is converted
+            to float64.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, channels)`` of an image; None: square.
+            Shape of an image, ``(height, width)`` or ``(height, width, channels)``. By
+            default images are square and have one channel.
         random_state : int, RandomState instance or None, default=None
-            Drives the distortions.
+            Seed or generator that determines the distortions.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            New rows in the dtype of X, pixels rounded.
+            The distorted images in rows, in the dtype of X; uint8 values are rounded.
 
         Raises
         ------
         ValueError
-            If a parameter, X or ``image_shape`` is not as described.
+            If a parameter, X or ``image_shape`` is invalid.
         """
         X = check_array(X, dtype=input_dtypes(X))
         seed = int(private_random_state(random_state).randint(2**31 - 1))
-        rows = to_tensor(X, torch.device("cpu"))
-        pixels = not rows.is_floating_point()
-        dtype = torch.float32 if pixels else rows.dtype
         generator = Generator().manual_seed(seed)
         change = distort_of(self, image_shape, X.shape[1])
-        made = torch.cat(
-            [
-                change(as_floats(chunk, dtype), generator)
-                for chunk in rows.split(CHUNK_ROWS)
-            ]
-        )
-        made = made.clamp(0, 1).mul_(255).round_().to(rows.dtype) if pixels else made
+
+        samples = to_tensor(X, torch.device("cpu"))
+        pixels = not samples.is_floating_point()
+        dtype = torch.float32 if pixels else samples.dtype
+        chunks = []
+        for chunk in samples.split(CHUNK_ROWS):
+            chunks.append(change(as_floats(chunk, dtype), generator))
+
+        made = torch.cat(chunks)
+        # Interpolation may leave [0, 1] by a rounding error, which uint8 would wrap.
+        if pixels:
+            made = made.clamp(0, 1).mul_(255).round_().to(samples.dtype)
         return from_tensor(made, X)
 
 
 class RandomShift(_Distortion):
     """Move every image by whole pixels.
 
-    The cheapest of distortions: pixels go elsewhere, and none is interpolated.
+    This is the cheapest distortion, as it needs no interpolation.
 
     Parameters
     ----------
     max_shift : float, default=2
-        The most by which an image moves down or up, and right or left, in pixels of an image
-        of 28 by 28; on others in as many 28ths of the longer side, rounded, but 1 at least
-        unless it is 0. All moves up to it are equally likely. In [0, 28].
+        Largest shift down or up, and right or left, in pixels of an image of 28 x 28.
+        For other sizes, the unit is one 28th of the longer side; the result is rounded
+        to whole pixels, and is at least 1 unless ``max_shift=0``. All shifts up to it
+        are equally likely. In [0, 28].
     mode : {"constant", "nearest"}, default="constant"
-        What lies beyond the edge: a ground of 0, or what the edge itself is.
+        Values beyond the edge: 0, as the background, if ``"constant"``; those of the
+        nearest pixels if ``"nearest"``.
 
     See Also
     --------
-    RandomAffine : Moves images by parts of a pixel, and turns, scales and shears them.
-    RandomElastic : Bends them, too.
+    RandomAffine : Moves images by fractions of a pixel, turns, scales and shears them.
+    RandomElastic : Bends images, too.
 
     Examples
     --------
@@ -140,34 +153,36 @@ class RandomShift(_Distortion):
         self.mode = mode
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Distorted images, for images (n, channels, height, width)."""
+        """Return distorted images, for images (n, channels, height, width)."""
         return shifted(images, self.max_shift, self.mode, generator)
 
 
 class RandomAffine(_Distortion):
     """Scale, shear, turn and shift every image, in this order.
 
-    Each by a number that is drawn uniformly, up to the given one either way; pixels are
-    interpolated linearly. All but the shift leave the middle of the image where it is.
+    Every amount is drawn uniformly, up to the given one in either direction. Pixels are
+    interpolated linearly. All steps but the shift leave the image's middle in place.
 
     Parameters
     ----------
     rotation : float, default=10
-        The largest angle to turn by, in degrees, in [0, 180].
+        Largest angle of rotation, in degrees, in [0, 180].
     scale : float, default=0.1
-        The largest change of height and, by itself, of width, as a part of them, in [0, 1).
+        Largest change of the height and, independently, of the width, as a fraction of
+        either, in [0, 1).
     shear : float, default=10
-        The largest angle to slant the columns by, in degrees, in [0, 90).
+        Largest angle by which columns are slanted, in degrees, in [0, 90).
     shift : float, default=2
-        The most by which an image moves down or up, and right or left, in pixels of an image
-        of 28 by 28; on others in as many 28ths of the longer side. In [0, 28].
+        Largest shift down or up, and right or left, in pixels of an image of 28 x 28.
+        For other sizes, the unit is one 28th of the longer side. In [0, 28].
     mode : {"constant", "nearest"}, default="constant"
-        What lies beyond the edge: a ground of 0, or what the edge itself is.
+        Values beyond the edge: 0, as the background, if ``"constant"``; those of the
+        nearest pixels if ``"nearest"``.
 
     See Also
     --------
-    RandomShift : Moves images by whole pixels, and no more.
-    RandomElastic : Bends them, too.
+    RandomShift : Only moves images, by whole pixels.
+    RandomElastic : Bends images, too.
 
     Examples
     --------
@@ -188,47 +203,53 @@ class RandomAffine(_Distortion):
         self.mode = mode
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Distorted images, for images (n, channels, height, width)."""
+        """Return distorted images, for images (n, channels, height, width)."""
         return resampled(images, _affine(self, images, generator), self.mode)
 
 
 class RandomElastic(_Distortion):
-    """Wobble every image, beside some of what `RandomAffine` does to it.
+    """Bend every image, in addition to a weak affine distortion as in `RandomAffine`.
 
-    Every pixel is moved by steps of its own: uniform noise in [-1, 1], smoothed by a Gaussian
-    and multiplied by ``alpha`` [1]_. So away from the edges, steps down and steps right each
-    have a standard deviation of ``alpha / (sqrt(3) * 2 * sqrt(pi) * sigma)``, with the
-    defaults 0.65 pixels of 28. The 34 of the source are for networks that train for hundreds
-    of epochs: on MNIST, a few dozen do better with less.
+    Every pixel moves by steps of its own: uniform noise in [-1, 1], smoothed by a
+    Gaussian and multiplied by ``alpha`` [1]_. Away from the edges, steps down and steps
+    right therefore have a standard deviation of
+    ``alpha / (sqrt(3) * 2 * sqrt(pi) * sigma)``, which is 0.65 pixels of 28 by default.
+    The paper's ``alpha=34`` is for networks that train for hundreds of epochs: on
+    MNIST, a few dozen epochs give better results with less.
 
     Parameters
     ----------
     alpha : float, default=16
-        Strength: what the smoothed noise is multiplied by, for steps in pixels of an image of
-        28 by 28. On others, steps are as many 28ths of the longer side. In [0, 10000].
+        Strength: the factor of the smoothed noise, for steps in pixels of an image of
+        28 x 28. For other sizes, the unit is one 28th of the longer side. In
+        [0, 10000].
     sigma : float, default=4
-        Standard deviation of the Gaussian, in the same units: small ones crumple, large ones
-        move the image as a whole. In (0, 28].
+        Standard deviation of the Gaussian, in the same unit. Small values crumple the
+        image, large ones move it as a whole. In (0, 28].
     rotation : float, default=5
-        As in `RandomAffine`; 0 for none of it.
+        Largest angle of rotation, in degrees, as in `RandomAffine`; 0 turns it off.
     scale : float, default=0.05
-        As in `RandomAffine`; 0 for none of it.
+        Largest change of height and width, as a fraction of them, as in `RandomAffine`;
+        0 turns it off.
     shear : float, default=5
-        As in `RandomAffine`; 0 for none of it.
+        Largest angle by which columns are slanted, in degrees, as in `RandomAffine`; 0
+        turns it off.
     shift : float, default=1
-        As in `RandomAffine`; 0 for none of it.
+        Largest shift along either axis, in pixels of an image of 28 x 28, as in
+        `RandomAffine`; 0 turns it off.
     mode : {"constant", "nearest"}, default="constant"
-        What lies beyond the edge: a ground of 0, or what the edge itself is.
+        Values beyond the edge: 0, as the background, if ``"constant"``; those of the
+        nearest pixels if ``"nearest"``.
 
     See Also
     --------
     RandomAffine : Leaves straight lines straight.
-    RandomShift : Moves images by whole pixels, and no more.
+    RandomShift : Only moves images, by whole pixels.
 
     References
     ----------
-    .. [1] P. Y. Simard, D. Steinkraus, J. C. Platt, "Best Practices for Convolutional Neural
-       Networks Applied to Visual Document Analysis", ICDAR 2003.
+    .. [1] P. Y. Simard, D. Steinkraus, J. C. Platt, "Best Practices for Convolutional
+       Neural Networks Applied to Visual Document Analysis", ICDAR 2003.
 
     Examples
     --------
@@ -265,60 +286,77 @@ class RandomElastic(_Distortion):
         self.mode = mode
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Distorted images, for images (n, channels, height, width)."""
+        """Return distorted images, for images (n, channels, height, width)."""
         places = _affine(self, images, generator)
         steps = elastic_steps(images, self.alpha, self.sigma, generator)
         return resampled(images, places + steps, self.mode)
 
 
-def _affine(distortion: Any, images: Tensor, generator: Generator) -> Tensor:
-    names = ("rotation", "scale", "shear", "shift")
-    return affine_places(images, *(getattr(distortion, n) for n in names), generator)
+def _affine(
+    distortion: RandomAffine | RandomElastic, images: Tensor, generator: Generator
+) -> Tensor:
+    """Return the sources of pixels for the affine parameters of a distortion."""
+    return affine_places(
+        images,
+        distortion.rotation,
+        distortion.scale,
+        distortion.shear,
+        distortion.shift,
+        generator,
+    )
 
 
 NAMED = {"shift": RandomShift, "affine": RandomAffine, "elastic": RandomElastic}
 
 
-def distort_of(augment: Any, image_shape: Any, n_features: int) -> Distort | None:
-    """What ``augment`` and ``image_shape`` ask for, as the engine takes it; None for nothing.
+def distort_of(
+    augment: str | Callable[[Tensor, Generator], Tensor] | None,
+    image_shape: ArrayLike | None,
+    n_features: int,
+) -> Distort | None:
+    """Return the engine's function for ``augment``, or None if ``augment`` is None.
 
     Raises
     ------
     ValueError
-        If they are not as described, or do not go with so many features.
+        If a parameter is invalid, or if ``image_shape`` does not fit the number of
+        features.
     """
+    # A wrong shape is an error without distortions, too.
     if image_shape is not None:
         shape_of_images(image_shape, n_features)
     if augment is None:
         return None
+
     if isinstance(augment, type):
         name = augment.__name__
         raise ValueError(
-            f"augment={name} is a class: pass one of its kind, as in {name}()."
+            f"augment={name} is a class: pass an instance of it, as in {name}()."
         )
     change = NAMED[augment]() if isinstance(augment, str) else augment
     if isinstance(change, _Distortion):
         check_parameters(change)
+
     height, width, n_channels = shape_of_images(image_shape, n_features)
     if 1 in (height, width):
-        found = (
-            "of which no square can be made"
-            if image_shape is None
-            else "a line of pixels"
-        )
+        found = "a line of pixels"
+        if image_shape is None:
+            found = "of which no square can be made"
         raise ValueError(
-            f"augment={augment!r} distorts images of two dimensions, but X has {n_features} "
-            f"features, {found}: pass image_shape=(height, width)."
+            f"augment={augment!r} distorts images of two dimensions, but X has "
+            f"{n_features} features, {found}: pass image_shape=(height, width)."
         )
     return partial(_distorted, change, (height, width, n_channels))
 
 
-def name_of(augment: Any) -> str:
-    """Words that are the same wherever an ``augment`` is that does the same."""
+def name_of(augment: object) -> str:
+    """Return a name that is equal for every ``augment`` with the same effect."""
     if isinstance(augment, BaseEstimator):
         return f"{type(augment).__name__} {sorted(augment.get_params().items())}"
     if augment is None or isinstance(augment, str):
         return str(augment)
+
+    # Functions have the name; the class of any other object has it.
     named = augment if hasattr(augment, "__qualname__") else type(augment)
     return f"{named.__module__}.{named.__qualname__}"
 
@@ -329,15 +367,18 @@ def _distorted(
     rows: Tensor,
     generator: Generator,
 ) -> Tensor:
-    """Rows (B, D) as images (B, channels, h, w), distorted, and back."""
+    """Distort rows (B, D) as images (B, channels, h, w); return them as rows."""
+    # Others may write to their images, whose memory may be the user's X.
     if type(change) not in NAMED.values():
-        rows = rows.clone()  # it may write to them, and they may be the user's X
+        rows = rows.clone()
     images = rows.view(-1, *shape).permute(0, 3, 1, 2)
     found = change(images, generator)
+
     if not isinstance(found, Tensor) or found.shape != images.shape:
-        what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise ValueError(
-            f"augment={change!r} must return images of the shape it is given, a tensor of "
-            f"{tuple(images.shape)}, but returned {what}."
+            f"augment={change!r} must return images of the shape that it is given, a "
+            f"tensor of shape {tuple(images.shape)}, but returned {kind}. Return a "
+            "distorted image for each image."
         )
     return found.permute(0, 2, 3, 1).reshape(rows.shape).to(rows)

@@ -306,7 +306,7 @@ def infinite(images, generator):
 DISTORTIONS = [
     (
         {"augment": RandomShift},
-        "augment=RandomShift is a class: pass one of its kind, as in",
+        "augment=RandomShift is a class: pass an instance of it, as in",
     ),
     (
         {"augment": "affine", "solver": "lbfgs"},

@@ -1,7 +1,8 @@
-"""Handwritten digits to learn from.
+"""Loaders of handwritten digits.
 
-`load_mnist` has the 70,000 of MNIST, `read_idx` and `read_image_folder` read one's own. For
-the 1,797 digits that come with scikit-learn, see `sklearn.datasets.load_digits`.
+`load_mnist` loads the 70,000 digits of MNIST; `read_idx` and `read_image_folder` read
+your own. For the 1,797 digits that come with scikit-learn, see
+`sklearn.datasets.load_digits`.
 """
 
 from skdigits.datasets._idx import read_idx

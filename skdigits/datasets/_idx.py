@@ -1,13 +1,15 @@
-"""Reading IDX, the file format of MNIST."""
+"""Reader of IDX, the file format of MNIST."""
 
 import gzip
 import math
+import os
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-DTYPES = {
+# Type codes of the format, whose values are big-endian.
+DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
     0x09: np.dtype(">i1"),
     0x0B: np.dtype(">i2"),
@@ -17,37 +19,40 @@ DTYPES = {
 }
 
 
-def read_idx(path):
+def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     """Read an IDX file, gzipped or not.
 
-    MNIST comes in this format, and so do others made after it, such as Fashion-MNIST.
+    MNIST comes in this format, and so do data sets modelled on it, such as
+    Fashion-MNIST.
 
     Parameters
     ----------
     path : str or path-like
-        The file. Whether it is gzipped is seen from its first bytes, not from its name.
+        The file. Its first bytes, not its name, tell whether it is gzipped.
 
     Returns
     -------
     ndarray
-        The whole array, of the shape and type that the file states, in native byte order.
+        The whole array, in the shape and dtype that the file states and in native byte
+        order.
 
     Raises
     ------
     ValueError
-        If the file does not begin as an IDX file does, or holds fewer or more bytes than
-        its shape asks for, or its compression is damaged. Names the file, what was
-        expected and what was found.
+        If the file does not begin like an IDX file, holds fewer or more bytes than its
+        shape requires, or cannot be unpacked. The message names the file and says what
+        was expected and found.
 
     See Also
     --------
-    load_mnist : Reads the four files of MNIST, and sees to it that they are whole.
+    load_mnist : Reads the four files of MNIST and checks their contents.
     read_image_folder : Reads image files.
 
     Notes
     -----
-    An IDX file is: two zero bytes, one for the type, one for the number of dimensions,
-    the dimensions as big-endian 32-bit integers, the values in C order [1]_.
+    An IDX file consists of two zero bytes, one byte for the type, one for the number of
+    dimensions, the dimensions as big-endian 32-bit integers, and the values in C order
+    [1]_.
 
     References
     ----------
@@ -66,17 +71,24 @@ def read_idx(path):
     path = Path(path)
     content = _decompressed(path)
     dtype, shape = _header(path, content)
-    start, size = 4 + 4 * len(shape), math.prod(shape) * dtype.itemsize
-    if len(content) - start != size:
+    native = dtype.newbyteorder("=")
+
+    start = 4 + 4 * len(shape)
+    size = math.prod(shape) * dtype.itemsize
+    found = len(content) - start
+    if found != size:
         raise ValueError(
-            f"{path}: expected {size} bytes of data, for {dtype.newbyteorder('=')} of shape "
-            f"{shape}, but found {len(content) - start}. The file is damaged: fetch it again."
+            f"{path}: expected {size} bytes of data, for {native} of shape {shape}, "
+            f"but found {found}. The file is damaged: fetch it again."
         )
+
+    # The copy is also writeable, unlike an array of the bytes.
     values = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    return values.astype(dtype.newbyteorder("="))
+    return values.astype(native)
 
 
-def _decompressed(path):
+def _decompressed(path: Path) -> bytes:
+    """Return the contents of a file, unpacked if it is gzipped."""
     content = path.read_bytes()
     if not content.startswith(b"\x1f\x8b"):
         return content
@@ -84,20 +96,23 @@ def _decompressed(path):
         return gzip.decompress(content)
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(
-            f"{path}: expected a whole gzip file, but found one that cannot be unpacked "
-            f"({error}). The file is damaged: fetch it again."
+            f"{path}: expected a whole gzip file, but it cannot be unpacked ({error}). "
+            "The file is damaged: fetch it again."
         ) from error
 
 
-def _header(path, content):
-    """Type and shape as stated in the first bytes."""
+def _header(path: Path, content: bytes) -> tuple[np.dtype, tuple[int, ...]]:
+    """Return the dtype and shape that the first bytes state."""
     known = len(content) >= 4 and content[:2] == b"\0\0" and content[2] in DTYPES
     n_dims = content[3] if known else 0
     if not known or len(content) < 4 + 4 * n_dims:
+        codes = ", ".join(f"0x{code:02x}" for code in DTYPES)
+        beginning = content[:8].hex() or "(nothing)"
         raise ValueError(
             f"{path}: expected an IDX file, with two zero bytes, a type code (one of "
-            f"{', '.join(f'0x{code:02x}' for code in DTYPES)}), a number of dimensions and "
-            f"their sizes, but found it to begin with 0x{content[:8].hex() or '(nothing)'}."
+            f"{codes}), a number of dimensions and their sizes, but found it to begin "
+            f"with 0x{beginning}. Pass the path of an IDX file."
         )
+
     shape = np.frombuffer(content, ">u4", count=n_dims, offset=4)
     return DTYPES[content[2]], tuple(int(size) for size in shape)

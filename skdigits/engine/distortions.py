@@ -12,9 +12,9 @@ from torch.nn.functional import affine_grid, grid_sample, pad
 
 LENGTH = 28
 
-# Values beyond the edge, in numpy.pad's words and in torch's. For scipy.ndimage, they
-# are "grid-constant" and "nearest".
 EDGES = {"constant": "zeros", "nearest": "border"}
+"""Values beyond the edge, in numpy.pad's words and in torch's. For scipy.ndimage, they
+are "grid-constant" and "nearest"."""
 
 
 def scale_of(images: Tensor) -> float:
@@ -48,7 +48,6 @@ def shifted(images: Tensor, most: float, mode: str, generator: Generator) -> Ten
     rows = steps[0] + torch.arange(height, device=device)
     columns = steps[1] + torch.arange(width, device=device)
 
-    # One gather from flat images: a slice for each image would be many calls.
     places = rows[:, :, None] * padded.shape[3] + columns[:, None, :]
     places = places.view(n_images, 1, -1).expand(-1, n_channels, -1)
     return padded.flatten(2).gather(2, places).view_as(images)
@@ -122,7 +121,6 @@ def _gaussian(
     distance = places[:, None] - places
     kernel = torch.exp(-((distance / sigma) ** 2) / 2)
 
-    # The sum is that of a kernel without edges, so images fade towards theirs.
     reach = math.ceil(6 * sigma) + 1
     around = torch.arange(-reach, reach + 1, dtype=torch.float64, device=device)
     total = torch.exp(-((around / sigma) ** 2) / 2).sum()

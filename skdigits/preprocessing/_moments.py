@@ -26,7 +26,8 @@ class _ByMoments(OneToOneFeatureMixin, ImageTransformer):
     def _check(self, X: ArrayLike, *, reset: bool) -> Images:
         images = super()._check(X, reset=reset)
 
-        # Masses of both signs may sum to 0, and then have no centre.
+        # The engine divides by the sum of all masses, which may be 0 if some are
+        # negative.
         least = images.tensor.amin()
         if least < 0:
             # scikit-learn's estimator checks look for the message's first words.

@@ -1,9 +1,10 @@
-"""Any rendering of a digit becomes one like MNIST's."""
+"""DigitNormalizer turns any rendering of a digit into one like MNIST's."""
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skdigits import SoftmaxRegression
@@ -12,32 +13,30 @@ from skdigits.preprocessing import DigitNormalizer
 
 @pytest.fixture(scope="module")
 def large(digits):
-    """40 digits of scikit-learn's, 90 x 90 each, smooth, from 0 to 1."""
+    """40 of scikit-learn's digits, enlarged to 90 x 90, smooth, from 0 to 1."""
     return np.stack(
         [ndimage.zoom(row.reshape(8, 8), 90 / 8, order=1) for row in digits[0][:40]]
     )
 
 
 def normalised(X, **parameters):
-    """Images (n, 28, 28)."""
+    """Normalised images (n, 28, 28)."""
     return DigitNormalizer(**parameters).transform(X).reshape(-1, 28, 28)
 
 
 def placed(images, height, width, seed=0):
-    """Each somewhere in a larger field of zeros."""
+    """Each image at a random place in a larger field of zeros."""
     rng = np.random.default_rng(seed)
     fields = np.zeros((len(images), height, width), images.dtype)
     for field, image in zip(fields, images, strict=True):
-        row, column = (
-            rng.integers(n - m + 1)
-            for n, m in zip(field.shape, image.shape, strict=True)
-        )
+        row = rng.integers(height - image.shape[0] + 1)
+        column = rng.integers(width - image.shape[1] + 1)
         field[row : row + image.shape[0], column : column + image.shape[1]] = image
     return fields
 
 
 def test_shrunk_as_pillow_does(rng):
-    """A box of 60 x 42 pixels, all of them ink, whose centre is near its middle."""
+    """A box of 60 x 42 pixels, all foreground, whose centre is near its middle."""
     box = rng.uniform(0.5, 1, (60, 42)).astype(np.float32)
     small = np.asarray(Image.fromarray(box).resize((14, 20), Image.Resampling.BOX))
     row, column = (round(14 - place + 1e-9) for place in ndimage.center_of_mass(small))
@@ -47,7 +46,7 @@ def test_shrunk_as_pillow_does(rng):
     np.testing.assert_allclose(found[0], expected, atol=1e-5)
 
 
-def test_position_contrast_and_ground_do_not_matter(large):
+def test_position_contrast_and_background_do_not_matter(large):
     expected = normalised(large)
     assert expected.min() == 0
     np.testing.assert_array_equal(expected.max((1, 2)), 1)
@@ -63,43 +62,46 @@ def test_position_contrast_and_ground_do_not_matter(large):
 
 
 @pytest.mark.parametrize("side", [8, 9, 20, 28, 64, 200])
-def test_ink_is_20_long_and_in_the_middle(side, digits):
+def test_digits_are_20_long_and_in_the_middle(side, digits):
     images = [
         ndimage.zoom(row.reshape(8, 8), side / 8, order=0) for row in digits[0][:30]
     ]
     for made in normalised(images):
-        inked = made > 0.2
-        longer = max(np.ptp(places) + 1 for places in inked.nonzero())
+        foreground = made > 0.2
+        longer = max(np.ptp(places) + 1 for places in foreground.nonzero())
         assert abs(longer - 20) <= 2
         assert np.abs(np.array(ndimage.center_of_mass(made)) - 14).max() < 0.7
 
 
-def test_direction_of_ink(large):
-    """Said or found, it is the same; said wrongly, the ground is taken for the digit."""
+def test_direction_of_the_foreground(large):
+    """The right ``invert`` equals "auto"; the wrong one shows the background."""
     expected = normalised(large)
     np.testing.assert_array_equal(normalised(large, invert=False), expected)
     np.testing.assert_allclose(normalised(1 - large, invert=True), expected, atol=1e-12)
     assert np.abs(normalised(large, invert=True) - expected).mean() > 0.3
 
 
-def test_a_highlight_is_no_ink_if_one_says_so(large):
-    """Grey paper, darker ink, and a glare that is farther from the paper than the ink."""
+def test_a_highlight_is_no_foreground_with_invert(large):
+    """The glare on grey paper is farther from the paper than the dark digit."""
     paper = 0.5 - 0.3 * placed(large, 120, 120)
     expected = normalised(paper)
     paper[:, :3, :3] = 1
     np.testing.assert_allclose(normalised(paper, invert=True), expected, atol=1e-9)
 
 
-def test_ink_at_the_border(large):
-    """Cropped to its box, ink lies on each border, on more than half of it if told where."""
+def test_foreground_at_the_border(large):
+    """With ``invert``, the foreground may cover more than half of the border."""
     strokes = (large > 0.5).astype(float)
     for image, expected in zip(strokes, normalised(strokes), strict=True):
-        rows, columns = (np.flatnonzero((image > 0.2).any(axis)) for axis in (1, 0))
+        rows = np.flatnonzero((image > 0.2).any(1))
+        columns = np.flatnonzero((image > 0.2).any(0))
         cropped = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         found = normalised([cropped], invert=False)[0]
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98
+
+    # An upright ring, whose border is all foreground.
     bar = np.ones((1, 40, 12))
-    bar[0, 10:30, 4:8] = 0  # an upright ring, on whose border there is ink alone
+    bar[0, 10:30, 4:8] = 0
     for image, invert in ((bar, False), (1 - bar, True)):
         made = normalised(image, invert=invert)[0]
         assert made[5, 14] == made[14, 12] == 1
@@ -109,12 +111,14 @@ def test_ink_at_the_border(large):
 @pytest.mark.parametrize(
     "colours", [(0.85, -0.6), (0.1, 0.7)], ids=["paper", "blackboard"]
 )
-def test_noise_in_the_ground(colours, large, rng):
-    """Neither the crop nor the result has any of it."""
-    ground, ink = colours
+def test_noise_in_the_background(colours, large, rng):
+    """Noise changes neither the crop nor the background."""
+    background, contrast = colours
     clean = placed((large > 0.5).astype(float), 240, 180)
-    noisy = ground + ink * clean + rng.normal(0, 0.03, clean.shape)
-    found, expected = normalised(noisy), normalised(clean)
+    noisy = background + contrast * clean + rng.normal(0, 0.03, clean.shape)
+
+    found = normalised(noisy)
+    expected = normalised(clean)
     for one, other in zip(found, expected, strict=True):
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.96
     outside = ndimage.binary_dilation(expected > 0, iterations=2, axes=(1, 2))
@@ -123,7 +127,10 @@ def test_noise_in_the_ground(colours, large, rng):
 
 def test_one_pixel_is_a_blot_in_the_middle():
     images = np.zeros((3, 31, 17), dtype=np.uint8)
-    images[0, 0, 0], images[1, 15, 8], images[2, 30, 3] = 9, 1, 255
+    images[0, 0, 0] = 9
+    images[1, 15, 8] = 1
+    images[2, 30, 3] = 255
+
     found = normalised(images)
     assert found.dtype == np.uint8
     for blot in found:
@@ -142,8 +149,8 @@ def test_images_of_one_value_are_blank(dtype):
         assert not made.any()
 
 
-def test_all_ink_stays_in_the_field():
-    """A comet: its centre of mass lies so far down that the tail would leave the field."""
+def test_all_foreground_stays_in_the_image():
+    """A comet, whose tail would be cut off if its centre of mass were in the middle."""
     comet = np.zeros((1, 100, 100))
     comet[0, 10:90, 50] = 0.3
     comet[0, 80:90, 40:60] = 1
@@ -200,7 +207,7 @@ def _objects(images):
         (None, r"X\[1\] is no image|X\[1\] has shape \(\)"),
     ],
 )
-def test_what_is_no_image_in_a_list(image, words):
+def test_other_elements_of_a_list_are_errors(image, words):
     fitted = DigitNormalizer().fit(np.eye(9))
     for method in (fitted.fit, fitted.transform):
         with pytest.raises(ValueError, match=words):
@@ -234,7 +241,7 @@ def test_other_sizes(large):
 
 
 def test_a_model_of_small_digits_reads_photographs(digits):
-    """In a Pipeline, fitted to rows, and asked for arrays of images and lists of them."""
+    """A Pipeline fitted to rows predicts for arrays of images and for lists of them."""
     X, y = digits
     model = make_pipeline(
         DigitNormalizer(), SoftmaxRegression(0.1, max_iter=8, tol=None, random_state=0)
@@ -275,22 +282,20 @@ def test_mnist_is_hardly_changed(mnist):
 
 @pytest.fixture(scope="module")
 def readers(mnist):
-    """A model trained on MNIST as it is, and one behind a normalizer."""
-    X, _, y, _ = mnist
-    plain = SoftmaxRegression(0.1, max_iter=8, tol=None, random_state=0).fit(
-        X[:20000], y[:20000]
-    )
-    behind = make_pipeline(
-        DigitNormalizer(), SoftmaxRegression(0.1, max_iter=8, tol=None, random_state=0)
-    )
-    return plain, behind.fit(X[:20000], y[:20000])
+    """A model trained on MNIST as it is, and one behind a DigitNormalizer."""
+    X = mnist[0][:20000]
+    y = mnist[2][:20000]
+    plain = SoftmaxRegression(0.1, max_iter=8, tol=None, random_state=0)
+    behind = make_pipeline(DigitNormalizer(), clone(plain))
+    return plain.fit(X, y), behind.fit(X, y)
 
 
 @pytest.mark.mnist
 @pytest.mark.parametrize("rendering", RENDERINGS)
 def test_renderings_of_test_digits_are_read_as_the_originals(rendering, mnist, readers):
     plain, behind = readers
-    X, y = mnist[1][:2000], mnist[3][:2000]
+    X = mnist[1][:2000]
+    y = mnist[3][:2000]
     original = plain.score(X, y)
     images = RENDERINGS[rendering](X.reshape(-1, 28, 28))
     assert original > 0.86

@@ -1,4 +1,4 @@
-"""Deskew and CenterByMass on real digits, and what they refuse."""
+"""Deskew and CenterByMass on real digits, and the errors that they raise."""
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ def test_all_images_must_be_of_one_size(transformer):
         ValueError, match="bring images to one size first, as DigitNormalizer"
     ):
         transformer.transform([np.eye(3), np.eye(4)])
+
     fitted = type(transformer)().fit(np.ones((2, 4, 6)))
     with pytest.raises(
         ValueError, match=r"X has 25 pixels an image, but .* is expecting 24 feat"
@@ -37,12 +38,13 @@ def test_all_images_must_be_of_one_size(transformer):
 
 
 def test_center_by_mass_undoes_a_shift(digits):
-    """Of digits in a field with room to spare; SciPy tells where the middle is."""
+    """Digits in a larger field, whose centres of mass SciPy computes."""
     images = np.pad(digits[0][:50].reshape(-1, 8, 8), ((0, 0), (9, 9), (8, 10)))
     rng = np.random.default_rng(0)
     moved = np.stack(
         [np.roll(image, rng.integers(-5, 6, 2), (0, 1)) for image in images]
     )
+
     found = CenterByMass().transform(moved).reshape(images.shape)
     assert (moved != images).any((1, 2)).sum() > 40
     np.testing.assert_array_equal(
@@ -57,7 +59,7 @@ def test_center_by_mass_undoes_a_shift(digits):
 
 @pytest.mark.mnist
 def test_mnist_is_centred_already(mnist):
-    """So this is the middle that its makers meant; one in ten thousand is a tie."""
+    """The target is MNIST's own; one image in ten thousand is a tie."""
     X = mnist[1]
     assert (CenterByMass().transform(X) == X).all(1).mean() > 0.999
 
@@ -67,7 +69,9 @@ def test_mnist_is_centred_already(mnist):
 def test_upright_digits_are_told_apart_better(mnist):
     X_train, X_test, y_train, y_test = mnist
     deskew = Deskew()
-    train, test = deskew.transform(X_train), deskew.transform(X_test)
+    train = deskew.transform(X_train)
+    test = deskew.transform(X_test)
+
     average = TemplateMatchingClassifier()
     assert average.fit(X_train, y_train).score(X_test, y_test) < 0.822
     assert average.fit(train, y_train).score(test, y_test) > 0.865

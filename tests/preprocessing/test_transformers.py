@@ -1,4 +1,4 @@
-"""What all transformers of images share: scikit-learn's contract, inputs of every kind."""
+"""Tests of all image transformers: scikit-learn's contract, inputs of every kind."""
 
 import pickle
 import re
@@ -17,9 +17,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from skdigits.preprocessing import CenterByMass, Deskew, DigitNormalizer
 
-ABSENT = re.compile(
-    r"cupy|dpnp|cuda|XPU|MPS"
-)  # namespaces and devices of other machines
+# Namespaces and devices that this machine lacks.
+ABSENT = re.compile(r"cupy|dpnp|cuda|XPU|MPS")
 if torch.cuda.is_available():
     ABSENT = re.compile(r"cupy|dpnp|XPU|MPS")
 EXPECTED = re.compile("SkipTestWarning|not a square number")
@@ -31,7 +30,7 @@ each = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def images():
-    """A bright blot somewhere in each of 30 images (10, 14), uint8."""
+    """30 images (10, 14) in uint8, each with a bright blot at a random place."""
     rng = np.random.default_rng(1)
     made = np.zeros((30, 10, 14), dtype=np.uint8)
     for image in made:
@@ -47,7 +46,7 @@ def as_dtype(images, dtype):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @each
 def test_check_estimator(transformer):
-    """None excused; that features make no square is warned of, and no more."""
+    """Every check passes; the only warning is of features without a square."""
     assert get_tags(transformer).array_api_support
     with pytest.warns() as caught:
         results = check_estimator(transformer, on_fail=None)
@@ -70,11 +69,9 @@ def test_rows_are_images_and_each_by_itself(transformer, dtype, images):
     found = transformer.transform(X)
     assert found.dtype == dtype
     assert found.shape == (30, 144 if isinstance(transformer, DigitNormalizer) else 140)
-    rows = (
-        clone(transformer)
-        .set_params(image_shape=(10, 14))
-        .fit_transform(X.reshape(30, -1))
-    )
+
+    shaped = clone(transformer).set_params(image_shape=(10, 14))
+    rows = shaped.fit_transform(X.reshape(30, -1))
     np.testing.assert_array_equal(rows, found)
     single = np.concatenate([transformer.transform(image[None]) for image in X])
     np.testing.assert_allclose(single, found, atol=1 if dtype == "uint8" else 1e-6)
@@ -169,6 +166,7 @@ def test_names_and_frames(transformer, images):
         X, columns=[f"pixel{n}" for n in range(100)], index=list("abcd")
     )
     plain = clone(transformer).fit_transform(X)
+
     for library in ("pandas", "polars"):
         model = clone(transformer).set_output(transform=library)
         found = model.fit_transform(frame)
@@ -176,6 +174,7 @@ def test_names_and_frames(transformer, images):
         np.testing.assert_array_equal(found.to_numpy(), plain)
         if library == "pandas":
             assert found.index.tolist() == list("abcd")
+
     names = model.get_feature_names_out()
     if isinstance(transformer, DigitNormalizer):
         assert names.tolist() == [f"digitnormalizer{n}" for n in range(144)]
@@ -189,7 +188,7 @@ def test_names_and_frames(transformer, images):
 
 @each
 def test_nothing_is_learnt(transformer, images):
-    """Unfitted, cloned and pickled ones do the same."""
+    """Unfitted, cloned and pickled transformers return the same."""
     fitted = clone(transformer).fit(images)
     assert fitted.n_features_in_ == 140
     expected = fitted.transform(images)
@@ -228,21 +227,31 @@ WRONG = {
     "sparse": (sp.csr_array(np.eye(4)), TypeError, "Sparse data was passed"),
     "one image's row": (np.zeros(4), ValueError, "Expected 2D array, got 1D array"),
     "colours": (
-        np.zeros((2, 4, 4, 3)), ValueError, r"shape \(2, 4, 4, 3\), .* np.asarray\(X\).mean"
+        np.zeros((2, 4, 4, 3)),
+        ValueError,
+        r"shape \(2, 4, 4, 3\), .* np.asarray\(X\).mean",
     ),
-    "axes": (np.zeros((1, 1, 1, 4, 4)), ValueError, r"\(1, 1, 1, 4, 4\), but .* \(n, h, w\)"),
+    "axes": (
+        np.zeros((1, 1, 1, 4, 4)),
+        ValueError,
+        r"\(1, 1, 1, 4, 4\), but .* \(n, h, w\)",
+    ),
     "nothing": (np.zeros((0, 4, 4)), ValueError, "Found array with 0 sample"),
-    "no pixels": (np.zeros((4, 0, 4)), ValueError, r"shape \(4, 0, 4\): images must have"),
+    "no pixels": (
+        np.zeros((4, 0, 4)),
+        ValueError,
+        r"shape \(4, 0, 4\): images must have",
+    ),
     "nan": (np.full((2, 4, 4), np.nan), ValueError, "contains NaN"),
     "inf": (np.full((2, 4, 4), np.inf), ValueError, "contains infinity"),
     "words": ([["a", "b", "c", "d"]], ValueError, "could not convert string to float"),
     "complex": (np.ones((2, 4, 4), complex), ValueError, "Complex data not supported"),
-}  # fmt: skip
+}
 
 
 @each
 @pytest.mark.parametrize("kind", WRONG)
-def test_what_is_no_image_is_an_error(transformer, kind):
+def test_other_inputs_are_errors(transformer, kind):
     X, error, words = WRONG[kind]
     fresh = clone(transformer)
     for method in (fresh.fit, fresh.transform):
