@@ -1,4 +1,4 @@
-"""Distortions while training: what is distorted, when, by what, and what it is good for."""
+"""Distortions in training: which samples, when, by which seeds, and their benefit."""
 
 import inspect
 import math
@@ -35,15 +35,17 @@ each_object = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def few(digits):
-    """120 digits, all distinct."""
+    """120 distinct digits."""
     return digits[0][:120], digits[1][:120]
 
 
 class Recorder:
-    """Distorts as another does, and keeps what it was given and what came of it."""
+    """Calls another distortion, and keeps its images and its results."""
 
     def __init__(self, change):
-        self.change, self.given, self.made = change, [], []
+        self.change = change
+        self.given = []
+        self.made = []
 
     def __call__(self, images, generator):
         self.given.append(images.flatten(1).numpy().copy())
@@ -57,7 +59,7 @@ def blank(images, generator):
 
 
 def inverted(images, generator):
-    """Written into the images that are given."""
+    """Write to the images of the batch."""
     return images.neg_().add_(1)
 
 
@@ -70,8 +72,8 @@ def params_of(model):
 
 
 def assert_same_model(one, other):
-    for ours, theirs in zip(params_of(one), params_of(other), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for left, right in zip(params_of(one), params_of(other), strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
 def fitted(model, X, y, **settings):
@@ -84,34 +86,34 @@ def coefs(model, X, y, **settings):
 
 @each_model
 @pytest.mark.parametrize("batch_size", [50, 120])
-def test_all_rows_that_are_learnt_from_are_distorted_once_an_epoch(
-    model, batch_size, few
-):
-    """Anew each time, one batch of all rows as well; nothing is afterwards."""
+def test_all_training_samples_are_distorted_once_an_epoch(model, batch_size, few):
+    """Anew in every epoch, even as one full batch; predictions distort nothing."""
     X, y = few
     recorder = Recorder(RandomElastic())
     found = fitted(model, X, y, augment=recorder, batch_size=batch_size)
-    calls = math.ceil(120 / batch_size)
+
+    sizes = [120] if batch_size == 120 else [50, 50, 20]
+    calls = len(sizes)
     assert len(recorder.given) == 2 * calls
-    assert [len(rows) for rows in recorder.given] == (
-        [120] if calls == 1 else [50, 50, 20]
-    ) * 2
+    assert [len(rows) for rows in recorder.given] == sizes * 2
     for epoch in (recorder.given[:calls], recorder.given[calls:]):
         assert sorted(map(tuple, np.vstack(epoch).tolist())) == sorted(as_set(X))
-    first, second = (
-        np.vstack(recorder.made[part]) for part in (slice(calls), slice(calls, 9))
-    )
+
+    first = np.vstack(recorder.made[:calls])
+    second = np.vstack(recorder.made[calls:])
     assert not as_set(first) & as_set(second)
+
     found.predict(X), found.predict_proba(X), found.score(X, y)
     assert len(recorder.given) == 2 * calls
 
 
 @pytest.mark.parametrize("passed", [False, True], ids=["set aside", "passed"])
-def test_rows_to_validate_on_are_not_distorted(passed, few, digits):
+def test_validation_samples_are_not_distorted(passed, few, digits):
     X, y = few
     X_val, y_val = digits[0][200:300], digits[1][200:300]
     recorder = Recorder(blank)
     model = SoftmaxRegression(augment=recorder, early_stopping=not passed, **QUICK)
+
     if passed:
         model.set_params(weight_init="normal").fit(X, y, X_val=X_val, y_val=y_val)
         assert as_set(np.vstack(recorder.given)) == as_set(X)
@@ -123,17 +125,27 @@ def test_rows_to_validate_on_are_not_distorted(passed, few, digits):
         assert len(seen) == 90
 
 
-def test_who_sees_nothing_learns_how_frequent_classes_are(digits):
-    """Weights never move from where they began, and predictions are those of real rows."""
-    X, y = digits[0][:200], np.minimum(digits[1][:200], 3)
+def test_blank_images_teach_the_class_frequencies(digits):
+    """The weights keep their initial values, and predictions use real samples."""
+    X = digits[0][:200]
+    y = np.minimum(digits[1][:200], 3)
     model = SoftmaxRegression(
-        0.05, augment=blank, weight_init="normal", alpha=0, max_iter=200, tol=None,
-        learning_rate="one_cycle", batch_size=200, random_state=0,
-    ).fit(X, y)  # fmt: skip
+        0.05,
+        augment=blank,
+        weight_init="normal",
+        alpha=0,
+        max_iter=200,
+        tol=None,
+        learning_rate="one_cycle",
+        batch_size=200,
+        random_state=0,
+    ).fit(X, y)
+
     start = SoftmaxRegression(
         1e-300, weight_init="normal", alpha=0, max_iter=1, tol=None, random_state=0
     ).fit(X, y)
     np.testing.assert_array_equal(model.coef_, start.coef_)
+
     frequencies = np.bincount(y) / len(y)
     proba = np.exp(model.intercept_) / np.exp(model.intercept_).sum()
     np.testing.assert_allclose(proba, frequencies, atol=0.01)
@@ -146,7 +158,8 @@ def test_who_sees_nothing_learns_how_frequent_classes_are(digits):
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_x_is_not_written_to(order, batch_size, shuffle, few):
     """Not even by a function that writes to its images."""
-    X, y = np.array(few[0], order=order), few[1]
+    X = np.array(few[0], order=order)
+    y = few[1]
     settings = QUICK | {"batch_size": batch_size, "shuffle": shuffle}
     model = SoftmaxRegression(augment=inverted, **settings).fit(X, y)
     np.testing.assert_array_equal(X, few[0])
@@ -155,21 +168,22 @@ def test_x_is_not_written_to(order, batch_size, shuffle, few):
 
 
 class Dimmed(RandomShift):
-    """Somebody's own, which writes to the images it is given."""
+    """A user's subclass, which writes to its images."""
 
     def __call__(self, images, generator):
         return super().__call__(images.mul_(0.5), generator)
 
 
 def test_x_is_not_written_to_by_subclasses(few):
-    X, y = few[0].copy(), few[1]
+    X = few[0].copy()
+    y = few[1]
     SoftmaxRegression(augment=Dimmed(), shuffle=False, **QUICK).fit(X, y)
     made = Dimmed(max_shift=0).distort(X)
     np.testing.assert_array_equal(X, few[0])
     np.testing.assert_allclose(made, X / 2)
 
 
-def test_read_only_rows_on_disk_are_distorted_and_left(tmp_path, few):
+def test_read_only_samples_on_disk_are_distorted_and_left(tmp_path, few):
     X, y = few
     np.save(tmp_path / "X.npy", X.astype(np.float32))
     rows = np.load(tmp_path / "X.npy", mmap_mode="r")
@@ -186,21 +200,18 @@ def test_the_seed_makes_the_distortions(model, augment, few):
     X, y = few
     first = fitted(model, X, y, augment=augment)
     assert_same_model(first, fitted(model, X, y, augment=augment))
-    name = {
-        "RandomShift": "shift",
-        "RandomAffine": "affine",
-        "RandomElastic": "elastic",
-    }
-    assert_same_model(first, fitted(model, X, y, augment=name[type(augment).__name__]))
+    name = type(augment).__name__.removeprefix("Random").lower()
+    assert_same_model(first, fitted(model, X, y, augment=name))
     assert not np.allclose(first._weights()[-1], coefs(model, X, y))
 
 
-def test_another_seed_makes_other_distortions_and_is_all_it_takes(few):
+def test_only_another_seed_makes_other_distortions(few):
     X, y = few
     runs = {}
     for key, seed in {"one": 0, "same": 0, "other": 1}.items():
         runs[key] = Recorder(RandomElastic())
-        torch.manual_seed(len(runs))  # the global generator has no say
+        # torch's global generator must have no influence.
+        torch.manual_seed(len(runs))
         before = torch.get_rng_state()
         fitted(MODELS[0], X, y, augment=runs[key], random_state=seed, shuffle=False)
         assert torch.equal(torch.get_rng_state(), before)
@@ -222,34 +233,37 @@ def test_partial_fits_are_the_epochs_of_a_fit(model, batch_size, few):
 
 
 @each_model
-def test_a_grid_in_one_run_is_its_fits_one_by_one(model, few):
+def test_models_of_one_run_equal_separate_fits(model, few):
     X, y = few
     rates = [0.1, 0.01]
     together = [
         clone(model).set_params(augment="affine", learning_rate_init=r) for r in rates
     ]
     fit_many(together, X, y)
+
     for rate, found in zip(rates, together, strict=True):
         alone = fitted(model, X, y, augment="affine", learning_rate_init=rate)
-        for ours, theirs in zip(params_of(found), params_of(alone), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-11)
+        for left, right in zip(params_of(found), params_of(alone), strict=True):
+            np.testing.assert_allclose(left, right, rtol=1e-8, atol=1e-11)
     assert not np.allclose(together[0]._weights()[0], together[1]._weights()[0])
 
 
 def test_searches_over_strengths(few):
-    """In one run for each strength: all folds, penalties and seeds, each as it is alone."""
+    """One run for each strength has all folds, penalties and seeds."""
     X, y = few
     model = clone(MODELS[1]).set_params(augment=RandomElastic())
     grid = {"augment__alpha": [0, 60], "alpha": [0, 1], "random_state": [0, 1]}
     options = {"cv": 3, "scoring": "neg_log_loss"}
+
     found = BatchedGridSearchCV(model, grid, **options).fit(X, y)
     expected = GridSearchCV(model, grid, **options).fit(X, y)
     assert found.batched_.all()
     for fold in range(3):
         name = f"split{fold}_test_score"
-        ours, theirs = found.cv_results_[name], expected.cv_results_[name]
-        np.testing.assert_allclose(ours, theirs, rtol=1e-8)
-        assert len(set(theirs)) == len(theirs)
+        scores = expected.cv_results_[name]
+        np.testing.assert_allclose(found.cv_results_[name], scores, rtol=1e-8)
+        assert len(set(scores)) == len(scores)
+
     assert found.best_estimator_.augment.alpha == found.best_params_["augment__alpha"]
     assert found.best_params_ == expected.best_params_
     assert model.augment.alpha == RandomElastic().alpha
@@ -276,19 +290,21 @@ def test_objects_are_parameters_like_any_other(augment, few):
     assert again.augment is not augment
     assert same_setting(again.augment, augment)
     assert again.augment.get_params() == augment.get_params()
+
     again.set_params(augment__mode="nearest")
     assert not same_setting(again.augment, augment)
     assert f"augment={type(augment).__name__}()," in repr(model)
     assert f"augment={type(augment).__name__}(mode='nearest')," in repr(again)
+
     loaded = pickle.loads(pickle.dumps(again.fit(X, y)))
     assert_same_model(loaded.partial_fit(X, y), again.partial_fit(X, y))
     assert loaded.augment.mode == "nearest"
-    assert vars(again.augment) == again.augment.get_params()  # nothing is learnt
+    assert vars(again.augment) == again.augment.get_params()
 
 
 def test_functions_see_images_as_they_are_read(few):
-    """Channels come second, pixels are fractions in float32, and what is made is put back."""
-    pixels = (few[0][:90] * 255).astype(np.uint8)[:, :60]  # 5 by 4 pixels of 3 channels
+    """Channels come second, pixels are fractions in float32; results become rows."""
+    pixels = (few[0][:90] * 255).astype(np.uint8)[:, :60]
     shape = (5, 4, 3)
     seen = []
 
@@ -299,11 +315,13 @@ def test_functions_see_images_as_they_are_read(few):
     settings = QUICK | {"batch_size": 90, "max_iter": 1}
     model = SoftmaxRegression(augment=distort, image_shape=shape, **settings)
     model.fit(pixels, few[1][:90])
+
     ((images, device),) = seen
     assert device == images.device
     assert images.dtype == torch.float32
     expected = pixels.reshape(90, *shape).transpose(0, 3, 1, 2) / np.float32(255)
     np.testing.assert_array_equal(images, expected)
+
     changed = pixels.reshape(90, *shape)[:, :, ::-1, ::-1].reshape(90, 60)
     plain = SoftmaxRegression(**settings).fit(changed, few[1][:90])
     np.testing.assert_allclose(model.coef_, plain.coef_, rtol=1e-5, atol=1e-8)
@@ -315,15 +333,18 @@ def test_distort_keeps_the_dtype(augment, dtype, digits):
     scale = 255 if dtype == np.uint8 else 1
     X = np.round(digits[0][:60] * scale, 0 if dtype == np.uint8 else 9).astype(dtype)
     before = X.copy()
+
     found = augment.distort(X, random_state=0)
     assert found.dtype == dtype
     assert found.shape == X.shape
     assert not np.shares_memory(found, X)
     np.testing.assert_array_equal(X, before)
+
     exact = augment.distort(before / np.float64(scale), random_state=0) * scale
     error = abs(found - exact).max()
     assert error <= {np.float64: 1e-12, np.float32: 1e-5, np.uint8: 0.5 + 1e-3}[dtype]
     assert abs(found - before.astype(float)).mean() > 0.03 * scale
+
     np.testing.assert_array_equal(augment.distort(X, random_state=0), found)
     generator = np.random.RandomState(0)
     np.testing.assert_array_equal(augment.distort(X, random_state=generator), found)
@@ -332,7 +353,7 @@ def test_distort_keeps_the_dtype(augment, dtype, digits):
 
 
 def test_distort_moves_each_row_by_slices(digits):
-    """Whatever is more than one chunk of rows, and equally often to each side."""
+    """More than one chunk of samples, moved equally often in each direction."""
     X = np.vstack([digits[0]] * 2)[:3000]
     found = RandomShift().distort(X, random_state=0).reshape(-1, 8, 8)
     padded = np.pad(X.reshape(-1, 8, 8), [(0, 0), (1, 1), (1, 1)])
@@ -344,7 +365,7 @@ def test_distort_moves_each_row_by_slices(digits):
     assert stats.chisquare(only.sum(1)).pvalue > 0.001
 
 
-def test_distort_takes_what_fit_takes(digits):
+def test_distort_takes_every_x_that_fit_takes(digits):
     X = digits[0][:30]
     expected = RandomAffine().distort(X, random_state=0)
     frame = pd.DataFrame(X).add_prefix("pixel")
@@ -358,6 +379,7 @@ def test_distort_takes_what_fit_takes(digits):
         found = RandomAffine().distort(torch.from_numpy(X), random_state=0)
     assert isinstance(found, torch.Tensor)
     np.testing.assert_array_equal(found, expected)
+
     whole = (X * 16).astype(np.int64)
     found = RandomAffine().distort(whole, random_state=0)
     np.testing.assert_allclose(found, expected * 16, atol=1e-12)
@@ -365,8 +387,8 @@ def test_distort_takes_what_fit_takes(digits):
     assert colours.shape == (30, 60)
 
 
-def test_wobbles_make_a_digit_another_way_to_write_it(digits):
-    """They blur and stretch, but what is dark stays dark: a rotation by 180 does not."""
+def test_weak_distortions_keep_digits_alike(digits):
+    """Distorted images correlate with the originals, unlike those turned by 180."""
     X = digits[0][:200]
     soft = ndimage.gaussian_filter(X.reshape(-1, 8, 8), (0, 1, 1)).reshape(-1, 64)
 
@@ -445,7 +467,7 @@ def test_shifts_while_training_help_with_shifted_digits(digits):
         (lambda images, g: None, "must return images of .* but returned NoneType"),
     ],
 )
-def test_what_cannot_be_is_told(augment, message, few):
+def test_invalid_distortions_are_errors(augment, message, few):
     model = SoftmaxRegression(augment=augment, **QUICK)
     with pytest.raises(ValueError, match=message):
         model.fit(*few)
@@ -463,7 +485,7 @@ def test_lbfgs_takes_no_distortions(model, few):
     assert not hasattr(model, "classes_")
 
 
-def test_rows_must_be_images(few):
+def test_samples_must_be_images(few):
     X, y = few
     model = SoftmaxRegression(augment="shift", **QUICK)
     with pytest.raises(
@@ -488,7 +510,7 @@ def test_rows_must_be_images(few):
 @pytest.mark.gpu
 @each_object
 def test_on_a_gpu(augment, few):
-    """Drawn and distorted there: reproducible, by a generator of that device."""
+    """Images and generator are on the GPU, and fits are reproducible."""
     X, y = few
     devices = []
 

@@ -1,4 +1,4 @@
-"""IDX files: what is written is read, and nothing else is."""
+"""read_idx returns the array that was written, and refuses damaged files."""
 
 import gzip
 import re
@@ -25,6 +25,7 @@ def test_round_trip(dtype, shape, compress, tmp_path, rng):
     array = np.asarray(100 * rng.normal(size=shape)).astype(dtype)
     path = tmp_path / "any-name"
     path.write_bytes(compress(encode(array)))
+
     found = read_idx(path)
     np.testing.assert_array_equal(found, array)
     assert found.dtype == array.dtype
@@ -36,7 +37,7 @@ WHOLE = encode(np.arange(6, dtype="i2").reshape(2, 3))
 
 
 def zipped(content):
-    """Without the time of day: parallel test workers must collect the same parameters."""
+    """gzip without the time of day, as test workers must collect equal parameters."""
     return gzip.compress(content, mtime=0)
 
 

@@ -1,4 +1,4 @@
-"""Folders of images."""
+"""read_image_folder on good, unusual and damaged files."""
 
 import builtins
 import re
@@ -19,6 +19,7 @@ def test_digits_come_back_pixel_by_pixel(tmp_path, rng):
     pixels = rng.integers(256, size=(12, 5, 7), dtype=np.uint8)
     for i, image in enumerate(pixels):
         write(tmp_path / str(11 - i % 3) / f"{i:03}.png", image)
+
     found = read_image_folder(tmp_path)
     assert found.image_shape == (5, 7)
     assert found.data.dtype == np.uint8
@@ -43,7 +44,8 @@ def test_names_that_are_no_numbers_stay_names(tmp_path):
 
 def test_colours_become_grey(tmp_path):
     write(tmp_path / "0" / "red.png", np.full((2, 2, 3), [255, 0, 0], np.uint8), "RGB")
-    assert read_image_folder(str(tmp_path)).data.tolist() == [[76] * 4]  # 0.299 · 255
+    # 76 = 0.299 · 255
+    assert read_image_folder(str(tmp_path)).data.tolist() == [[76] * 4]
 
 
 def test_sixteen_bits_become_eight(tmp_path):
@@ -55,7 +57,7 @@ def test_sixteen_bits_become_eight(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_what_is_transparent_is_white(mode, tmp_path):
+def test_transparent_pixels_become_white(mode, tmp_path):
     picture = Image.new("RGBA", (3, 1), (0, 0, 0, 0))
     picture.putpixel((1, 0), (0, 0, 0, 255))
     (tmp_path / "0").mkdir()
@@ -69,6 +71,7 @@ def test_floats_and_animations_are_errors(tmp_path):
         ValueError, match=r"float.tiff: expected one picture of 8 or 16 bits"
     ):
         read_image_folder(tmp_path)
+
     (tmp_path / "0" / "float.tiff").unlink()
     frames = [Image.new("L", (2, 2), value) for value in (0, 255)]
     frames[0].save(tmp_path / "0" / "a.gif", save_all=True, append_images=frames[1:])

@@ -1,4 +1,4 @@
-"""MNIST from files and from OpenML, and files that are not quite MNIST."""
+"""load_mnist from files and from OpenML, and with damaged or missing files."""
 
 import gzip
 import os
@@ -19,7 +19,7 @@ FIRST_DIGITS = [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
 
 @pytest.fixture
 def home(tmp_path):
-    """A folder with the real files in mnist/, to be tampered with."""
+    """A folder with copies of the real files in mnist/, for tests to change."""
     shutil.copytree(Path(os.environ["SKDIGITS_DATA"], "mnist"), tmp_path / "mnist")
     for path in [tmp_path / "mnist", *(tmp_path / "mnist").iterdir()]:
         path.chmod(0o755)
@@ -33,10 +33,9 @@ def test_contents():
     assert mnist.data.dtype == np.uint8
     assert mnist.target[:10].tolist() == FIRST_DIGITS
     assert mnist.target.dtype == np.int64
-    assert [len(mnist.data[part]) for part in (mnist.train, mnist.test)] == [
-        60_000,
-        10_000,
-    ]
+    assert len(mnist.data[mnist.train]) == 60_000
+    assert len(mnist.data[mnist.test]) == 10_000
+
     # Counts as published with the data set.
     counts = np.bincount(mnist.target[mnist.test])
     assert counts.tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -59,9 +58,11 @@ def test_as_frame_and_as_pair():
 def test_files_unpacked_or_elsewhere(home, monkeypatch):
     expected = load_mnist(return_X_y=True)
     monkeypatch.delenv("SKDIGITS_DATA")
+
     for path in list((home / "mnist").glob("*.gz")):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
+
     found = load_mnist(home, return_X_y=True)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
@@ -96,7 +97,7 @@ def test_a_missing_file_is_an_error(home):
 
 
 @pytest.mark.mnist
-def test_openml_is_asked_last_and_checked(tmp_path, monkeypatch):
+def test_openml_is_used_last_and_checked(tmp_path, monkeypatch):
     X, y = load_mnist(return_X_y=True)
     monkeypatch.delenv("SKDIGITS_DATA")
     calls = []
@@ -106,6 +107,7 @@ def test_openml_is_asked_last_and_checked(tmp_path, monkeypatch):
         return Bunch(data=X.astype(np.int64), target=y.astype(str).astype(object))
 
     monkeypatch.setattr(_mnist, "fetch_openml", fetch)
+
     found = load_mnist(tmp_path, return_X_y=True)
     assert calls[0][0] == "mnist_784"
     assert calls[0][1]["data_home"] == tmp_path

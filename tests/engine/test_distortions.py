@@ -1,4 +1,4 @@
-"""Images distorted as NumPy's slices and scipy.ndimage distort them, by the numbers drawn."""
+"""Distortions by given random numbers equal NumPy's slices and scipy.ndimage's."""
 
 import math
 
@@ -14,7 +14,8 @@ from skdigits.engine.distortions import (
     shifted,
 )
 
-PADS = {"constant": "constant", "nearest": "edge"}  # to numpy.pad
+# The names of the modes in numpy.pad and in scipy.ndimage.
+PADS = {"constant": "constant", "nearest": "edge"}
 SCIPYS = {"constant": "grid-constant", "nearest": "nearest"}
 each_mode = pytest.mark.parametrize("mode", PADS)
 MOST = {"rotation": 30.0, "scale": 0.3, "shear": 25.0, "shift": 3.0}
@@ -30,17 +31,19 @@ def noisy(*shape, dtype=torch.float64):
 
 
 def moved(image, down, right, mode):
-    """A (channels, h, w) image moved by whole pixels."""
+    """An image (channels, h, w), moved by whole pixels."""
     reach = max(abs(down), abs(right))
     padded = np.pad(image, [(0, 0), (reach, reach), (reach, reach)], mode=PADS[mode])
-    top, left = reach - down, reach - right
+    top = reach - down
+    left = reach - right
     return padded[:, top : top + image.shape[1], left : left + image.shape[2]]
 
 
 def moves_of(images, found, most, mode):
-    """By how much each image was moved: exactly one move must explain all its channels."""
+    """The move (down, right) of each image, the only one that explains all channels."""
     steps = range(-most, most + 1)
     pairs = [(down, right) for down in steps for right in steps]
+
     result = []
     for image, other in zip(images.numpy(), found.numpy(), strict=True):
         fits = [
@@ -69,10 +72,10 @@ def test_shifts_are_slices(mode, shape, reach):
 
 
 def test_all_shifts_are_equally_likely():
-    # Of images with one bright pixel in the middle, which shows where it has gone.
+    # One bright pixel in the middle shows the move, of two pixels at the most.
     images = torch.zeros(20_000, 1, 7, 7)
     images[:, :, 3, 3] = 1
-    found = shifted(images, 8, "constant", seeded(1))  # two pixels
+    found = shifted(images, 8, "constant", seeded(1))
     places = found.flatten(1).argmax(1)
     counts = torch.bincount(places, minlength=49).view(7, 7)
     assert counts[1:6, 1:6].sum() == 20_000
@@ -94,22 +97,23 @@ def test_shifts_reach_as_far_as_said(most, reach):
 
 
 def drawn(n_images, seed=0):
-    """What an affine distortion draws: angles, scales and shifts, as parts of the most."""
+    """The numbers that an affine distortion draws, from -1 to 1 (n_images, 6)."""
     return (torch.rand(n_images, 6, generator=seeded(seed)).double() * 2 - 1).numpy()
 
 
 def forward(draws, most):
-    """The (row, column) matrix of one image: scaled, then sheared, then turned."""
-    angle, slant = (math.radians(most[name]) * d for name, d in zip(
-        ("rotation", "shear"), draws[:2], strict=True))  # fmt: skip
+    """The (row, column) matrix of one image, which scales, shears and turns it."""
     scaled = np.diag(1 + most["scale"] * draws[[3, 2]])
+    slant = math.radians(most["shear"]) * draws[1]
     sheared = np.array([[1, 0], [-math.tan(slant), 1]])
-    cos, sin = math.cos(angle), math.sin(angle)
+    angle = math.radians(most["rotation"]) * draws[0]
+    cos = math.cos(angle)
+    sin = math.sin(angle)
     return np.array([[cos, sin], [-sin, cos]]) @ sheared @ scaled
 
 
 def scipys_affine(image, draws, most, mode):
-    """A (channels, h, w) image as scipy.ndimage transforms it about its middle."""
+    """An image (channels, h, w), transformed about its middle by scipy.ndimage."""
     sides = np.array(image.shape[1:])
     middle = (sides - 1) / 2
     back = np.linalg.inv(forward(draws, most))
@@ -125,16 +129,16 @@ def scipys_affine(image, draws, most, mode):
     "names", [[name] for name in MOST] + [list(MOST)], ids="-".join
 )
 def test_affine_distortions_are_scipys(names, shape, mode):
-    """Among them images that are not square, on which a turn must be a turn."""
+    """Also on images that are not square, which a rotation must not squeeze."""
     most = NOTHING | {name: MOST[name] for name in names}
     images = noisy(6, *shape)
-    found = resampled(
-        images, affine_places(images, *most.values(), seeded()), mode
-    ).numpy()
+    places = affine_places(images, *most.values(), seeded())
+    found = resampled(images, places, mode).numpy()
+
     for image, other, draws in zip(images.numpy(), found, drawn(6), strict=True):
         expected = scipys_affine(image, draws, most, mode)
         np.testing.assert_allclose(other, expected, atol=1e-10)
-    assert abs(found - images.numpy()).max() > 0.2  # or nothing would have happened
+    assert abs(found - images.numpy()).max() > 0.2
 
 
 def test_a_square_grows_and_shrinks():
@@ -148,17 +152,14 @@ def test_a_square_grows_and_shrinks():
 
 
 def test_affine_numbers_are_uniform_and_independent():
-    """As read off the places, of which the ones beside and below tell the matrix."""
+    """The numbers are read off the places of neighbours, which show the matrix."""
     images = torch.zeros(4000, 1, 2, 2, dtype=torch.float64)
 
     def matrix(**most):
         places = affine_places(images, *(NOTHING | most).values(), seeded(3)).numpy()
-        middle = places.mean((1, 2))
-        return (
-            places[:, 0, 1] - places[:, 0, 0],
-            places[:, 1, 0] - places[:, 0, 0],
-            middle,
-        )
+        right = places[:, 0, 1] - places[:, 0, 0]
+        below = places[:, 1, 0] - places[:, 0, 0]
+        return right, below, places.mean((1, 2))
 
     right, _, _ = matrix(rotation=30.0)
     numbers = [np.degrees(np.arctan2(-right[:, 1], right[:, 0])) / 30]
@@ -167,7 +168,9 @@ def test_affine_numbers_are_uniform_and_independent():
     _, below, _ = matrix(shear=25.0)
     numbers += [np.degrees(np.arctan(below[:, 0])) / 25]
     _, _, middle = matrix(shift=3.0)
-    numbers += list(-middle.T * 28 / 2 / 3)  # of an image two pixels long
+    # The image is two pixels long.
+    numbers += list(-middle.T * 28 / 2 / 3)
+
     for values in numbers:
         assert stats.kstest(values, "uniform", args=(-1, 2)).pvalue > 0.001
     correlations = np.corrcoef(numbers) - np.eye(6)
@@ -176,7 +179,7 @@ def test_affine_numbers_are_uniform_and_independent():
 
 @each_mode
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_nothing_asked_is_nothing_done(mode, dtype):
+def test_strengths_of_zero_change_nothing(mode, dtype):
     images = noisy(5, 2, 13, 28, dtype=dtype)
     places = affine_places(images, 0, 0, 0, 0, seeded())
     places += elastic_steps(images, 0, 4, seeded())
@@ -193,7 +196,8 @@ def scipys_steps(shape, alpha, sigma, seed):
     smooth = ndimage.gaussian_filter(
         noise.numpy(), sigma * scale, axes=(2, 3), mode="constant", truncate=12
     )
-    return (alpha * scale**2 * smooth)[:, ::-1]  # those to the right are drawn first
+    # The steps to the right are drawn first.
+    return (alpha * scale**2 * smooth)[:, ::-1]
 
 
 @each_mode
@@ -207,13 +211,11 @@ def test_elastic_distortions_are_scipys(shape, sigma, mode):
     np.testing.assert_allclose(
         in_pixels[..., ::-1], np.moveaxis(steps, 1, 3), atol=1e-9
     )
+
     places = affine_places(images, *MOST.values(), seeded()) + found
+    made = resampled(images, places, mode)
     for one, step, draws, distorted in zip(
-        images.numpy(),
-        steps,
-        drawn(shape[0]),
-        resampled(images, places, mode),
-        strict=True,
+        images.numpy(), steps, drawn(shape[0]), made, strict=True
     ):
         sides = np.array(shape[2:]).reshape(2, 1, 1)
         away = np.indices(shape[2:]) - (sides - 1) / 2
@@ -229,7 +231,7 @@ def test_elastic_distortions_are_scipys(shape, sigma, mode):
 
 @pytest.mark.parametrize("side", [28, 56])
 def test_elastic_steps_are_as_long_as_said(side):
-    """In 28ths of the side, whatever the side is."""
+    """Their standard deviation is in 28ths of the side, for any side."""
     images = torch.zeros(400, 1, side, side)
     steps = elastic_steps(images, 34, 3, seeded(5)) * 14
     half = side // 2
@@ -255,19 +257,22 @@ def test_elastic_steps_are_as_long_as_said(side):
     ],
     ids=["shift", "affine", "elastic"],
 )
-def test_images_have_distortions_of_their_own_and_channels_have_not(distort):
+def test_distortions_differ_between_images_but_not_between_channels(distort):
     one = ndimage.gaussian_filter(noisy(1, 1, 20, 28).numpy(), (0, 0, 1, 1))
     images = (
         torch.from_numpy(one).expand(12, 3, 20, 28)
         * torch.tensor([1, 2, 3])[:, None, None]
     )
     before = images.clone()
+
     found = distort(images, seeded(6))
     np.testing.assert_allclose(found[:, 1], 2 * found[:, 0], rtol=1e-12)
     np.testing.assert_allclose(found[:, 2], 3 * found[:, 0], rtol=1e-12)
     assert len({tuple(image.flatten().tolist()) for image in found[:, 0]}) >= 10
     assert torch.equal(images, before)
-    single = distort(images.float(), seeded(6))  # the same draws
+
+    # The same numbers are drawn in every dtype.
+    single = distort(images.float(), seeded(6))
     np.testing.assert_allclose(single, found, atol=2e-5)
     assert torch.equal(distort(images, seeded(6)), found)
     assert not torch.equal(distort(images, seeded(7)), found)

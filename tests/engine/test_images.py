@@ -1,4 +1,4 @@
-"""Images moved, sheared and scaled, beside what SciPy and counting make of them."""
+"""Moving, shearing and scaling of images, compared with SciPy and with counting."""
 
 import numpy as np
 import pytest
@@ -22,14 +22,14 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def blots(rng):
-    """Ink (5, 24, 31) in float64, farther from the edges than it is moved."""
+    """Foreground (5, 24, 31) in float64, farther from the edges than it is moved."""
     images = np.zeros((5, 24, 31))
     images[:, 8:18, 9:22] = rng.random((5, 10, 13)) ** 4
     return images
 
 
 def covariances(image):
-    """Centre of mass (2,) and covariance (2, 2) of ink, as NumPy weighs observations."""
+    """Centre of mass (2,) and covariance (2, 2), by NumPy with pixels as weights."""
     places = np.indices(image.shape).reshape(2, -1)
     cov = np.cov(places, aweights=image.ravel(), ddof=0)
     return np.average(places, axis=1, weights=image.ravel()), cov
@@ -56,7 +56,8 @@ def test_moments_of_any_scale(scale, blots):
 @pytest.mark.parametrize("dim", [1, 2])
 def test_shift(dim, blots, rng):
     steps = rng.uniform(-9, 9, size=(5, 24))
-    steps[0, :6] = 0, 1, -3, 40, -40, 1e9  # whole ones, and such as leave nothing
+    # Whole steps, and steps that move everything out of the image.
+    steps[0, :6] = 0, 1, -3, 40, -40, 1e9
     images = torch.from_numpy(blots if dim == 2 else blots.swapaxes(1, 2).copy())
     offsets = torch.from_numpy(steps).unsqueeze(dim)
     found = shift(images, offsets, dim).numpy()
@@ -91,9 +92,11 @@ def test_deskew_leaves_no_covariance(blots):
 
 def test_deskew_of_lines_and_of_nothing():
     images = torch.zeros(4, 9, 9, dtype=torch.float64)
-    images[1, 1, 2:5] = 1 / 3  # no height: which way it leans cannot be known
+    # A row has no height, so that its slant is unknown.
+    images[1, 1, 2:5] = 1 / 3
     images[2, 7, 8] = 0.1
     images[3, torch.arange(1, 8), torch.arange(7, 0, -1)] = 1
+
     found = deskew(images)
     expected = torch.zeros_like(found)
     expected[1, 4, 3:6] = 1 / 3
@@ -103,17 +106,12 @@ def test_deskew_of_lines_and_of_nothing():
 
 
 def test_centre_moves_whole_pixels(blots):
-    expected = np.stack(
-        [
-            np.roll(
-                image,
-                [round(float(m - p)) for m, p in zip((12, 15), place, strict=True)],
-                (0, 1),
-            )
-            for image in blots
-            for place in [ndimage.center_of_mass(image)]
-        ]
-    )
+    expected = blots.copy()
+    for n, image in enumerate(blots):
+        row, column = ndimage.center_of_mass(image)
+        steps = (round(float(12 - row)), round(float(15 - column)))
+        expected[n] = np.roll(image, steps, (0, 1))
+
     found = centre(torch.from_numpy(blots))
     assert np.abs(expected - blots).max() > 0.1
     np.testing.assert_array_equal(found, expected)
@@ -121,7 +119,7 @@ def test_centre_moves_whole_pixels(blots):
 
 
 def test_ties_go_one_way_wherever_they_are():
-    """Two pixels have their centre between them, to a rounding error."""
+    """The centre of two pixels lies between them, up to a rounding error."""
     images = torch.zeros(6, 4, 10)
     for n in range(6):
         images[n, 0, n : n + 2] = 0.1 * (n + 1)
@@ -137,6 +135,7 @@ def test_resampling_is_the_mean_over_areas_or_linear(length, rng):
     middle = torch.tensor([3.5 + length / 2], dtype=torch.float64)
     scale = torch.tensor([20 / length], dtype=torch.float64)
     weights = resampling(box, middle, scale, 28, len(line), torch.float64)[0].numpy()
+
     if length >= 20:
         expected = line[4:-3].repeat(20).reshape(20, length).mean(1)
     else:
@@ -145,7 +144,7 @@ def test_resampling_is_the_mean_over_areas_or_linear(length, rng):
     np.testing.assert_allclose((weights @ line)[5:25], expected, atol=1e-12)
 
 
-def test_resampling_stays_in_the_field():
+def test_resampling_stays_in_the_image():
     box = Box(torch.tensor([0, 0]), torch.tensor([39, 39]))
     ends = torch.tensor([2.0, 37.0], dtype=torch.float64)
     weights = resampling(
@@ -160,6 +159,7 @@ def test_chunks_are_the_whole(dtype, monkeypatch, rng):
     whole = by_chunks(deskew, images, 81, CPU)
     monkeypatch.setattr(engine, "CHUNK_PIXELS", 400)
     parts = by_chunks(deskew, images, 81, CPU)
+
     assert parts.dtype == dtype
     assert parts.shape == (23, 81)
     np.testing.assert_allclose(
