@@ -1,4 +1,4 @@
-"""What a bug report has to say of the machine and of what is installed."""
+"""Report of the machine and of installed packages, for bug reports."""
 
 import os
 import platform
@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import joblib
 import sklearn
 import torch
 from threadpoolctl import threadpool_info
 
+# Required packages first, then the optional ones. Only their metadata is read, as
+# importing them takes seconds, and fails if a package is broken.
 PACKAGES = (
     "scikit-learn",
     "numpy",
@@ -31,25 +32,25 @@ PACKAGES = (
     "skl2onnx",
     "onnxruntime",
 )
-"""Those needed first, then those that are not. Their metadata is read, nothing imported."""
-
-NAME = 20  # columns; the longest is a variable of the environment
+# Columns, enough for the longest name, OPENBLAS_NUM_THREADS.
+NAME_WIDTH = 20
 POOL = ("internal_api", "version", "num_threads", "threading_layer", "architecture")
 
-Facts = dict[str, Callable[[], Any]]
+Facts = dict[str, Callable[[], object]]
+"""Functions that find out a value each, by the name to print."""
 
 
 def show_versions() -> None:
-    """Print what a bug report should hold.
+    """Print versions, devices and settings for a bug report.
 
-    Versions of Python and of the packages that matter; the devices and the numbers of
-    threads that torch has; the settings of the array API; the libraries for linear algebra
-    and OpenMP, as `sklearn.show_versions` lists them. What cannot be found out is printed
-    as the error that prevents it.
+    The report lists the versions of Python and of relevant packages, the devices and
+    numbers of threads that torch uses, the settings of the array API, and the libraries
+    for linear algebra and OpenMP, as `sklearn.show_versions` does. If a value cannot be
+    determined, the report shows the error instead.
 
     See Also
     --------
-    sklearn.show_versions : The same for scikit-learn.
+    sklearn.show_versions : The same report by scikit-learn.
 
     Examples
     --------
@@ -66,19 +67,28 @@ def show_versions() -> None:
         "Settings": _settings,
         "Thread pools": _pools,
     }
+
     for number, (title, section) in enumerate(sections.items()):
-        print("\n" * bool(number) + f"{title}:")
-        facts = _answer(section)
-        if not isinstance(facts, dict):  # the section as a whole has failed
-            facts = {"error": partial(str, facts)}
-        for name, ask in facts.items():
-            print(f"{name:>{NAME}}: {_answer(ask)}")
+        if number:
+            print()
+        print(f"{title}:")
+        for name, find in _facts(section).items():
+            print(f"{name:>{NAME_WIDTH}}: {_value_or_error(find)}")
 
 
-def _answer(ask: Callable[[], Any]) -> Any:
-    """What is asked for, or why it cannot be told: what is broken is what gets reported."""
+def _facts(section: Callable[[], Facts]) -> Facts:
+    """Return the facts of a section, or a single one, the error that it raises."""
+    facts = _value_or_error(section)
+    if isinstance(facts, dict):
+        return facts
+    return {"error": partial(str, facts)}
+
+
+def _value_or_error(find: Callable[[], object]) -> object:
+    """Return a function's value, or a description of the error that it raises."""
+    # Any error is caught: a report is most needed when an installation is broken.
     try:
-        return ask()
+        return find()
     except PackageNotFoundError:
         return "not installed"
     except Exception as error:
@@ -97,26 +107,28 @@ def _system() -> Facts:
 
 
 def _packages() -> Facts:
-    ours = sys.modules[
-        __package__
-    ]  # whose own metadata may be those of another version
-    return {"skdigits": lambda: ours.__version__} | {
-        name: partial(version, name) for name in PACKAGES
-    }
+    # The metadata of skdigits may belong to another, installed version.
+    skdigits = sys.modules[__package__]
+    facts: Facts = {"skdigits": lambda: skdigits.__version__}
+    for name in PACKAGES:
+        facts[name] = partial(version, name)
+    return facts
 
 
 def _devices() -> Facts:
     facts: Facts = {
         "torch's CUDA": lambda: torch.version.cuda or "none: torch is built without it",
-        "CUDA": lambda: "available" if torch.cuda.is_available() else "not available",
-        "MPS": lambda: (
-            "available" if torch.backends.mps.is_available() else "not available"
-        ),
+        "CUDA": lambda: _availability(torch.cuda.is_available()),
+        "MPS": lambda: _availability(torch.backends.mps.is_available()),
     }
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             facts[f"cuda:{number}"] = partial(_gpu, number)
     return facts
+
+
+def _availability(available: bool) -> str:
+    return "available" if available else "not available"
 
 
 def _gpu(number: int) -> str:
@@ -125,11 +137,13 @@ def _gpu(number: int) -> str:
 
 
 def _threads() -> Facts:
-    variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return {
+    facts: Facts = {
         "within an op": torch.get_num_threads,
         "between ops": torch.get_num_interop_threads,
-    } | {name: partial(os.environ.get, name, "not set") for name in variables}
+    }
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        facts[name] = partial(os.environ.get, name, "not set")
+    return facts
 
 
 def _settings() -> Facts:
@@ -142,13 +156,11 @@ def _settings() -> Facts:
 
 
 def _pools() -> Facts:
-    """BLAS and OpenMP as they are loaded; the same library may be there more than once."""
+    """Return the libraries for BLAS and OpenMP that are loaded."""
+    # Names are numbered, because the same library may be loaded more than once.
     facts: Facts = {}
     for number, pool in enumerate(threadpool_info()):
-        told = ", ".join(
-            f"{key}={pool[key]}" for key in POOL if pool.get(key) is not None
-        )
-        facts[f"{number} {pool['user_api']}"] = partial(
-            str, f"{told}, {pool['filepath']}"
-        )
+        settings = [f"{key}={pool[key]}" for key in POOL if pool.get(key) is not None]
+        text = ", ".join([*settings, pool["filepath"]])
+        facts[f"{number} {pool['user_api']}"] = partial(str, text)
     return facts

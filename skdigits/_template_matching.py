@@ -30,7 +30,8 @@ from skdigits.engine.templates import (
 )
 
 
-def _has_means(estimator):
+def _has_means(estimator: "TemplateMatchingClassifier") -> bool:
+    # Class means can be updated from sums and counts; k-means centres cannot.
     if estimator.n_templates != 1:
         raise AttributeError(
             "partial_fit is only available for class means, "
@@ -42,50 +43,50 @@ def _has_means(estimator):
 class TemplateMatchingClassifier(TorchClassifier):
     r"""Classify by the nearest template: the class's average image, or several of them.
 
-    The oldest way to read digits: a row is of the class whose templates it differs from
-    least. Class means are found in one pass over the rows, with no step size to choose.
+    A sample belongs to the class with the nearest template. Class means take one pass
+    over the samples and need no learning rate.
 
     Parameters
     ----------
     metric : {"mse", "mae", "cosine"}, default="mse"
-        Distance of a row x from a template t: the mean over features of
+        Distance of a sample x from a template t: the mean over features of
         :math:`(x - t)^2` or of :math:`|x - t|`, or one minus the cosine of their angle.
     n_templates : int, default=1
-        Templates per class: 1 is the (weighted) mean of its rows; more are the centres
-        that scikit-learn's k-means finds in them. A class with fewer distinct rows has
-        each of them as a template, some of them repeated.
+        Number of templates per class. With 1, the template is the (weighted) mean of
+        the class; with more, scikit-learn's k-means finds the templates. If a class
+        has fewer distinct samples, they become its templates, some repeated.
     temperature : "auto" or float, default="auto"
-        Scale of the distances in the probabilities. ``"auto"`` is the one that makes the
-        labels of the training rows likeliest (temperature scaling [1]_).
+        Divisor of the distances before the softmax. ``"auto"`` maximises the likelihood
+        of the training labels (temperature scaling [1]_).
     device : str, default="auto"
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is that of a tensor X under array
-        API dispatch, else CUDA where there is one, else the CPU.
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the device of X if X is a
+        tensor under array API dispatch, else CUDA if available, else the CPU.
     random_state : int, RandomState instance or None, default=None
-        Drives the starts of k-means; without meaning for class means.
+        Seed for the initial centres of k-means. Class means do not use it.
 
     Attributes
     ----------
     templates_ : ndarray of shape (n_classes * n_templates, n_features)
-        The templates, class by class; of pixels, in [0, 1].
+        The templates, class by class; in [0, 1] after a fit to uint8 pixels.
     template_classes_ : ndarray of shape (n_classes * n_templates,)
         The class of each template.
     temperature_ : float
-        The temperature in use, in units of the distance.
+        The given or fitted temperature, in units of the distance.
     class_count_ : ndarray of shape (n_classes,)
-        Weight of all rows of each class.
+        Total sample weight of each class.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
+        The class labels, sorted.
     device_ : str
-        Where it was fitted.
+        Device on which the model was fitted.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, where X had any.
+        Names of the features, if X had names.
 
     See Also
     --------
-    sklearn.neighbors.NearestCentroid : Class means without weights, by distance alone.
-    SoftmaxRegression : Learns its templates, one per class, by their effect.
+    sklearn.neighbors.NearestCentroid : Nearest class mean, without sample weights.
+    SoftmaxRegression : Learns one template per class by gradient descent.
 
     Notes
     -----
@@ -93,8 +94,9 @@ class TemplateMatchingClassifier(TorchClassifier):
 
     .. math:: P(c \mid x) = \frac{\exp(-d_c(x) / T)}{\sum_k \exp(-d_k(x) / T)}.
 
-    Integer weights equal repeated rows, for k-means too: its starts are drawn from the
-    distinct rows of the class, and it runs until nothing moves.
+    Integer weights are equivalent to repeated samples, for k-means too: its initial
+    centres are drawn from the distinct samples of the class, and it runs until no
+    centre moves.
 
     References
     ----------
@@ -131,16 +133,16 @@ class TemplateMatchingClassifier(TorchClassifier):
         self.random_state = random_state
 
     def fit(self, X, y, sample_weight=None):
-        """Find the templates.
+        """Compute the templates of each class and the temperature.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, float32 or float64; uint8 are pixels and read as ``X / 255``.
+            Samples, float32 or float64; uint8 values are pixels, read as ``X / 255``.
         y : array-like of shape (n_samples,)
-            Labels: numbers, strings or booleans.
+            Class labels: numbers, strings or booleans.
         sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts; default: once. Rows of weight 0 are left out.
+            Weight of each sample; 1 by default. Samples of weight 0 are left out.
 
         Returns
         -------
@@ -150,97 +152,113 @@ class TemplateMatchingClassifier(TorchClassifier):
         Raises
         ------
         ValueError
-            If a parameter, X, y or the weights are not as described.
+            If a parameter, X, y or sample_weight is invalid.
         """
         with unharmed(self):
             check_parameters(self)
-            rows = check_rows(self, X, y, sample_weight, reset=True)
-            return self._fit(rows)
+            samples = check_rows(self, X, y, sample_weight, reset=True)
+            return self._fit(samples)
 
     @available_if(_has_means)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Take in more rows: the templates become the means of all rows so far.
+        """Update the class means with more samples.
 
-        To be had with ``n_templates=1`` only. An automatic temperature is fitted to the
-        rows of the latest call. A class without rows so far is never predicted.
+        Only available with ``n_templates=1``. An automatic temperature is fitted to the
+        samples of the latest call. A class without samples so far is never predicted.
 
         Parameters
         ----------
         X, y : array-like
             As in ``fit``.
         classes : array-like of shape (n_classes,), default=None
-            All labels there will be; needed in the first call.
+            All class labels that will ever occur; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             As in ``fit``.
 
         Returns
         -------
         self : TemplateMatchingClassifier
-            The model, taught further.
+            The updated model.
 
         Raises
         ------
         ValueError
-            As in ``fit``; if the first call lacks ``classes``.
+            As in ``fit``; also if the first call lacks ``classes``.
         """
         with unharmed(self):
             check_parameters(self)
             known = check_classes(self, classes)
             fitted = self.__sklearn_is_fitted__()
-            rows = check_rows(
+            samples = check_rows(
                 self, X, y, sample_weight, reset=not fitted, classes=known
             )
-            return self._fit(rows, resuming=fitted)
+            return self._fit(samples, resuming=fitted)
 
-    def _fit(self, rows, resuming=False):
-        device = training_device(self.device, rows.X)
-        data = to_data(rows.X, rows.codes, rows.weight, device)
-        dtype = compute_dtype(data.X)
-        sums, counts = class_sums(data, len(rows.classes), dtype)
-        if resuming:
-            sums += to_tensor(self._class_sums, device)
-            counts += to_tensor(self.class_count_, device)
+    def _fit(self, samples, resuming=False):
+        device = training_device(self.device, samples.X)
+        data = to_data(samples.X, samples.codes, samples.weight, device)
+        sums, counts = self._sums_and_counts(data, len(samples.classes), resuming)
+
         if self.n_templates == 1:
-            templates = class_means(sums, counts, dtype)
+            templates = class_means(sums, counts, compute_dtype(data.X))
         else:
-            templates = to_tensor(self._centres(rows), device)
-        self.classes_ = rows.classes
-        self.device_, self._pixels = str(device), is_pixels(rows.X)
-        self._class_sums = from_tensor(sums, rows.X)
-        self.class_count_ = from_tensor(counts, rows.X)
-        self.templates_ = from_tensor(templates, rows.X)
-        self.template_classes_ = from_numpy(
-            rows.classes.repeat(self.n_templates), rows.X
-        )
+            templates = to_tensor(self._centres(samples), device)
+
+        self.classes_ = samples.classes
+        self.device_ = str(device)
+        self._pixels = is_pixels(samples.X)
+        self._class_sums = from_tensor(sums, samples.X)
+        self.class_count_ = from_tensor(counts, samples.X)
+        self.templates_ = from_tensor(templates, samples.X)
+        template_classes = samples.classes.repeat(self.n_templates)
+        self.template_classes_ = from_numpy(template_classes, samples.X)
+
+        # Distances are computed for a given temperature, too: if they overflow, the fit
+        # has to fail, not the first prediction.
         distances = self._distances(data.X)
         self.temperature_ = self.temperature
         if self.temperature == "auto":
             self.temperature_ = likeliest_temperature(distances, data)
         return self
 
-    def _centres(self, rows):
-        """Templates (C · n_templates, D) found by k-means in the rows of each class."""
+    def _sums_and_counts(self, data, n_classes, resuming):
+        """Return the sum (C, D) and weight (C,) of each class over all calls so far."""
+        sums, counts = class_sums(data, n_classes, compute_dtype(data.X))
+
+        # Sums are continued, not the means: these are rounded to the dtype of X.
+        if resuming:
+            sums += to_tensor(self._class_sums, data.X.device)
+            counts += to_tensor(self.class_count_, data.X.device)
+        return sums, counts
+
+    def _centres(self, samples):
+        """Return templates (C · n_templates, D) found by k-means within each class."""
+        # One generator serves all classes, so that their starts differ.
         rng = private_random_state(self.random_state)
-        X, weight = to_numpy(rows.X), rows.weight
+        X = to_numpy(samples.X)
         centres = []
-        for code in range(len(rows.classes)):
-            member = rows.codes == code
-            own = X[member] / np.float32(255) if X.dtype == np.uint8 else X[member]
-            own_weight = None if weight is None else weight[member]
+        for code in range(len(samples.classes)):
+            member = samples.codes == code
+            own = X[member]
+            if X.dtype == np.uint8:
+                own = own / np.float32(255)
+
+            own_weight = None
+            if samples.weight is not None:
+                own_weight = samples.weight[member]
             centres.append(_cluster_centres(own, own_weight, self.n_templates, rng))
         return np.concatenate(centres)
 
     def _distances(self, X):
-        """Distance of every row to every class, infinite where a class has no template."""
-        arrays = (
-            to_tensor(array, X.device) for array in (self.templates_, self.class_count_)
-        )
-        templates, counts = arrays
+        """Return distances (N, C), infinite for a class without templates."""
+        templates = to_tensor(self.templates_, X.device)
+        counts = to_tensor(self.class_count_, X.device)
         distances = class_distances(X, templates, counts, self.metric)
+
         if not distances[:, counts > 0].isfinite().all():
             raise ValueError(
-                f"The distances of these rows overflow {distances.dtype}. Bring X to [0, 1], "
-                "or to the scale of the rows that the templates were made of."
+                f"The distances of these samples overflow {distances.dtype}. "
+                "Bring X to [0, 1], or to the scale of the samples used for fitting."
             )
         return distances
 
@@ -251,30 +269,42 @@ class TemplateMatchingClassifier(TorchClassifier):
     def _logits(self, X):
         distances = self._distances(X)
         logits = -distances / self.temperature_
+
+        # Infinite distances, of classes without templates, are no overflow.
         if not (logits.isfinite() == distances.isfinite()).all():
+            example = distances[:, 0].amax().item()
             raise ValueError(
-                f"temperature={self.temperature_:g} is too small for distances such as "
-                f"{distances[:, 0].amax().item():.3g}, whose ratio overflows {logits.dtype}. "
+                f"temperature={self.temperature_:g} is too small: divided by it, a "
+                f"distance such as {example:.3g} overflows {logits.dtype}. "
                 "Set temperature='auto'."
             )
         return logits
 
 
-def _cluster_centres(X, weight, n_clusters, rng):
-    """Centres (n_clusters, D) of rows X (n, D), by Lloyd's iterations until none moves.
+def _cluster_centres(
+    X: np.ndarray,
+    weight: np.ndarray | None,
+    n_clusters: int,
+    rng: np.random.RandomState,
+) -> np.ndarray:
+    """Return k-means centres (n_clusters, D) of samples X (n, D).
 
-    The start is drawn from the distinct rows, so that neither the order of the rows nor
-    the way in which one counts twice, by weight or by repetition, makes a difference.
+    The initial centres are drawn from the distinct samples. The result therefore
+    depends neither on the order of the samples nor on whether one is repeated or has
+    weight 2.
     """
     distinct = np.unique(X, axis=0)
     if len(distinct) <= n_clusters:
         return np.resize(distinct, (n_clusters, X.shape[1]))
+
+    # tol=0 and a limit out of reach: Lloyd's iterations run until no centre moves.
     start, _ = kmeans_plusplus(distinct, n_clusters, random_state=rng)
     model = KMeans(
         n_clusters, init=start, n_init=1, tol=0, max_iter=100_000, random_state=0
     )
     if weight is None:
         return model.fit(X).cluster_centers_
-    # KMeans takes weights in the dtype of the rows, and float32 has no room for all.
+
+    # KMeans converts weights to the dtype of X, and float32 cannot hold all of them.
     wide = model.fit(X.astype(np.float64), sample_weight=weight)
     return wide.cluster_centers_.astype(X.dtype)

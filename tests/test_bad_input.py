@@ -657,7 +657,7 @@ def test_rows_that_overflow(dtype):
     for one in both(TEMPLATES):
         for learn in learning(one):
             with refused(
-                one, ValueError, r"distances of these rows overflow.*Bring X to \["
+                one, ValueError, r"distances of these samples overflow.*Bring X to \["
             ):
                 learn(huge, y)
     for one in map(clone, (SOFTMAX, MLP, CONV)):

@@ -1,4 +1,4 @@
-"""Converted models in onnxruntime, beside the estimators they were made of."""
+"""Converted models in onnxruntime agree with the estimators."""
 
 import importlib
 import sys
@@ -40,7 +40,8 @@ each = pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__
 @pytest.fixture(scope="module")
 def few(digits):
     """300 digits in [0, 1], float32."""
-    return digits[0][:300].astype(np.float32), digits[1][:300]
+    X, y = digits
+    return X[:300].astype(np.float32), y[:300]
 
 
 def session(model, X, options=None, **settings):
@@ -49,7 +50,7 @@ def session(model, X, options=None, **settings):
 
 
 def run(model, X, options=None, **settings):
-    """Labels and probabilities, these as an array unless the options are others."""
+    """Return labels and probabilities, by default as an array."""
     options = {"zipmap": False} if options is None else options
     return session(model, X, options, **settings).run(None, {"X": X})
 
@@ -57,7 +58,9 @@ def run(model, X, options=None, **settings):
 def assert_agrees(model, X, **settings):
     labels, proba = run(model, X, **settings)
     expected = model.predict_proba(X)
-    assert np.ptp(expected, 0).max() > 0.05  # or anything would agree
+    # If all probabilities were alike, any model would agree.
+    assert np.ptp(expected, 0).max() > 0.05
+
     wide = X.dtype == np.float64
     assert proba.dtype == (np.float64 if wide else np.float32)
     np.testing.assert_allclose(proba, expected, rtol=0, atol=1e-10 if wide else 1e-5)
@@ -69,8 +72,8 @@ def assert_agrees(model, X, **settings):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_pipelines(model, scaler, dtype, few):
     pipeline = make_pipeline(scaler, model).fit(few[0].astype(dtype) * 16, few[1])
-    for rows in (np.float32, np.float64):
-        assert_agrees(pipeline, few[0].astype(rows) * 16)
+    for dtype_of_samples in (np.float32, np.float64):
+        assert_agrees(pipeline, few[0].astype(dtype_of_samples) * 16)
 
 
 @each
@@ -84,7 +87,7 @@ def test_pixels_are_read_as_fractions(model, few):
 
 
 @each
-def test_integers_are_no_pixels(model, few):
+def test_integers_are_not_pixels(model, few):
     model.fit(few[0] * 16, few[1])
     assert_agrees(model, (few[0] * 16).astype(np.int64))
 
@@ -94,10 +97,12 @@ def test_integers_are_no_pixels(model, few):
 @pytest.mark.parametrize("n_classes", [2, 10])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_losses(loss, model, n_classes, dtype, few):
-    X, y = few[0].astype(dtype), few[1] % n_classes
+    X = few[0].astype(dtype)
+    y = few[1] % n_classes
     settings = {"max_iter": 60, "learning_rate_init": 0.03, "loss": loss}
+    # One small step leaves the initial weights, whose probabilities differ enough.
     if isinstance(model, ConvNetClassifier):
-        settings |= {"max_iter": 1, "learning_rate_init": 0.001}  # as it is drawn
+        settings |= {"max_iter": 1, "learning_rate_init": 0.001}
     settings |= {"solver": "adam", "label_smoothing": 0.0}
     model = type(model)(**TRAINED | settings).fit(X, y)
     assert_agrees(model, X)
@@ -122,7 +127,7 @@ def test_networks(activation, sizes, few):
 
 
 def drawn(X, y, **settings):
-    """A network with weights and biases as they are drawn, N(0, 1), but for one step."""
+    """Return a network after one step from weights and biases drawn from N(0, 1)."""
     settings = {"max_iter": 1, "weight_init": "normal", "random_state": 0} | settings
     return ConvNetClassifier(**settings).fit(X, y)
 
@@ -155,12 +160,13 @@ def test_convolutions(activation, image_shape, channels, rng):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_precision_is_that_of_the_graph(precision, few):
+def test_the_graph_has_the_precision_of_the_fit(precision, few):
     X = few[0].astype(np.float64)
     model = drawn(X, few[1], channels=(3, 5), precision=precision)
     expected = model.predict_proba(X)
     assert expected.dtype == np.float32
     assert np.ptp(expected, 0).max() > 0.5
+
     graph = to_onnx(model, X[:1], options={"zipmap": False})
     assert "Conv" in [node.op_type for node in graph.graph.node]
     _, proba = InferenceSession(graph.SerializeToString()).run(None, {"X": X})
@@ -168,8 +174,9 @@ def test_a_precision_is_that_of_the_graph(precision, few):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_convolutions_with_several_labels_a_row(dtype, few):
-    X, Y = few[0].astype(dtype), (few[1][:, None] % [2, 3, 5] == 0).astype(int)
+def test_convolutions_with_several_labels_per_sample(dtype, few):
+    X = few[0].astype(dtype)
+    Y = (few[1][:, None] % [2, 3, 5] == 0).astype(int)
     model = drawn(X, Y, channels=(3, 5))
     assert_agrees(model, X)
     assert 0.1 < model.predict(X).mean() < 0.9
@@ -203,7 +210,7 @@ def test_templates_far_from_the_origin(metric, few):
 
 
 @pytest.mark.parametrize("scale", [0, 1e-30, 1e30])
-def test_rows_out_of_range_have_cosines_too(scale, few):
+def test_tiny_and_huge_samples_have_cosines_too(scale, few):
     model = TemplateMatchingClassifier("cosine").fit(*few)
     X = few[0] * np.float32(scale)
     _, proba = run(model, X)
@@ -233,12 +240,14 @@ LABELS = {
 @pytest.mark.parametrize("kind", LABELS)
 def test_labels(model, kind, few):
     names = LABELS[kind]
-    X, y = few[0], names[few[1] % len(names)]
+    X = few[0]
+    y = names[few[1] % len(names)]
     model.fit(X, y)
     labels, proba = run(model, X)
     expected = model.predict(X)
     assert len(np.unique(expected)) == len(names)
     np.testing.assert_array_equal(labels, expected)
+
     (zipped,) = run(model, X[:1], {})[1]
     assert list(zipped) == np.unique(y).tolist()
     assert list(zipped.values()) == pytest.approx(proba[0], abs=1e-6)
@@ -258,49 +267,56 @@ def test_labels(model, kind, few):
     ids=str,
 )
 @pytest.mark.parametrize("names", ["strings", "integers"])
-def test_outputs_are_those_of_scikit_learns_classifiers(model, options, names, few):
-    X, y = few[0][:, 20:36], LABELS[names][few[1] % 3]
+def test_outputs_match_scikit_learns_classifiers(model, options, names, few):
+    X = few[0][:, 20:36]
+    y = LABELS[names][few[1] % 3]
     theirs = session(LogisticRegression(max_iter=1000).fit(X, y), X, options)
     ours = session(model.fit(X, y), X, options)
-    described = [
-        [(out.name, out.type, out.shape) for out in one.get_outputs()]
-        for one in (ours, theirs)
-    ]
-    assert len(described[0]) >= 2
-    assert described[0] == described[1]
+
+    outputs = [(out.name, out.type, out.shape) for out in ours.get_outputs()]
+    expected = [(out.name, out.type, out.shape) for out in theirs.get_outputs()]
+    assert len(outputs) >= 2
+    assert outputs == expected
     assert len(ours.run(None, {"X": X})[0]) == len(X)
 
 
 def test_labels_can_be_left_out(few):
-    X, y = few[0], LABELS["strings"][few[1] % 3]
+    X = few[0]
+    y = LABELS["strings"][few[1] % 3]
     model = SoftmaxRegression(**TRAINED).fit(X, y)
     codes, _ = run(model, X, {"nocl": True, "zipmap": False})
     np.testing.assert_array_equal(model.classes_[codes], model.predict(X))
 
 
-def test_several_labels_a_row_are_mlpclassifiers(few):
-    X, Y = few[0], few[1][:, None] % [2, 3, 5] == 0
+def test_several_labels_per_sample_match_mlpclassifier(few):
+    X = few[0]
+    Y = (few[1][:, None] % [2, 3, 5] == 0).astype(int)
     settings = {"max_iter": 30, "learning_rate_init": 0.01, "tol": 0, "random_state": 0}
     settings |= {"shuffle": False, "n_iter_no_change": 30}
-    ours = MLPClassifierTorch(**settings | {"tol": None}).fit(X, Y.astype(int))
+
+    ours = MLPClassifierTorch(**settings | {"tol": None}).fit(X, Y)
     labels, proba = run(ours, X)
     np.testing.assert_allclose(proba, ours.predict_proba(X), atol=1e-5)
     np.testing.assert_array_equal(labels, ours.predict(X))
     assert 0.1 < labels.mean() < 0.9
-    theirs = MLPClassifier(**settings)
-    theirs.partial_fit(X, Y.astype(int), classes=[0, 1, 2])  # to be given our weights
-    theirs.coefs_, theirs.intercepts_ = ours.coefs_, ours.intercepts_
+
+    # A step creates the attributes, which the fitted weights then replace.
+    theirs = MLPClassifier(**settings).partial_fit(X, Y, classes=[0, 1, 2])
+    theirs.coefs_ = ours.coefs_
+    theirs.intercepts_ = ours.intercepts_
     for found, expected in zip((labels, proba), run(theirs, X), strict=True):
         assert found.dtype == expected.dtype
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_classes", [2, 10])
-def test_our_weights_in_mlpclassifiers_converter(n_classes, few):
-    X, y = few[0], few[1] % n_classes
+def test_mlpclassifiers_converter_agrees_on_equal_weights(n_classes, few):
+    X = few[0]
+    y = few[1] % n_classes
     ours = MLPClassifierTorch(12, max_iter=40, tol=None, random_state=0).fit(X, y)
     theirs = MLPClassifier(12).partial_fit(X, y, classes=np.arange(n_classes))
-    theirs.coefs_, theirs.intercepts_ = ours.coefs_, ours.intercepts_
+    theirs.coefs_ = ours.coefs_
+    theirs.intercepts_ = ours.intercepts_
     for found, expected in zip(run(ours, X), run(theirs, X), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -316,7 +332,7 @@ def test_older_opsets(model, target_opset, few):
 
 
 @each
-def test_models_of_tensors(model, few):
+def test_models_fitted_to_tensors(model, few):
     with config_context(array_api_dispatch=True):
         model.fit(*map(torch.from_numpy, few))
         expected = model.predict_proba(torch.from_numpy(few[0]))

@@ -10,116 +10,124 @@ from skdigits.engine.batches import as_floats
 from skdigits.engine.types import Data
 
 CHUNK_ROWS = 2048
-SMALLEST_SCALE = (
-    1e-300  # below, distances are all the same, and their reciprocals infinite
-)
-LOG_RANGE = math.log(1e3)  # temperatures are sought within a factor e^LOG_RANGE
+# Smaller differences between distances count as zero: their reciprocals overflow.
+SMALLEST_SCALE = 1e-300
+LOG_RANGE = math.log(1e3)
 
 
 def squared(X: Tensor, templates: Tensor) -> Tensor:
-    """Mean over features of ``(x − t)²``, (N, M) for rows X (N, D) and templates (M, D).
+    """Return the means over features (N, M) of ``(x − t)²``.
 
-    As ``‖x‖² − 2 x·t + ‖t‖²`` about the templates' mean: without the shift, rows far
-    from the origin would lose their distances to cancellation.
+    Computed as ``‖x‖² − 2 x·t + ‖t‖²`` for samples X (N, D) and templates (M, D), after
+    subtracting the templates' mean from both: otherwise, the distances of samples far
+    from the origin would suffer from cancellation.
     """
     centre = templates.mean(0)
-    X, templates = X - centre, templates - centre
+    X = X - centre
+    templates = templates - centre
     products = torch.addmm(templates.square().sum(1), X, templates.T, alpha=-2)
-    norms = torch.linalg.vector_norm(
-        X, dim=1, keepdim=True
-    )  # reads X once, squares it not
+
+    # vector_norm needs no squared copy of X, as X.square().sum(1) would.
+    norms = torch.linalg.vector_norm(X, dim=1, keepdim=True)
     return products.addcmul_(norms, norms).clamp_min_(0).div_(X.shape[1])
 
 
 def absolute(X: Tensor, templates: Tensor) -> Tensor:
-    """Mean over features of ``|x − t|``."""
+    """Return the means over features (N, M) of ``|x − t|``."""
     return torch.cdist(X, templates, p=1) / X.shape[1]
 
 
 def cosine(X: Tensor, templates: Tensor) -> Tensor:
-    """``1 − cos(x, t)``; a row or template of zeros is at distance 1 of everything."""
+    """Return ``1 − cos(x, t)`` (N, M), which is 1 if x or t is zero."""
     return 1 - _unit(X) @ _unit(templates).T
 
 
-def _unit(rows: Tensor) -> Tensor:
-    # Divided by the largest entry first, as squares of tiny or huge ones leave the range.
-    rows = rows / rows.abs().amax(1, keepdim=True).clamp_min(
-        torch.finfo(rows.dtype).tiny
-    )
-    return torch.nn.functional.normalize(rows)
+def _unit(vectors: Tensor) -> Tensor:
+    """Return vectors (N, D) scaled to norm 1; zero vectors stay zero."""
+    # Unscaled, the squares of tiny or huge entries would leave the range of the dtype.
+    tiny = torch.finfo(vectors.dtype).tiny
+    largest = vectors.abs().amax(1, keepdim=True)
+    return torch.nn.functional.normalize(vectors / largest.clamp_min(tiny))
 
 
 METRICS = {"mse": squared, "mae": absolute, "cosine": cosine}
 
 
 def class_sums(data: Data, n_classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weighted sum of each class's rows (C, D) and of their weights (C,), in float64.
+    """Return the weighted sum of samples (C, D) and the weight (C,) of each class.
 
-    Rows are summed in ``dtype`` over chunks of 2,048 and in float64 over the chunks; those
-    with weights in float64 throughout, as float32 has no room for weights of any size.
+    Both are float64. Samples without weights are summed in ``dtype`` within chunks of
+    2,048, and in float64 over the chunks. With weights, all sums are in float64,
+    because float32 cannot hold weights of any size.
     """
-    dtype = dtype if data.weight is None else torch.float64
-    sums = torch.zeros(
-        n_classes, data.X.shape[1], dtype=torch.float64, device=data.X.device
-    )
-    counts = torch.zeros(n_classes, dtype=torch.float64, device=data.X.device)
-    classes = torch.arange(n_classes, device=data.X.device)[:, None]
+    if data.weight is not None:
+        dtype = torch.float64
+    device = data.X.device
+    n_features = data.X.shape[1]
+    sums = torch.zeros(n_classes, n_features, dtype=torch.float64, device=device)
+    counts = torch.zeros(n_classes, dtype=torch.float64, device=device)
+
+    classes = torch.arange(n_classes, device=device)[:, None]
     for start in range(0, len(data.X), CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
-        member = (data.codes[rows] == classes).to(dtype)
+        chunk = slice(start, start + CHUNK_ROWS)
+        member = (data.codes[chunk] == classes).to(dtype)
         if data.weight is not None:
-            member = member * data.weight[rows]
-        sums += member @ as_floats(data.X[rows], dtype)
+            member = member * data.weight[chunk]
+        sums += member @ as_floats(data.X[chunk], dtype)
         counts += member.sum(1)
     return sums, counts
 
 
 def class_means(sums: Tensor, counts: Tensor, dtype: torch.dtype) -> Tensor:
-    """Mean of each class (C, D), zeros for a class without rows."""
-    return (sums / torch.where(counts > 0, counts, 1)[:, None]).to(dtype)
+    """Return the mean (C, D) of each class, zero for a class without samples."""
+    divisors = torch.where(counts > 0, counts, 1)
+    return (sums / divisors[:, None]).to(dtype)
 
 
 def class_distances(
     X: Tensor, templates: Tensor, counts: Tensor, metric: str
 ) -> Tensor:
-    """Distance to the nearest template of each class, (N, C).
+    """Return the distance (N, C) of each sample to the nearest template of each class.
 
-    ``templates`` (C · n, D) lie class by class; a class whose count (C,) is 0 is at
-    infinity. Computed in the wider of the dtypes of rows and templates; pixels have none.
+    ``templates`` (C · n, D) are sorted by class. A class whose count (C,) is 0 is at
+    infinity. Distances are computed in the wider dtype of X and templates, and in the
+    templates' own if X holds pixels.
     """
     if X.is_floating_point():
         templates = templates.to(torch.promote_types(templates.dtype, X.dtype))
-    # Allocated first: small results between chunks that come and go break up the heap.
-    found = templates.new_empty(len(X), len(counts))
-    for chunk, nearest in zip(
-        X.split(CHUNK_ROWS), found.split(CHUNK_ROWS), strict=True
-    ):
+
+    # Allocated first: small results kept between large temporaries fragment the heap.
+    distances = templates.new_empty(len(X), len(counts))
+    chunks = X.split(CHUNK_ROWS)
+    for chunk, nearest in zip(chunks, distances.split(CHUNK_ROWS), strict=True):
         each = METRICS[metric](as_floats(chunk, templates.dtype), templates)
         torch.amin(each.view(len(chunk), len(counts), -1), 2, out=nearest)
-    return found.masked_fill_(counts == 0, torch.inf)
+    return distances.masked_fill_(counts == 0, torch.inf)
 
 
 def likeliest_temperature(distances: Tensor, data: Data) -> float:
-    """The T that makes ``softmax(−distances / T)``, (N, C), likeliest, within its bounds.
+    """Return the T for which ``softmax(−distances / T)``, (N, C), is likeliest.
 
-    The mean negative log-likelihood is convex in β = 1/T, so the T sought is where its
-    slope, ``mean(own distance − expected distance)``, crosses zero. It is sought within a
-    factor of 1,000 of the mean range of a row's distances: where every row is nearest its
-    own class, the likeliest T would be 0.
+    The mean negative log-likelihood is convex in β = 1/T. The best T is therefore where
+    its slope, ``mean(own distance − expected distance)``, is zero. The search is
+    limited to a factor of 1,000 around the mean range of a sample's distances: if every
+    sample is nearest to its own class, the best T would be 0.
     """
-    share = (
-        1 / len(distances) if data.weight is None else data.weight / data.weight.sum()
-    )
+    weight: Tensor | float = 1 / len(distances)
+    if data.weight is not None:
+        weight = data.weight / data.weight.sum()
     own = distances.gather(1, data.codes[:, None])[:, 0].double()
-    # Classes that have rows, as (C, N): a tenth of the time of a softmax over short rows.
-    distances = distances[:, distances.isfinite().all(0)].T.contiguous().double()
-    scale = ((distances.amax(0) - distances.amin(0)) * share).sum().item()
+
+    # Transposed to (C, N), the softmax over few classes takes a tenth of the time.
+    seen = distances.isfinite().all(0)
+    distances = distances[:, seen].T.contiguous().double()
+    scale = ((distances.amax(0) - distances.amin(0)) * weight).sum().item()
     if scale < SMALLEST_SCALE:
         return 1.0
 
     def slope(log_beta: float) -> float:
         proba = torch.softmax(distances * (-math.exp(log_beta) / scale), 0)
-        return ((own - proba.mul_(distances).sum(0)) * share).sum().item()
+        return ((own - proba.mul_(distances).sum(0)) * weight).sum().item()
 
     for bound in (-LOG_RANGE, LOG_RANGE):
         if slope(bound) * bound <= 0:

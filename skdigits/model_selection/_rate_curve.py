@@ -1,8 +1,8 @@
-"""What a range test has found: the curve, and the rates read off it."""
+"""Result of a learning-rate range test: the curve and the suggested learning rates."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,52 +10,77 @@ import pandas as pd
 from skdigits._plotting import BLUE, GREEN, ORANGE, PURPLE, SKY, axes, log_ticks
 from skdigits.model_selection._suggestions import Suggestions
 
-MARKERS = {  # of falling size, as one may lie on another
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# The sizes decrease, because a mark may lie on top of those drawn before.
+MARKS = {
     "steepest": ("o", ORANGE, 14),
     "minimum_over_10": ("s", GREEN, 9.5),
     "valley": ("D", PURPLE, 6),
 }
 
 
-def rate_label(parameter: str) -> str:
-    """What an axis of rates is called, with the parameter's name where it is a step's."""
-    return f"Learning rate ({parameter})" if "__" in parameter else "Learning rate"
+def mark_rate(
+    ax: "Axes", name: str, rate: float, height: float, style: tuple[str, str, float]
+) -> None:
+    """Mark a learning rate on a curve by a marker, colour and size."""
+    marker, color, size = style
+    # The white edge separates the mark from the curve and from other marks.
+    ax.plot(
+        rate, height, marker, color=color, markersize=size, markeredgecolor="white",
+        zorder=3, label=f"{name}: {rate:.2g}",
+    )  # fmt: skip
+
+
+def label_rate_plot(
+    ax: "Axes", rates: np.ndarray | pd.Series, parameter: str, ylabel: str
+) -> None:
+    """Set up a logarithmic axis of learning rates, the labels and the legend."""
+    xlabel = f"Learning rate ({parameter})" if "__" in parameter else "Learning rate"
+    ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+
+    # A range test that fails at its first step has no learning rates.
+    if len(rates):
+        log_ticks(ax.xaxis, rates.min(), rates.max())
+    ax.legend()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LearningRateRangeTest:
     """Outcome of a `learning_rate_range_test`.
 
-    The curve of losses over rates that rise, and what rates it suggests, if any.
+    It holds the losses over increasing learning rates and the suggested learning rates.
 
     Parameters
     ----------
     learning_rates : ndarray of shape (n_steps,)
-        Rate of each step that was taken.
+        Learning rate of each step.
     losses : ndarray of shape (n_steps,)
-        Objective on the step's batch, with the weights before the step.
+        Objective on the batch of each step, before the step changes the weights.
     smoothed_losses : ndarray of shape (n_steps,)
-        Exponential moving average of the losses, corrected for its beginning.
+        Exponential moving average of the losses, corrected for its initial bias.
     suggestions : dict of str to float or None
-        ``"steepest"``, ``"minimum_over_10"`` and ``"valley"``, each a learning rate; all are
-        None where there is no clear minimum.
+        Suggested learning rates ``"steepest"``, ``"minimum_over_10"`` and ``"valley"``;
+        all are None if the loss has no clear minimum.
     message : str
-        What was found, or "no clear minimum" and why.
+        Summary of the result, or "no clear minimum" with the reason.
     parameter : str
-        Name of the parameter that the rates are of, ``"learning_rate_init"`` or, in a
-        Pipeline, ``"<step>__learning_rate_init"``, for ``set_params``.
+        Name of the tested parameter for ``set_params``: ``"learning_rate_init"`` or, in
+        a Pipeline, ``"<step>__learning_rate_init"``.
     diverged_at : float or None
-        The last rate, where the loss had risen too far; None if it never did.
+        Learning rate at which the loss had risen too far and the test ended; None if it
+        never did.
 
     Attributes
     ----------
     found : bool
-        Whether the loss has a clear minimum, so that there are suggestions.
+        Whether the loss has a clear minimum, and suggestions therefore exist.
 
     See Also
     --------
-    learning_rate_range_test : Makes it.
-    LearningRateSweep : What whole epochs with many rates have led to.
+    learning_rate_range_test : Runs the test and returns this result.
+    LearningRateSweep : Result of whole epochs with each of many learning rates.
 
     Examples
     --------
@@ -83,16 +108,16 @@ class LearningRateRangeTest:
 
     @property
     def found(self) -> bool:
-        """Whether the loss has a clear minimum, so that there are suggestions."""
+        """Whether the loss has a clear minimum, and suggestions therefore exist."""
         return None not in self.suggestions.values()
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the curve as a DataFrame.
+        """Return the curve as a DataFrame.
 
         Returns
         -------
         DataFrame
-            A row for each step: ``step``, from 1, ``learning_rate``, ``loss`` and
+            One row per step: ``step``, from 1, ``learning_rate``, ``loss`` and
             ``smoothed_loss``.
         """
         return pd.DataFrame(
@@ -104,63 +129,53 @@ class LearningRateRangeTest:
             }
         )
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the loss against the rate, with the suggestions.
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Plot the loss against the learning rate, with the suggestions.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; default: a new figure.
+            Axes to draw on; by default, those of a new figure.
 
         Returns
         -------
         matplotlib Axes
-            What was drawn on.
+            The axes with the plot.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         """
-        _, ax = axes(ax)
-        rates, smoothed = self.learning_rates, self.smoothed_losses
-        ax.plot(
-            rates,
-            self.losses,
-            color=SKY,
-            linewidth=1,
-            alpha=0.7,
+        used: Axes = axes(ax)[1]
+        rates = self.learning_rates
+        smoothed = self.smoothed_losses
+        used.plot(
+            rates, self.losses, color=SKY, linewidth=1, alpha=0.7,
             label="loss of a batch",
-        )
-        ax.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
+        )  # fmt: skip
+        used.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
+
         for name, rate in self.suggestions.items():
             if rate is not None:
-                marker, color, size = MARKERS[name]
                 height = np.interp(math.log(rate), np.log(rates), smoothed)
-                label = f"{name.replace('_', ' ')}: {rate:.2g}"
-                ax.plot(
-                    rate, height, marker, color=color, markersize=size, label=label,
-                    markeredgecolor="white", zorder=3,
-                )  # fmt: skip
+                mark_rate(used, name.replace("_", " "), rate, height, MARKS[name])
+
+        # Later losses are cut off, because they would flatten the rest of the curve.
         if len(smoothed):
-            top = max(
-                1.15 * smoothed[0], 1.05 * self.losses[: len(rates) // 2 + 1].max()
-            )
-            ax.set_ylim(0, top)  # what comes after would flatten all the rest
-        ax.set(xscale="log", xlabel=rate_label(self.parameter), ylabel="Training loss")
-        if len(rates):
-            log_ticks(ax.xaxis, rates[0], rates[-1])
+            early = self.losses[: len(rates) // 2 + 1].max()
+            used.set_ylim(0, max(1.15 * smoothed[0], 1.05 * early))
+
+        label_rate_plot(used, rates, self.parameter, "Training loss")
         if not self.found:
-            ax.set_title("No clear minimum")
-        ax.legend()
-        return ax
+            used.set_title("No clear minimum")
+        return used
 
     def __repr__(self) -> str:
-        what = self.message
+        summary = self.message
         if self.found:
-            what = ", ".join(
+            summary = ", ".join(
                 f"{name}={rate:.2g}" for name, rate in self.suggestions.items()
             )
-        return (
-            f"LearningRateRangeTest({self.parameter}: {what}; {len(self.losses)} steps)"
-        )
+        n_steps = len(self.losses)
+        return f"LearningRateRangeTest({self.parameter}: {summary}; {n_steps} steps)"

@@ -17,13 +17,13 @@ from sklearn.utils.multiclass import type_of_target
 
 from skdigits._arrays import to_numpy
 from skdigits._parameters import COUNT, POSITIVE, check_parameters
-from skdigits._plotting import BLUE, ORANGE, axes, log_ticks
+from skdigits._plotting import BLUE, ORANGE, axes
 from skdigits._validation import check_rows, private_random_state
 from skdigits.model_selection._batched import BatchedGridSearchCV
 from skdigits.model_selection._grouping import BATCHED
 from skdigits.model_selection._private import n_rows
 from skdigits.model_selection._range_test import check_solver, find_model
-from skdigits.model_selection._rate_curve import rate_label
+from skdigits.model_selection._rate_curve import label_rate_plot, mark_rate
 
 RATES = np.geomspace(1e-5, 1, 16)
 HELD_OUT = 0.1
@@ -122,17 +122,17 @@ class LearningRateSweep:
         )
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the score against the rate, the best one marked.
+        """Plot the score against the learning rate, with the best one marked.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; default: a new figure.
+            Axes to draw on; by default, those of a new figure.
 
         Returns
         -------
         matplotlib Axes
-            What was drawn on.
+            The axes with the plot.
 
         Raises
         ------
@@ -141,28 +141,24 @@ class LearningRateSweep:
         """
         _, ax = axes(ax)
         frame = self.to_frame()
-        failed = frame["mean_test_score"].isna()
-        rates, scores = frame["learning_rate"], frame["mean_test_score"]
+        rates = frame["learning_rate"]
+        scores = frame["mean_test_score"]
         spread = frame["std_test_score"] if self.search_.n_splits_ > 1 else None
         ax.errorbar(
             rates, scores, spread, color=BLUE, marker="o", capsize=3, label="held out"
         )
-        if failed.any():
-            floor = ax.get_xaxis_transform()
+
+        # Failed learning rates have no score: their crosses lie just above the axis.
+        failed = rates[scores.isna()]
+        if len(failed):
             ax.plot(
-                rates[failed], [0.04] * failed.sum(), "x", color="black", transform=floor,
-                label="no finite score",
+                failed, [0.04] * len(failed), "x", color="black",
+                transform=ax.get_xaxis_transform(), label="no finite score",
             )  # fmt: skip
+
         if self.best_rate is not None:
-            label = f"best: {self.best_rate:.2g}"
-            ax.plot(
-                self.best_rate, scores.max(), "D", color=ORANGE, markersize=10, label=label,
-                markeredgecolor="white", zorder=3,
-            )  # fmt: skip
-        label = rate_label(self.parameter)
-        ax.set(xscale="log", xlabel=label, ylabel="Score on held-out rows")
-        log_ticks(ax.xaxis, rates.min(), rates.max())
-        ax.legend()
+            mark_rate(ax, "best", self.best_rate, scores.max(), ("D", ORANGE, 10))
+        label_rate_plot(ax, rates, self.parameter, "Score on held-out rows")
         return ax
 
     def __repr__(self) -> str:

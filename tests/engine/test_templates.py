@@ -20,33 +20,34 @@ from skdigits.engine.types import Data
     ],
 )
 def test_distances_equal_scipys(metric, scipys, per_feature, rng):
-    X, T = rng.normal(size=(50, 7)), rng.normal(size=(6, 7))
+    X = rng.normal(size=(50, 7))
+    T = rng.normal(size=(6, 7))
     found = templates.METRICS[metric](torch.from_numpy(X), torch.from_numpy(T))
     expected = cdist(X, T, scipys) / (7 if per_feature else 1)
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
-def test_squared_distances_far_from_the_origin_keep_their_digits(rng):
+def test_squared_distances_far_from_the_origin_keep_their_precision(rng):
     X = (1e4 + rng.uniform(size=(50, 7))).astype(np.float32)
     T = (1e4 + rng.uniform(size=(6, 7))).astype(np.float32)
     found = templates.squared(torch.from_numpy(X), torch.from_numpy(T))
     expected = cdist(X.astype(float), T.astype(float), "sqeuclidean") / 7
     np.testing.assert_allclose(found, expected, rtol=1e-3)
+
     naive = (X**2).sum(1)[:, None] - 2 * X @ T.T + (T**2).sum(1)
     assert np.abs(naive / 7 / expected - 1).max() > 1
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_cosine_does_not_depend_on_the_scale(scale, rng):
-    X, T = rng.normal(size=(5, 7)).astype(np.float32), rng.normal(size=(6, 7))
-    T = torch.from_numpy(T).float()
+    X = rng.normal(size=(5, 7)).astype(np.float32)
+    T = torch.from_numpy(rng.normal(size=(6, 7))).float()
     found = templates.cosine(torch.from_numpy(X * np.float32(scale)), T)
-    np.testing.assert_allclose(
-        found, templates.cosine(torch.from_numpy(X), T), atol=1e-6
-    )
+    expected = templates.cosine(torch.from_numpy(X), T)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_row_of_zeros_is_far_from_everything_by_cosine():
+def test_the_cosine_distance_of_a_zero_vector_is_one():
     found = templates.cosine(torch.zeros(1, 3), torch.eye(3))
     assert found.tolist() == [[1.0, 1.0, 1.0]]
 
@@ -57,6 +58,7 @@ def test_class_sums_equal_numpys(digits, monkeypatch):
     weight = np.random.default_rng(0).uniform(0, 2, len(X))
     data = Data(*map(torch.from_numpy, (X, y, weight)))
     sums, counts = templates.class_sums(data, 11, torch.float64)
+
     for c in range(11):
         np.testing.assert_allclose(
             sums[c], (X * weight[:, None])[y == c].sum(0), atol=1e-10
@@ -98,7 +100,7 @@ def test_the_temperature_of_separate_classes_is_small_but_positive():
     assert found == pytest.approx(1e-3)
 
 
-def test_the_temperature_of_hopeless_distances_is_large():
+def test_the_temperature_of_misleading_distances_is_large():
     distances = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     data = Data(distances, torch.tensor([0, 1]))
     assert templates.likeliest_temperature(distances, data) == pytest.approx(1e3)
