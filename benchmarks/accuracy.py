@@ -3,15 +3,17 @@
     python benchmarks/accuracy.py                    # about an hour on two cores
     python benchmarks/accuracy.py --rows mlp_plain   # some rows
 
-Every row trains on the 60,000 training digits, pixels as uint8, through the public
-estimators, and is scored on the 10,000 test digits: mean ± standard deviation over seeds.
-Nothing was chosen by the test digits: settings were tried on 10,000 of the 60,000.
+Every model is trained on the 60,000 training digits (pixels as uint8) through the
+public estimators, and scored on the 10,000 test digits: mean ± standard deviation over
+seeds. The test digits chose nothing: settings were tried on 10,000 of the 60,000. The
+goal of each row is an accuracy on the test digits and, for some rows, a time.
 
-Beside it is what the same models make of digits that they were not made for: the test digits
-shifted by up to 4 pixels and turned by up to 20°, at random, and scikit-learn's 1,797 digits
-of 8 × 8 pixels, made 28 × 28 by DigitNormalizer. Then, what DigitNormalizer makes of
-renderings of the test digits, and the time of a plain ResNet-18. Enters what it has measured
-in benchmarks/accuracy.json, and makes a section of RESULTS.md of that.
+The last columns show how the same models do on digits unlike those they were trained
+on: the test digits shifted by up to 4 pixels and rotated by up to 20°, at random, and
+scikit-learn's 1,797 digits of 8 × 8 pixels, made 28 × 28 by DigitNormalizer. Below the
+table stand the accuracy on normalised renderings of the test digits and the time of a
+plain ResNet-18. The script stores its figures in benchmarks/accuracy.json and writes a
+section of RESULTS.md from them.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +31,7 @@ import torch
 from peers import resnet18
 from PIL import Image
 from report import HERE, enter
+from sklearn.base import ClassifierMixin
 from sklearn.datasets import load_digits
 from sklearn.pipeline import make_pipeline
 
@@ -41,39 +45,45 @@ from skdigits.augmentation import RandomAffine, RandomShift
 from skdigits.datasets import load_mnist
 from skdigits.preprocessing import Deskew, DigitNormalizer
 
-RESNET_STEPS, RESNET_BATCH = 100, 128
+RESNET_STEPS = 100
+RESNET_BATCH = 128
 
 
 class Row(NamedTuple):
-    """A line of the table: what to fit, given a seed, and what is asked of it."""
+    """A row of the table: a model for every seed, and its goal.
+
+    The goal is an accuracy in per cent, to be reached within so many seconds.
+    """
 
     name: str
-    make: Callable[[int], Any]
-    asked: float
+    make: Callable[[int], ClassifierMixin]
+    goal: float
     published: str
     seconds: float = float("inf")
 
 
-def softmax(seed: int) -> Any:
+def softmax(seed: int) -> ClassifierMixin:
     return SoftmaxRegression(
         learning_rate="one_cycle", learning_rate_init=0.1, batch_size=64, max_iter=15,
         tol=None, random_state=seed,
     )  # fmt: skip
 
 
-def templates(seed: int) -> Any:
+def templates(seed: int) -> ClassifierMixin:
     model = TemplateMatchingClassifier("cosine", n_templates=128, random_state=seed)
     return make_pipeline(Deskew(), model)
 
 
-def perceptron(sizes: Any, epochs: int, **settings: Any) -> Callable[[int], Any]:
+def perceptron(
+    size: int, epochs: int, **settings: object
+) -> Callable[[int], ClassifierMixin]:
     common = {"solver": "adamw", "learning_rate": "one_cycle", "alpha": 0, "tol": None}
     return lambda seed: MLPClassifierTorch(
-        sizes, weight_init="he", max_iter=epochs, random_state=seed, **common | settings
+        size, weight_init="he", max_iter=epochs, random_state=seed, **common | settings
     )
 
 
-def convolutional(epochs: int, **settings: Any) -> Callable[[int], Any]:
+def convolutional(epochs: int, **settings: object) -> Callable[[int], ClassifierMixin]:
     return lambda seed: ConvNetClassifier(
         max_iter=epochs, random_state=seed, **settings
     )
@@ -81,7 +91,9 @@ def convolutional(epochs: int, **settings: Any) -> Callable[[int], Any]:
 
 LARGE_BATCHES = {"batch_size": 256, "learning_rate_init": 0.003}
 ROWS = {
-    "average": Row("average image", lambda seed: TemplateMatchingClassifier(), 82.0, "82 %"),
+    "average": Row(
+        "average image", lambda seed: TemplateMatchingClassifier(), 82.0, "82 %"
+    ),
     "average_deskew": Row(
         "average image, Deskew",
         lambda seed: make_pipeline(Deskew(), TemplateMatchingClassifier()), 86.5, "",
@@ -91,7 +103,8 @@ ROWS = {
     ),
     "softmax": Row("SoftmaxRegression", softmax, 92.5, "88.0 % (LeCun 1998)"),
     "softmax_deskew": Row(
-        "SoftmaxRegression, Deskew", lambda seed: make_pipeline(Deskew(), softmax(seed)),
+        "SoftmaxRegression, Deskew",
+        lambda seed: make_pipeline(Deskew(), softmax(seed)),
         95.6, "91.6 % (LeCun 1998)",
     ),
     "mlp_plain": Row(
@@ -105,8 +118,8 @@ ROWS = {
         "98.9 % (Simard 2003)",
     ),
     "mlp_elastic": Row(
-        "MLP 800, elastic", perceptron(800, 50, **LARGE_BATCHES, augment="elastic"), 99.3,
-        "99.3 % (Simard 2003)",
+        "MLP 800, elastic", perceptron(800, 50, **LARGE_BATCHES, augment="elastic"),
+        99.3, "99.3 % (Simard 2003)",
     ),
     "conv_4": Row(
         "ConvNet, shift, 4 epochs", convolutional(4, augment="shift"), 99.4,
@@ -125,7 +138,7 @@ ROWS = {
 
 
 class Digits(NamedTuple):
-    """Digits to learn from, and sets of others to be tested by."""
+    """Training digits, and the test sets by name."""
 
     X: np.ndarray
     y: np.ndarray
@@ -134,32 +147,38 @@ class Digits(NamedTuple):
 
 def load() -> Digits:
     mnist = load_mnist()
-    X, y = mnist.data[mnist.test], mnist.target[mnist.test]
-    turn = RandomAffine(rotation=20, scale=0, shear=0, shift=0)
+    X = mnist.data[mnist.test]
+    y = mnist.target[mnist.test]
+    # Rotation alone, so that its column is comparable with the column of shifts.
+    rotate = RandomAffine(rotation=20, scale=0, shear=0, shift=0)
     small, labels = load_digits(return_X_y=True)
+
+    # scikit-learn's pixels go up to 16, which times 15.9 still fits into a byte.
     tests = {
         "test": (X, y),
         "shifted": (RandomShift(4).distort(X, random_state=0), y),
-        "rotated": (turn.distort(X, random_state=0), y),
+        "rotated": (rotate.distort(X, random_state=0), y),
         "8 × 8": (DigitNormalizer().transform((small * 15.9).astype(np.uint8)), labels),
     }
     return Digits(mnist.data[mnist.train], mnist.target[mnist.train], tests)
 
 
-def measure(row: Row, seeds: range, digits: Digits) -> tuple[dict[str, Any], Any]:
-    """The figures of a row, and the model of its last seed."""
+def measure(
+    row: Row, seeds: range, digits: Digits
+) -> tuple[dict[str, Any], ClassifierMixin]:
+    """Return the figures of a row, and the model of its last seed."""
     accuracies: dict[str, list[float]] = {name: [] for name in digits.tests}
     seconds = []
     for seed in seeds:
         start = time.perf_counter()
         model = row.make(seed).fit(digits.X, digits.y)
         seconds.append(time.perf_counter() - start)
+
         for name, (X, y) in digits.tests.items():
             accuracies[name].append(100 * model.score(X, y))
-        print(
-            f"{row.name}, {seed}: {accuracies['test'][-1]:.2f} %, {seconds[-1]:.1f} s",
-            flush=True,
-        )
+        accuracy = accuracies["test"][-1]
+        print(f"{row.name}, {seed}: {accuracy:.2f} %, {seconds[-1]:.1f} s", flush=True)
+
     figures = {
         "accuracies": accuracies,
         "seconds": seconds,
@@ -169,54 +188,65 @@ def measure(row: Row, seeds: range, digits: Digits) -> tuple[dict[str, Any], Any
     return figures, model
 
 
-def count_parameters(model: Any) -> int:
+def count_parameters(model: ClassifierMixin) -> int:
+    # Deskew, the first step of a pipeline, has none.
     last = model[-1] if hasattr(model, "steps") else model
     if isinstance(last, TemplateMatchingClassifier):
-        return last.templates_.size
+        return int(last.templates_.size)
     return sum(array.size for array in (*last._weights(), *last._biases()))
 
 
 def where() -> str:
+    """Return the date, the hardware and the version of PyTorch."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    version = torch.__version__.partition("+")[0]
     return (
-        f"{date.today()}, {platform.machine()}, {gpu}, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__.partition('+')[0]}"
+        f"{date.today()}, {platform.machine()}, {gpu}, {torch.get_num_threads()} "
+        f"threads, torch {version}"
     )
 
 
 def renderings(X: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """The digits X (n, 784) of uint8 as people have theirs, (n, h, w)."""
+    """Yield the digits X (n, 784), uint8, as users may have them: (n, h, w)."""
     images = X.reshape(-1, 28, 28)
     yield "as they are", images
     yield "black on white", 255 - images
+
     filters = {
         "nearest": Image.Resampling.NEAREST,
         "anti-aliased": Image.Resampling.LANCZOS,
     }
     for name, resampling in filters.items():
-        large = resized(images, (200, 200), resampling)
-        tall = np.pad(resized(images, (48, 48), resampling), ((0, 0), (8, 8), (0, 0)))
-        stretched = resized(images, (64, 48), resampling)
-        for size, made in (
-            ("200 × 200", large),
-            ("64 × 48", tall),
-            ("64 × 48, stretched to that", stretched),
-        ):
+        for size, made in resized_versions(images, resampling).items():
             yield f"{size}, {name}", made
             yield f"{size}, {name}, black on white", 255 - made
 
 
-def resized(images: np.ndarray, shape: tuple[int, int], resampling: Any) -> np.ndarray:
-    size = shape[::-1]  # PIL's is (width, height)
-    return np.stack(
-        [np.asarray(Image.fromarray(i).resize(size, resampling)) for i in images]
-    )
+def resized_versions(
+    images: np.ndarray, resampling: Image.Resampling
+) -> dict[str, np.ndarray]:
+    square = resized(images, (48, 48), resampling)
+    return {
+        "200 × 200": resized(images, (200, 200), resampling),
+        "64 × 48": np.pad(square, ((0, 0), (8, 8), (0, 0))),
+        "64 × 48, stretched to that": resized(images, (64, 48), resampling),
+    }
 
 
-def normalised(model: Any, digits: Digits) -> dict[str, float]:
-    """Accuracy of a model of MNIST's digits on renderings of the test digits."""
+def resized(
+    images: np.ndarray, shape: tuple[int, int], resampling: Image.Resampling
+) -> np.ndarray:
+    # Pillow's sizes are (width, height).
+    height, width = shape
+    made = [Image.fromarray(one).resize((width, height), resampling) for one in images]
+    return np.stack([np.asarray(one) for one in made])
+
+
+def normalised(model: ClassifierMixin, digits: Digits) -> dict[str, float]:
+    """Return a model's accuracy, in %, on normalised renderings of the test digits."""
     X, y = digits.tests["test"]
     normalizer = DigitNormalizer()
+
     found = {"the originals, not normalised": 100 * model.score(X, y)}
     for name, images in renderings(X):
         found[name] = 100 * model.score(normalizer.transform(images), y)
@@ -225,121 +255,158 @@ def normalised(model: Any, digits: Digits) -> dict[str, float]:
 
 
 def seconds_of_resnet(digits: Digits) -> float:
-    """What 4 epochs of a plain ResNet-18 take, by its first steps."""
+    """Return the time of 4 epochs of a plain ResNet-18 by its first steps."""
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = resnet18(n_channels=1, n_outputs=10).to(device)
     optimizer = torch.optim.AdamW(network.parameters())
-    X = (
-        torch.from_numpy(digits.X[: RESNET_STEPS * RESNET_BATCH]).to(device).float()
-        / 255
-    )
+    pixels = torch.from_numpy(digits.X[: RESNET_STEPS * RESNET_BATCH])
+    X = pixels.to(device).float() / 255
     y = torch.from_numpy(digits.y[: len(X)]).to(device)
+
     start = time.perf_counter()
-    for rows, labels in zip(X.split(RESNET_BATCH), y.split(RESNET_BATCH), strict=True):
+    batches = zip(X.split(RESNET_BATCH), y.split(RESNET_BATCH), strict=True)
+    for X_batch, y_batch in batches:
         optimizer.zero_grad()
-        logits = network(rows.view(-1, 1, 28, 28))
-        loss = torch.nn.functional.cross_entropy(logits, labels)
+        logits = network(X_batch.view(-1, 1, 28, 28))
+        loss = torch.nn.functional.cross_entropy(logits, y_batch)
         loss.backward()
         optimizer.step()
-    loss.item()  # which waits for a GPU
+
+    # Steps on a GPU are queued: reading the loss waits for the last of them.
+    loss.item()
     return (time.perf_counter() - start) * 4 * len(digits.X) / len(X)
 
 
 def seconds_to(digits: Digits) -> dict[str, Any]:
-    """When the ConvNet's 6 epochs first get past 99 and 99.4 % of the test digits."""
+    """Return when the ConvNet of 6 epochs first reaches 99 and 99.4 % of accuracy."""
     X, y = digits.tests["test"]
     model = ROWS["conv_6"].make(0).fit(digits.X, digits.y, X_val=X, y_val=y)
-    epochs = model.history_["validation_score"], model.history_["seconds"]
-    return {f"{aim}": first_above(*epochs, aim) for aim in (99.0, 99.4)} | {
-        "where": where()
-    }
+    scores = model.history_["validation_score"]
+    seconds = model.history_["seconds"]
+
+    times = {f"{goal}": first_above(scores, seconds, goal) for goal in (99.0, 99.4)}
+    return times | {"where": where()}
 
 
-def first_above(scores: Iterable[float], seconds: Iterable[float], aim: float) -> Any:
-    """The seconds of the first epoch whose score is at least so many per cent, or None."""
-    pairs = zip(scores, seconds, strict=True)
-    return next((when for score, when in pairs if round(100 * score, 2) >= aim), None)
+def first_above(
+    scores: Iterable[float], seconds: Iterable[float], percent: float
+) -> float | None:
+    """Return the seconds of the first epoch whose score is at least a percentage."""
+    for score, when in zip(scores, seconds, strict=True):
+        if round(100 * score, 2) >= percent:
+            return when
+    return None
 
 
 def line(row: Row, figures: dict[str, Any]) -> str:
-    """A row of the table."""
+    """Return a row of the table in Markdown."""
     each = figures["accuracies"]
     means = {name: statistics.mean(values) for name, values in each.items()}
-    spread, seconds = (
-        statistics.pstdev(each["test"]),
-        statistics.median(figures["seconds"]),
-    )
-    met = round(means["test"], 2) >= row.asked and seconds <= row.seconds
+    accuracy = means["test"]
+    spread = statistics.pstdev(each["test"])
+    seconds = statistics.median(figures["seconds"])
+
+    reached = round(accuracy, 2) >= row.goal and seconds <= row.seconds
+    mark = "✓" if reached else "not reached"
     within = f" in {row.seconds:.0f} s" if row.seconds < float("inf") else ""
     others = " | ".join(f"{means[name]:.1f}" for name in list(means)[1:])
     return (
-        f"| {row.name} | **{means['test']:.2f}** ± {spread:.2f} | {100 - means['test']:.2f} | "
-        f"{row.asked}{within} {'✓' if met else 'MISSED'} | {row.published} | {seconds:.1f} | "
+        f"| {row.name} | **{accuracy:.2f}** ± {spread:.2f} | {100 - accuracy:.2f} | "
+        f"{row.goal}{within} {mark} | {row.published} | {seconds:.1f} | "
         f"{figures['parameters']:,} | {others} |"
     )
 
 
 def write(kept: dict[str, Any]) -> None:
-    """Write the section of RESULTS.md from all that is known."""
-    seeds = {len(figures["seconds"]) for figures in kept["rows"].values()} or {0}
+    """Write the section of RESULTS.md from all stored figures."""
+    rows = kept["rows"]
+    seeds = {len(figures["seconds"]) for figures in rows.values()} or {0}
+    places = sorted({figures["where"] for figures in rows.values()})
+
     text = [
         "# Accuracy on MNIST", "",
-        f"Made by `python benchmarks/accuracy.py`, {min(seeds)} seeds or more a row.", "",
+        f"Made by `python benchmarks/accuracy.py`, {min(seeds)} seeds or more a row.",
+        "",
         __doc__.split("\n\n", 2)[2].strip(), "",
-        "| | test digits, % | error, % | asked | published by others | seconds | parameters | "
-        "shifted ±4 | turned ±20° | 8 × 8 |",
+        "| | test digits, % | error, % | goal | published by others | seconds | "
+        "parameters | shifted ±4 | rotated ±20° | 8 × 8 |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
-    text += [
-        line(ROWS[name], kept["rows"][name]) for name in ROWS if name in kept["rows"]
+    text += [line(ROWS[name], rows[name]) for name in ROWS if name in rows]
+    text += ["", f"Seconds are the median of a fit. {'; '.join(places)}."]
+
+    enter([*text, *resnet_lines(kept), *clock_lines(kept), *rendering_lines(kept)])
+
+
+def resnet_lines(kept: dict[str, Any]) -> list[str]:
+    if "resnet" not in kept or "conv_4" not in kept["rows"]:
+        return []
+
+    own = statistics.median(kept["rows"]["conv_4"]["seconds"])
+    return [
+        "",
+        f"A plain ResNet-18 would need {kept['resnet']:.0f} s for 4 epochs, by its "
+        f"first {RESNET_STEPS} steps of {RESNET_BATCH}: {kept['resnet'] / own:.1f} "
+        "times the ConvNet's 4 epochs.",
     ]
-    text += ["", "Seconds are the median of a fit. " + "; ".join(sorted(
-        {figures["where"] for figures in kept["rows"].values()})) + "."]  # fmt: skip
-    if "resnet" in kept and "conv_4" in kept["rows"]:
-        ours = statistics.median(kept["rows"]["conv_4"]["seconds"])
-        text += ["", (
-            f"A plain ResNet-18 would need {kept['resnet']:.0f} s for 4 epochs, by its first "
-            f"{RESNET_STEPS} steps of {RESNET_BATCH}: {kept['resnet'] / ours:.1f} times the "
-            "ConvNet's 4 epochs."
-        )]  # fmt: skip
+
+
+def clock_lines(kept: dict[str, Any]) -> list[str]:
+    text = []
     for name, found in kept.get("clock", {}).items():
         times = " and ".join(
-            f"{aim} % after {found[aim]:.1f} s" if found[aim] else f"{aim} % never"
-            for aim in ("99.0", "99.4")
+            f"{goal} % after {found[goal]:.1f} s" if found[goal] else f"{goal} % never"
+            for goal in ("99.0", "99.4")
         )
         text += [
             "",
-            f"On {name}, the ConvNet's 6 epochs are at {times} ({found['where']}).",
+            f"On {name}, the ConvNet of 6 epochs reaches {times} ({found['where']}).",
         ]
-    if "renderings" in kept:
-        text += [
-            "", "## Digits that are not MNIST", "",
-            "The ConvNet of 6 epochs, trained on MNIST as it is, behind DigitNormalizer, on "
-            "renderings of the test digits.", "", "| | accuracy, % |", "|---|---|",
-        ]  # fmt: skip
-        text += [
-            f"| {name} | {value:.2f} |" for name, value in kept["renderings"].items()
-        ]
-    enter(text)
+    return text
 
 
-def main() -> None:
+def rendering_lines(kept: dict[str, Any]) -> list[str]:
+    if "renderings" not in kept:
+        return []
+
+    text = [
+        "", "## Digits that are not MNIST", "",
+        "Renderings of the test digits, made like MNIST's by DigitNormalizer and "
+        "classified by the ConvNet of 6 epochs, which is trained on MNIST as it is.",
+        "",
+        "| | accuracy, % |", "|---|---|",
+    ]  # fmt: skip
+    values = kept["renderings"].items()
+    return text + [f"| {name} | {value:.2f} |" for name, value in values]
+
+
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument(
         "--seeds", type=int, default=3, help="runs of each row (default: 3)"
     )
+    names = [*ROWS, "resnet", "clock"]
     parser.add_argument(
-        "--rows", nargs="+", choices=[*ROWS, "resnet", "clock"], metavar="ROW"
+        "--rows", nargs="+", choices=names, default=names, metavar="ROW"
     )
-    options = parser.parse_args()
-    rows = options.rows or [*ROWS, "resnet", "clock"]
+    return parser.parse_args()
+
+
+def store(path: Path, known: dict[str, Any]) -> None:
+    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    write(known)
+
+
+def main() -> None:
+    options = parsed()
     path = HERE / "accuracy.json"
-    known = (
-        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
-    )
+    known: dict[str, Any] = {"rows": {}}
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
     digits = load()
-    for name in rows:
+
+    for name in options.rows:
         if name == "resnet":
             known["resnet"] = seconds_of_resnet(digits)
             continue
@@ -347,16 +414,18 @@ def main() -> None:
             device = "CUDA" if torch.cuda.is_available() else "the CPU"
             known["clock"] = known.get("clock", {}) | {device: seconds_to(digits)}
             continue
+
         known["rows"][name], model = measure(ROWS[name], range(options.seeds), digits)
         print(line(ROWS[name], known["rows"][name]), flush=True)
         if name == "conv_6":
             known["renderings"] = normalised(model, digits)
-        if options.seeds >= 3:  # fewer tell too little to be kept
-            path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-            write(known)
-    if options.seeds >= 3 or not set(rows) & set(ROWS):
-        path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-        write(known)
+        # A mean of fewer than three seeds is too uncertain to be stored. Every row is
+        # stored at once, as the next one may take half an hour.
+        if options.seeds >= 3:
+            store(path, known)
+
+    if options.seeds >= 3 or not set(options.rows) & set(ROWS):
+        store(path, known)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""RESULTS.md, of which each script writes a section of its own."""
+"""RESULTS.md, of which each script writes its own section."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,13 @@ HERE = Path(__file__).parent
 
 
 def enter(lines: list[str]) -> None:
-    """Put a section, whose first line is its heading, in the place of that of before."""
+    """Write a section, whose first line is its heading, over its previous version."""
     path = HERE / "RESULTS.md"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    sections = [
-        part.rstrip() for part in re.split(r"^(?=# )", text, flags=re.M) if part.strip()
-    ]
+    parts = re.split(r"^(?=# )", text, flags=re.M)
+    sections = [part.rstrip() for part in parts if part.strip()]
     headings = [part.partition("\n")[0] for part in sections]
+
     section = "\n".join(lines).rstrip()
     if lines[0] in headings:
         sections[headings.index(lines[0])] = section

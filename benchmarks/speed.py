@@ -1,13 +1,15 @@
-"""Every speed beside its peers', measured in the same run, with the score beside the time.
+"""The speed of skdigits and its peers, in the same run, with scores beside the times.
 
-    python benchmarks/speed.py                      # all jobs: about an hour on two cores
+    python benchmarks/speed.py                      # all jobs: an hour on two cores
     python benchmarks/speed.py --jobs softmax iris  # some of them
-    python benchmarks/speed.py --repeats 2          # a quick look; nothing is kept
+    python benchmarks/speed.py --repeats 2          # a quick look, nothing is stored
 
-Each job is a process of its own, in which ours and the peers take turns; the table holds the
-median of the turns and their range. Peers that take minutes have one turn, as noted. Scores
-are accuracies on MNIST's test digits, for searches the best mean score over the folds. Enters
-what it has measured in benchmarks/results.json, and makes RESULTS.md of that.
+Each job is a process of its own, in which skdigits and its peers take turns. The table
+holds the median of the turns and their range; a peer that takes minutes has one turn.
+Scores are accuracies on MNIST's test digits; for searches, they are the best mean score
+over the folds. *Speed-up* says how many times faster than this row skdigits is, and
+*goal* is the least speed-up to reach. The script stores its figures in
+benchmarks/results.json and writes a section of RESULTS.md from them.
 """
 
 import argparse
@@ -28,7 +30,7 @@ import sklearn
 import torch
 from peers import Loop, Products, skorch_classifier
 from report import HERE, enter
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
@@ -40,30 +42,31 @@ from skdigits.datasets import load_mnist
 from skdigits.model_selection import BatchedGridSearchCV
 
 SGD = {
-    "solver": "sgd", "momentum": 0, "nesterovs_momentum": False, "alpha": 0, "batch_size": 64,
-    "tol": None, "random_state": 0,
+    "solver": "sgd", "momentum": 0, "nesterovs_momentum": False, "alpha": 0,
+    "batch_size": 64, "tol": None, "random_state": 0,
 }  # fmt: skip
-LINEAR, HIDDEN = [784, 10], [784, 128, 10]
+LINEAR = [784, 10]
+HIDDEN = [784, 128, 10]
 RATES_8 = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.8]
 RATES_32 = np.geomspace(0.001, 1, 32).round(5).tolist()
 
 
 class Digits(NamedTuple):
-    """MNIST in float32, [0, 1]."""
+    """MNIST as float32 in [0, 1]."""
 
     X: np.ndarray
     y: np.ndarray
     X_test: np.ndarray
     y_test: np.ndarray
 
-    def score(self, model: Any) -> float:
+    def score(self, model: ClassifierMixin) -> float:
         return float(model.score(self.X_test, self.y_test))
 
 
 class Contender(NamedTuple):
-    """What is timed: ``run`` returns what ``score`` takes, which is not timed.
+    """A call to time, and the score of its result, which is not timed.
 
-    ``least`` is how many times faster ours is to be, and ``slow`` says it has one turn.
+    ``least`` is the least speed-up of skdigits to reach; ``slow`` means a single turn.
     """
 
     run: Callable[[], Any]
@@ -75,19 +78,21 @@ class Contender(NamedTuple):
 Job = Callable[[Digits], dict[str, Contender]]
 
 
-def fits(digits: Digits, model: Any, least: float | None = None) -> Contender:
+def fits(
+    digits: Digits, model: ClassifierMixin | Loop | Products, least: float | None = None
+) -> Contender:
     return Contender(lambda: model.fit(digits.X, digits.y), digits.score, least)
 
 
 def mlp(digits: Digits) -> dict[str, Contender]:
     """MLP 784-128-10, SGD at 0.1, batch 64, 5 epochs."""
-    ours = MLPClassifierTorch(128, **SGD, learning_rate_init=0.1, max_iter=5)
+    own = MLPClassifierTorch(128, **SGD, learning_rate_init=0.1, max_iter=5)
     theirs = MLPClassifier(
         128, solver="sgd", momentum=0, alpha=0, batch_size=64, learning_rate_init=0.1,
         max_iter=5, random_state=0,
     )  # fmt: skip
     return {
-        "skdigits": fits(digits, ours),
+        "skdigits": fits(digits, own),
         "bare products": fits(digits, Products(HIDDEN, 5), 1 / 1.6),
         "MLPClassifier": fits(digits, theirs, 2.2),
         "plain loop": fits(digits, Loop(HIDDEN, 0.1, 5, loader=False)),
@@ -98,9 +103,10 @@ def mlp(digits: Digits) -> dict[str, Contender]:
 
 def softmax(digits: Digits) -> dict[str, Contender]:
     """SoftmaxRegression, SGD at 0.1, batch 64, 5 epochs."""
+    # SGDClassifier takes a step for each sample: 1/64 of the rate goes as far.
     theirs = SGDClassifier(
-        loss="log_loss", penalty=None, learning_rate="constant", eta0=0.1 / 64, max_iter=5,
-        tol=None, random_state=0,
+        loss="log_loss", penalty=None, learning_rate="constant", eta0=0.1 / 64,
+        max_iter=5, tol=None, random_state=0,
     )  # fmt: skip
     on_both = clone(theirs).set_params(n_jobs=2)
     return {
@@ -114,20 +120,21 @@ def softmax(digits: Digits) -> dict[str, Contender]:
 
 
 def lbfgs(digits: Digits) -> dict[str, Contender]:
-    """SoftmaxRegression by L-BFGS to the same objective within 1e-6; the score is that."""
-    alpha, X, y = 1e-3, digits.X, digits.y
+    """SoftmaxRegression by L-BFGS; the score is the objective, equal within 1e-6."""
+    alpha = 1e-3
+    X = digits.X
+    y = digits.y
 
-    def objective(model: Any) -> float:
+    def objective(model: ClassifierMixin) -> float:
         proba = model.predict_proba(X)[np.arange(len(y)), y].astype(np.float64)
-        return float(
-            -np.log(proba).mean() + alpha / 2 * (model.coef_.astype(float) ** 2).sum()
-        )
+        penalty = alpha / 2 * (model.coef_.astype(float) ** 2).sum()
+        return float(-np.log(proba).mean() + penalty)
 
-    # Tolerances at which both come to the same objective.
-    ours = SoftmaxRegression(solver="lbfgs", alpha=alpha, tol=5e-5, max_iter=1000)
+    # With these tolerances, both reach the same objective.
+    own = SoftmaxRegression(solver="lbfgs", alpha=alpha, tol=5e-5, max_iter=1000)
     theirs = LogisticRegression(C=1 / (alpha * len(y)), tol=5e-5, max_iter=1000)
     return {
-        "skdigits": Contender(lambda: ours.fit(X, y), objective),
+        "skdigits": Contender(lambda: own.fit(X, y), objective),
         "LogisticRegression": Contender(lambda: theirs.fit(X, y), objective, 4),
     }
 
@@ -135,7 +142,7 @@ def lbfgs(digits: Digits) -> dict[str, Contender]:
 def templates(digits: Digits) -> dict[str, Contender]:
     """Average images: fit on 60,000 and predict 10,000."""
 
-    def contender(model: Any, least: float | None = None) -> Contender:
+    def contender(model: ClassifierMixin, least: float | None = None) -> Contender:
         return Contender(
             lambda: model.fit(digits.X, digits.y).predict(digits.X_test),
             lambda predicted: float((predicted == digits.y_test).mean()),
@@ -149,20 +156,22 @@ def templates(digits: Digits) -> dict[str, Contender]:
 
 
 def search(
-    digits: Digits, model: Any, least: float | None, slow: bool = False
+    digits: Digits, model: BaseEstimator, least: float | None, slow: bool = False
 ) -> Contender:
-    def best(found: Any) -> float:
-        print(
-            f"    {type(found.estimator).__name__}: {found.best_params_}",
-            file=sys.stderr,
-        )
+    def best(found: BaseEstimator) -> float:
+        name = type(found.estimator).__name__
+        print(f"    {name}: {found.best_params_}", file=sys.stderr)
         return float(found.best_score_)
 
     return Contender(lambda: model.fit(digits.X, digits.y), best, least, slow)
 
 
 def searches(
-    digits: Digits, model: Any, rates: list[float], least: float, slow: bool = False
+    digits: Digits,
+    model: BaseEstimator,
+    rates: list[float],
+    least: float,
+    slow: bool = False,
 ) -> dict[str, Contender]:
     grid = {"learning_rate_init": rates}
     theirs = GridSearchCV(model, grid, n_jobs=2)
@@ -200,22 +209,19 @@ def grid_mlp(digits: Digits) -> dict[str, Contender]:
 
 
 def grid_wide(digits: Digits) -> dict[str, Contender]:
-    """8 learning rates × 5 folds, 512 hidden units, 12,000 rows: what batching is not for."""
+    """8 learning rates × 5 folds, 512 hidden units, 12,000 samples: a wide MLP."""
     some = digits._replace(X=digits.X[:12_000], y=digits.y[:12_000])
-    model, grid = (
-        MLPClassifierTorch(512, **SGD, max_iter=1),
-        {"learning_rate_init": RATES_8},
-    )
+    model = MLPClassifierTorch(512, **SGD, max_iter=1)
+    grid = {"learning_rate_init": RATES_8}
+    batched = BatchedGridSearchCV(model, grid, n_jobs=2)
     return {
-        "BatchedGridSearchCV": search(
-            some, BatchedGridSearchCV(model, grid, n_jobs=2), None
-        ),
+        "BatchedGridSearchCV": search(some, batched, None),
         "GridSearchCV": search(some, GridSearchCV(model, grid, n_jobs=2), 0.9),
     }
 
 
 def price(digits: Digits) -> dict[str, Contender]:
-    """8 learning rates, one fold, SoftmaxRegression: what they cost more than one."""
+    """8 learning rates on one fold, SoftmaxRegression, against one of them."""
     model = SoftmaxRegression(0.1, **SGD, max_iter=5)
     held_out = ShuffleSplit(1, test_size=10_000, random_state=0)
     grid = BatchedGridSearchCV(
@@ -224,9 +230,8 @@ def price(digits: Digits) -> dict[str, Contender]:
     train, test = next(held_out.split(digits.X))
 
     def one() -> float:
-        return model.fit(digits.X[train], digits.y[train]).score(
-            digits.X[test], digits.y[test]
-        )
+        fitted = model.fit(digits.X[train], digits.y[train])
+        return float(fitted.score(digits.X[test], digits.y[test]))
 
     return {
         "8 rates": Contender(
@@ -238,10 +243,10 @@ def price(digits: Digits) -> dict[str, Contender]:
 
 
 def iris(digits: Digits) -> dict[str, Contender]:
-    """fit on iris (150 × 4), 100 epochs, 100 hidden units, Adam; ten fits."""
+    """Ten fits on iris (150 × 4): 100 epochs, 100 hidden units, Adam."""
     X, y = load_iris(return_X_y=True)
 
-    def ten(model: Any, least: float | None = None) -> Contender:
+    def ten(model: ClassifierMixin, least: float | None = None) -> Contender:
         return Contender(
             lambda: [model.fit(X, y) for _ in range(10)][-1],
             lambda m: m.score(X, y),
@@ -260,7 +265,7 @@ def _predictions(
 ) -> dict[str, Contender]:
     settings = {"max_iter": 1, "random_state": 0, "hidden_layer_sizes": 128}
 
-    def contender(model: Any, least: float | None = None) -> Contender:
+    def contender(model: ClassifierMixin, least: float | None = None) -> Contender:
         model.fit(digits.X[:10_000], digits.y[:10_000])
         return Contender(
             lambda: [model.predict_proba(X) for _ in range(times)],
@@ -275,20 +280,20 @@ def _predictions(
 
 
 def predict_many(digits: Digits) -> dict[str, Contender]:
-    """predict_proba of 10,000 rows, 784-128-10; ten times."""
+    """predict_proba of 10,000 samples, 784-128-10, ten times."""
     return _predictions(digits, digits.X_test, 10, 1 / 0.7)
 
 
 def predict_one(digits: Digits) -> dict[str, Contender]:
-    """predict_proba of one row, 784-128-10; a thousand times."""
+    """predict_proba of one sample, 784-128-10, a thousand times."""
     return _predictions(digits, digits.X_test[:1], 1000, 1 / 1.2)
 
 
 JOBS: dict[str, Job] = {
     job.__name__: job
     for job in (
-        mlp, softmax, lbfgs, templates, grid_8, grid_32, price, grid_mlp, grid_wide, iris,
-        predict_many, predict_one,
+        mlp, softmax, lbfgs, templates, grid_8, grid_32, price, grid_mlp, grid_wide,
+        iris, predict_many, predict_one,
     )
 }  # fmt: skip
 
@@ -296,21 +301,23 @@ JOBS: dict[str, Job] = {
 def load_digits() -> Digits:
     mnist = load_mnist()
     X = mnist.data.astype(np.float32) / 255
-    train, test = mnist.train, mnist.test
+    train = mnist.train
+    test = mnist.test
     return Digits(X[train], mnist.target[train], X[test], mnist.target[test])
 
 
 def _start_processes() -> None:
-    """Let joblib's two processes begin and import what they need before anything is timed."""
+    """Start joblib's two processes, with their imports, before anything is timed."""
     X, y = load_iris(return_X_y=True)
     model = SoftmaxRegression(max_iter=1, tol=None)
     GridSearchCV(model, {"alpha": [0.0, 0.1]}, n_jobs=2).fit(X, y)
 
 
 def run_job(name: str, repeats: int) -> dict[str, Any]:
-    """Seconds and scores of every contender, in turns."""
+    """Run the contenders in turns, and return their seconds and scores."""
     contenders = JOBS[name](load_digits())
     _start_processes()
+
     seconds: dict[str, list[float]] = {label: [] for label in contenders}
     scores: dict[str, float] = {}
     for turn in range(repeats):
@@ -322,8 +329,11 @@ def run_job(name: str, repeats: int) -> dict[str, Any]:
             seconds[label].append(time.perf_counter() - start)
             if not turn:
                 scores[label] = contender.score(outcome)
+
+    # Times to different objectives could not be compared.
     if name == "lbfgs" and max(scores.values()) - min(scores.values()) > 1e-6:
         sys.exit(f"The objectives differ by more than 1e-6: {scores}")
+
     return {
         "job": JOBS[name].__doc__,
         "machine": machine(),
@@ -352,10 +362,12 @@ X, y = load_mnist(return_X_y=True)
 X, y = X[:60000].copy(), y[:60000]
 kind, solver = sys.argv[1:]
 if kind == "float32":
-    X = np.concatenate([part.astype(np.float32) / 255 for part in np.array_split(X, 60)])
+    X = np.concatenate(
+        [part.astype(np.float32) / 255 for part in np.array_split(X, 60)]
+    )
 Model = SoftmaxRegression if solver == "lbfgs" else MLPClassifierTorch
 model = Model(solver=solver, max_iter=3, tol=None, random_state=0)
-model.fit(X[:500], y[:500])  # what a first fit loads is not the data's
+model.fit(X[:500], y[:500])  # a first fit loads libraries, which are not to count
 open("/proc/self/clear_refs", "w").write("5")  # the peak counts from here
 def peak():
     for line in open("/proc/self/status"):
@@ -368,20 +380,23 @@ print(peak() - before)
 
 
 def fresh(code: str, *arguments: str) -> float:
-    """What a process of its own prints."""
+    """Run code in a process of its own, and return the number that it prints."""
     command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
 def fresh_process_lines(repeats: int) -> list[str]:
-    """Import and first fit, and peak memory: of processes of their own."""
+    """Time import and first fit, and measure peak memory, each in fresh processes."""
     first = statistics.median(fresh(FIRST_FIT) for _ in range(repeats))
     lines = [
-        f"| import and first fit on iris, beyond torch and sklearn | {first:.2f} s | 0.4 s |"
+        "| import and first fit on iris, beyond torch and sklearn | "
+        f"{first:.2f} s | 0.4 s |"
     ]
+
     for kind in ("float32", "uint8"):
         for solver in ("adam", "lbfgs"):
+            # PEAK prints MiB.
             most = 1.048576 * max(fresh(PEAK, kind, solver) for _ in range(2))
             lines.append(
                 f"| peak memory over {kind} input, {solver} | {most:.0f} MB | 40 MB |"
@@ -390,30 +405,36 @@ def fresh_process_lines(repeats: int) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Markdown of one job: ours first, then how many times faster it is than each."""
-    head = "| | median s | range | turns | score | ours is | asked |"
-    lines = ["", f"**{result['job']}**", "", head, "|---|---|---|---|---|---|---|"]
+    """Return the table of a job in Markdown, with skdigits in its first row."""
     contenders = result["contenders"]
-    ours = statistics.median(next(iter(contenders.values()))["seconds"])
+    own = statistics.median(next(iter(contenders.values()))["seconds"])
+    decimals = 7 if "objective" in result["job"] else 4
+
+    head = "| | median s | range | turns | score | speed-up | goal |"
+    lines = ["", f"**{result['job']}**", "", head, "|---|---|---|---|---|---|---|"]
     for label, found in contenders.items():
-        seconds, least = found["seconds"], found["least"]
-        ratio = statistics.median(seconds) / ours
-        verdict = (
-            ""
-            if least is None
-            else f"{least:.2f}× " + ("✓" if ratio >= least else "MISSED")
-        )
-        score = "" if math.isnan(found["score"]) else f"{found['score']:.4f}"
-        if 0 < found["score"] < 1 and "objective" in result["job"]:
-            score = f"{found['score']:.7f}"
+        seconds = found["seconds"]
+        score = found["score"]
+        ratio = statistics.median(seconds) / own
+        shown = "" if math.isnan(score) else f"{score:.{decimals}f}"
         lines.append(
             f"| {label} | {statistics.median(seconds):.3f} | {min(seconds):.3f}–"
-            f"{max(seconds):.3f} | {len(seconds)} | {score} | {ratio:.2f}× | {verdict} |"
+            f"{max(seconds):.3f} | {len(seconds)} | {shown} | {ratio:.2f}× | "
+            f"{verdict(ratio, found['least'])} |"
         )
     return [*lines, "", f"({result['machine']})"]
 
 
+def verdict(ratio: float, least: float | None) -> str:
+    """Return the goal of a speed-up, marked as reached or not."""
+    if least is None:
+        return ""
+    mark = "✓" if ratio >= least else "not reached"
+    return f"{least:.2f}× {mark}"
+
+
 def machine() -> str:
+    """Return the date, the commit, the hardware and the versions."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=HERE,
@@ -421,6 +442,7 @@ def machine() -> str:
         text=True,
     ).stdout.strip()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+
     return (
         f"{date.today()}, commit {commit or 'unknown'}, {platform.machine()}, {gpu}, "
         f"{torch.get_num_threads()} threads, Python {platform.python_version()}, torch "
@@ -429,56 +451,60 @@ def machine() -> str:
 
 
 def keep(results: dict[str, Any], lines: list[str]) -> None:
-    """Enter what was measured in results.json, and write all that is there to RESULTS.md."""
+    """Store new results in results.json, and write all stored ones to RESULTS.md."""
     path = HERE / "results.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     jobs = known.get("jobs", {}) | results
-    kept = {"jobs": {job: jobs[job] for job in JOBS if job in jobs}}
+
+    # Headings come from the jobs, so that a reworded one needs no new measurement.
+    kept: dict[str, Any] = {"jobs": {}}
+    for name, job in JOBS.items():
+        if name in jobs:
+            kept["jobs"][name] = jobs[name] | {"job": job.__doc__}
     kept["processes"] = lines or known.get("processes", [])
     path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
     text = [
         "# Speed, beside that of others",
         "",
         "Made by `python benchmarks/speed.py`.",
-        "",
     ]
-    text += ["\n".join(__doc__.split("\n\n")[2:])]
-    text += ["*Ours is* n× as fast as the row; *asked* is the least that it is to be."]
-    text += [line for result in kept["jobs"].values() for line in table(result)]
-    text += ["", "**Processes of their own**", "", *kept["processes"]]
-    enter(text)
+    text += ["", __doc__.split("\n\n", 2)[2].rstrip()]
+    for result in kept["jobs"].values():
+        text += table(result)
+    enter([*text, "", "**Processes of their own**", "", *kept["processes"]])
 
 
-def main() -> None:
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=5, help="turns (default: 5)")
     parser.add_argument(
         "--jobs", nargs="+", choices=JOBS, default=list(JOBS), metavar="JOB"
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parsed()
     if options.worker:
         warnings.simplefilter("ignore")
         print(json.dumps(run_job(options.jobs[0], options.repeats)))
         return
+
     results = {}
     for job in options.jobs:
-        command = [
-            sys.executable,
-            __file__,
-            "--worker",
-            "--jobs",
-            job,
-            "--repeats",
-            str(options.repeats),
-        ]
+        command = [sys.executable, __file__, "--worker", "--jobs", job]
+        command += ["--repeats", str(options.repeats)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         results[job] = json.loads(done.stdout.splitlines()[-1])
         print("\n".join(table(results[job])), flush=True)
+
     lines = []
     if options.jobs == list(JOBS):
         lines = [f"({machine()})", "", *fresh_process_lines(options.repeats)]
         print("\n".join(["", *lines]))
+    # Medians of fewer turns are too uncertain to be stored.
     if options.repeats >= 5:
         keep(results, lines)
 

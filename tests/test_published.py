@@ -1,4 +1,4 @@
-"""The rows of the published path that have an aim, by the benchmark's own settings."""
+"""The published path: the aim of the search, and the verdicts."""
 
 import runpy
 from pathlib import Path
@@ -27,13 +27,13 @@ EXACT = [float(f"0{figure}") for figure in MAE.split()]
     ("published", "digits", "mean", "spread", "verdict"),
     [
         ("0.6610", MAE, 0.66101, 0.0, "equal to 4 decimals"),
-        ("0.6610", MAE, 0.6611, 0.0, "MISSED"),
-        ("0.6610", MAE.replace(".8153", ".8154"), 0.6610, 0.0, "MISSED"),
+        ("0.6610", MAE, 0.6611, 0.0, "not reached"),
+        ("0.6610", MAE.replace(".8153", ".8154"), 0.6610, 0.0, "not reached"),
         ("0.8372", "", 0.8290, 0.002, "reproduced"),
         ("0.9783, 0.9824", "", 0.9682, 0.0008, "not reproduced"),
         ("0.9783, 0.9824", "", 0.9690, 0.0, "not reproduced"),
         ("0.1405", "", 0.12, 0.03, "within 2 spreads"),
-        ("≥ 0.985 (aim)", "", 0.9849, 0.1, "MISSED"),
+        ("≥ 0.985 (aim)", "", 0.9849, 0.1, "not reached"),
         ("≥ 0.985 (aim)", "", 0.986, 0.0, "reached"),
     ],
 )

@@ -1,4 +1,4 @@
-"""RESULTS.md: sections that survive each other, and the verdicts of the calibration table."""
+"""RESULTS.md: its sections, and the goals in the calibration table."""
 
 import runpy
 from pathlib import Path
@@ -15,7 +15,7 @@ def calibration():
         yield runpy.run_path(str(BENCHMARKS / "calibration.py"))
 
 
-def test_a_section_replaces_that_of_before_and_no_other(tmp_path):
+def test_a_section_replaces_its_previous_version_only(tmp_path):
     script = runpy.run_path(str(BENCHMARKS / "report.py"))
     enter, path = script["enter"], tmp_path / "RESULTS.md"
     enter.__globals__["HERE"] = tmp_path
@@ -31,7 +31,7 @@ def test_a_section_replaces_that_of_before_and_no_other(tmp_path):
     assert path.read_text(encoding="utf-8") == expected
 
 
-def test_entering_what_is_there_changes_nothing(tmp_path):
+def test_entering_the_same_section_again_changes_nothing(tmp_path):
     script = runpy.run_path(str(BENCHMARKS / "report.py"))
     before = (BENCHMARKS / "RESULTS.md").read_text(encoding="utf-8")
     (tmp_path / "RESULTS.md").write_text(before, encoding="utf-8")
@@ -42,14 +42,14 @@ def test_entering_what_is_there_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ece", "nll", "verdicts"),
+    ("ece", "nll", "marks"),
     [
         (0.005, 0.2, ["✓", "✓"]),
-        (0.0051, 0.2, ["MISSED", "✓"]),
-        (0.004, 0.3, ["✓", "MISSED"]),
+        (0.0051, 0.2, ["not reached", "✓"]),
+        (0.004, 0.3, ["✓", "not reached"]),
     ],
 )
-def test_a_row_is_missed_by_error_or_by_likelihood(calibration, ece, nll, verdicts):
+def test_calibration_error_and_likelihood_have_a_goal(calibration, ece, nll, marks):
     figures = {
         "accuracy": 0.9,
         "ece": 0.02,
@@ -62,5 +62,5 @@ def test_a_row_is_missed_by_error_or_by_likelihood(calibration, ece, nll, verdic
     line = calibration["line"](calibration["ROWS"]["average"], {"seeds": [seed]})
     cells = [cell.strip() for cell in line.split("|")[1:-1]]
     assert cells[:4] == ["average image", "90.00", "1.50", "2.00"]
-    assert cells[4:7] == [f"**{100 * ece:.2f}** {verdicts[0]}", "0.10", "0.30"]
-    assert cells[7:] == ["0.2500", f"**{nll:.4f}** {verdicts[1]}", "0.1000", "0.1000"]
+    assert cells[4:7] == [f"**{100 * ece:.2f}** {marks[0]}", "0.10", "0.30"]
+    assert cells[7:] == ["0.2500", f"**{nll:.4f}** {marks[1]}", "0.1000", "0.1000"]
