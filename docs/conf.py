@@ -19,7 +19,8 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-default_role = "py:obj"  # `SoftmaxRegression` in a docstring is a link
+# With this role, `SoftmaxRegression` in a docstring becomes a link.
+default_role = "py:obj"
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
@@ -31,8 +32,8 @@ numpydoc_xref_param_type = False
 # Methods inherited from scikit-learn refer to terms of its glossary.
 suppress_warnings = ["ref.term"]
 
-# The gallery: every plot_01_… is run by the build, which fails where one of them does.
-# Beside them lie scikit-learn's examples, run by tests/test_examples.py, and the demo.
+# The build runs the numbered examples, and fails if one of them fails. The folder also
+# holds scikit-learn's examples, which tests/test_examples.py runs, and the demo.
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
@@ -47,5 +48,5 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "write_computation_times": False,
 }
-# An example that warns is one that fails.
+# A warning in an example is an error.
 warnings.filterwarnings("error", module="__main__")

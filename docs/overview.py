@@ -25,8 +25,11 @@ PICTURE = Path(__file__).parent / "_static" / "overview.png"
 
 def main() -> None:
     mnist = load_mnist()
-    X, y = mnist.data[mnist.train], mnist.target[mnist.train]
-    X_test, y_test = mnist.data[mnist.test], mnist.target[mnist.test]
+    X = mnist.data[mnist.train]
+    y = mnist.target[mnist.train]
+    X_test = mnist.data[mnist.test]
+    y_test = mnist.target[mnist.test]
+
     softmax = SoftmaxRegression(
         0.1, batch_size=64, max_iter=5, tol=None, random_state=0
     )
@@ -35,26 +38,27 @@ def main() -> None:
         {"learning_rate_init": np.geomspace(0.0003, 3, 9).round(4).tolist()},
         cv=StratifiedShuffleSplit(1, test_size=10_000, random_state=0),
     ).fit(X, y)
+    templates = TemplateMatchingClassifier().fit(X, y)
     network = ConvNetClassifier(max_iter=4, augment="shift", random_state=0).fit(X, y)
     worst = top_losses(network, X_test, y_test, 24)["row"].to_numpy()
 
     fig, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
-    TemplatesDisplay.from_estimator(TemplateMatchingClassifier().fit(X, y)).plot(
-        axes[0, 0]
-    )
+    TemplatesDisplay.from_estimator(templates).plot(axes[0, 0])
     WeightsDisplay.from_estimator(search).plot(axes[0, 1])
     LearningRateSearchDisplay.from_estimator(search, kind="epoch").plot(axes[1, 0])
-    DigitGridDisplay.from_estimator(network, X_test, y_test, rows=worst).plot(
-        axes[1, 1]
-    )
+    grid = DigitGridDisplay.from_estimator(network, X_test, y_test, rows=worst)
+    grid.plot(axes[1, 1])
+
+    # The picture is part of the repository, so its accuracies are stated, not computed.
     titles = (
         "Average digits: 82 % of the test digits",
         "Weights of softmax regression: 92 %",
         "Nine learning rates, trained in one run",
-        "What a convolutional network of 99.4 % gets most wrong",
+        "The largest losses of a convolutional network: 99.4 %",
     )
     for ax, title in zip(axes.flat, titles, strict=True):
         ax.set_title(title)
+
     PICTURE.parent.mkdir(exist_ok=True)
     fig.savefig(PICTURE, dpi=90)
 

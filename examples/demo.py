@@ -2,10 +2,10 @@
 
     make demo
 
-Trains on scikit-learn's 1,797 digits or, where the environment variable SKDIGITS_DATA names
-a folder with mnist/ in it, on MNIST. Prints a table and writes figures to demo_figures/.
-The rate of a search is the best on a sixth of the training digits; the average image has no
-rate, and the best of three metrics.
+Trains on scikit-learn's 1,797 digits or, if the environment variable SKDIGITS_DATA
+names a folder that contains mnist/, on MNIST. Prints a table and writes figures to
+demo_figures/. Each search picks the learning rate that does best on a sixth of the
+training digits. The average image has no learning rate: its search picks a metric.
 """
 
 import os
@@ -38,14 +38,15 @@ FIGURES = Path("demo_figures")
 
 
 def load():
-    """Name, X_train, X_test, y_train, y_test and epochs; pixels from 0 to 255."""
+    """Return name, X_train, X_test, y_train, y_test and epochs; pixels are 0 to 255."""
     if Path(os.environ.get("SKDIGITS_DATA", "nowhere"), "mnist").is_dir():
         mnist = load_mnist()
-        parts = mnist.train, mnist.test
-        X_train, X_test, y_train, y_test = (
-            v[part] for v in (mnist.data, mnist.target) for part in parts
-        )
-        return "MNIST", X_train, X_test, y_train, y_test, 5
+        X = mnist.data
+        y = mnist.target
+        train = mnist.train
+        test = mnist.test
+        return "MNIST", X[train], X[test], y[train], y[test], 5
+
     X, y = load_digits(return_X_y=True)
     pixels = (X * 255 / 16).round().astype(np.uint8)
     split = train_test_split(pixels, y, test_size=0.25, stratify=y, random_state=0)
@@ -53,12 +54,12 @@ def load():
 
 
 def fractions(X):
-    """Pixels as fractions, float32."""
+    """Scale pixels to [0, 1], as float32."""
     return X.astype(np.float32) / 255
 
 
 def searches(epochs):
-    """Name and grid search of each classifier, each in a pipeline."""
+    """Yield the name and the grid search of each classifier, in a pipeline."""
     run = {"batch_size": 64, "max_iter": epochs, "tol": None, "random_state": 0}
     models = {
         "average image": (
@@ -74,6 +75,8 @@ def searches(epochs):
             {"learning_rate_init": [0.0003, 0.001, 0.003, 0.01]},
         ),
     }
+
+    # A single split, rather than folds, keeps the demo short.
     held_out = StratifiedShuffleSplit(1, test_size=1 / 6, random_state=0)
     for name, (model, grid) in models.items():
         pipeline = Pipeline(
@@ -84,7 +87,7 @@ def searches(epochs):
 
 
 def most_confused(y_true, y_pred, count=3):
-    """The pairs of a digit and what it was most often taken for, such as ``4→9 ×20``."""
+    """Return the most frequent confusions of two digits, such as ``4→9 ×20``."""
     pairs = confusion_pairs(y_pred, None, y_true).head(count)
     return ", ".join(
         f"{row.true}→{row.predicted} ×{row.count}" for row in pairs.itertuples()
@@ -92,8 +95,9 @@ def most_confused(y_true, y_pred, count=3):
 
 
 def confusion(y_true, y_pred):
-    """Counts of true against predicted digits, on a scale that shows the errors."""
+    """Plot the confusion matrix, on a colour scale that shows the errors."""
     counts = confusion_matrix(y_true, y_pred)
+    # Without this limit, the many right predictions would leave the errors white.
     most = (counts - np.diag(np.diag(counts))).max()
     return ConfusionMatrixDisplay(counts).plot(
         cmap="Blues",
@@ -104,29 +108,30 @@ def confusion(y_true, y_pred):
 
 
 def save(display, title, name):
-    """Keep the figure of a display."""
+    """Save the figure of a display under a title."""
     display.ax_.set_title(title)
     display.figure_.savefig(FIGURES / f"{name}.png", dpi=120, bbox_inches="tight")
     plt.close(display.figure_)
 
 
+def show_results(results, title):
+    """Print the table: a row of cells for each classifier."""
+    table = Table(title=title)
+    table.add_column("classifier")
+    headings = ("accuracy", "search s", "fit s", "best rate", "most confused")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+
+    for cells in results:
+        table.add_row(*cells)
+    Console(width=100).print(table)
+
+
 def main():
     data, X_train, X_test, y_train, y_test, epochs = load()
-    table = Table(
-        title=f"{data}: {len(X_train)} to learn from, {len(X_test)} to be tested on"
-    )
-    for heading in (
-        "classifier",
-        "accuracy",
-        "search s",
-        "fit s",
-        "best rate",
-        "most confused",
-    ):
-        table.add_column(
-            heading, justify="left" if heading == "classifier" else "right"
-        )
     FIGURES.mkdir(exist_ok=True)
+
+    results = []
     trained = {}
     for name, search in searches(epochs):
         search.fit(X_train, y_train)
@@ -134,10 +139,11 @@ def main():
         (best,) = search.best_params_.values()
         best = f"({best})" if isinstance(best, str) else f"{best:g}"
         seconds = np.sum(search.cv_results_["mean_fit_time"])
-        table.add_row(
+        results.append((
             name, f"{(predicted == y_test).mean():.2%}", f"{seconds:.1f}",
             f"{search.refit_time_:.1f}", best, most_confused(y_test, predicted),
-        )  # fmt: skip
+        ))  # fmt: skip
+
         if name == "average image":
             display = TemplatesDisplay.from_estimator(search)
             save(display, "Templates: the average digits", "templates")
@@ -146,13 +152,13 @@ def main():
         if name == "softmax regression":
             display = WeightsDisplay.from_estimator(search)
             save(display, "Weights of softmax regression", "weights")
-    save(
-        LearningCurveDisplay.from_estimator(trained),
-        "Learning curves",
-        "learning_curves",
-    )
+
+    curves = LearningCurveDisplay.from_estimator(trained)
+    save(curves, "Learning curves", "learning_curves")
     save(confusion(y_test, predicted), f"{name}: confusions", "confusion_matrix")
-    Console(width=100).print(table)
+
+    sizes = f"{len(X_train)} training and {len(X_test)} test digits"
+    show_results(results, f"{data}: {sizes}")
     print(f"Figures: {', '.join(str(path) for path in sorted(FIGURES.glob('*.png')))}")
 
 

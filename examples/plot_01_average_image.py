@@ -2,8 +2,9 @@
 The average image
 =================
 
-The oldest idea is a good one: average all images of a digit, and call a new image after the
-average that it is closest to. Nothing is trained, and nine in ten digits come out right.
+The oldest idea is a good one: average all training images of each digit, and classify a
+new image as the digit whose average it is closest to. No weights are trained, and nine
+in ten digits are classified correctly.
 """
 
 import matplotlib.pyplot as plt
@@ -24,8 +25,8 @@ model = TemplateMatchingClassifier(metric="mse").fit(X_train, y_train)
 print(f"accuracy: {model.score(X_test, y_test):.3f}")
 
 # %%
-# The whole model is ten images. Where people write a digit in different ways, its average is a
-# blur of all of them.
+# The whole model is ten images, its *templates*. If people write a digit in different
+# ways, its template is a blur of all of them.
 
 TemplatesDisplay.from_estimator(model)
 plt.show()
@@ -33,26 +34,27 @@ plt.show()
 # %%
 # Smallest distance, largest score
 # --------------------------------
-# The mean squared error of an image and a template is a *distance*: the best is the smallest,
-# and the prediction its ``argmin``. A probability is a *score*, of which the best is the
-# largest. Taking the ``argmax`` of a distance is a mistake that raises no error; it finds,
-# with great reliability, the digit that an image looks least like.
+# The mean squared error between an image and a template is a *distance*: the smallest
+# is the best, so the prediction is its ``argmin``. A probability is a *score*: the
+# largest is the best. Taking the ``argmax`` of a distance by mistake raises no error.
+# It reliably finds the digit that an image looks least like.
 
 distances = ((X_test[:, np.newaxis] - model.templates_) ** 2).mean(axis=2)
-closest, farthest = model.classes_[distances.argmin(axis=1)], distances.argmax(axis=1)
+closest = model.classes_[distances.argmin(axis=1)]
+farthest = model.classes_[distances.argmax(axis=1)]
 assert (closest == model.predict(X_test)).all()
-print(f"argmin of the distance: {np.mean(closest == y_test):.3f} are right")
-print(
-    f"argmax of the distance: {np.mean(model.classes_[farthest] == y_test):.3f} are right"
-)
+print(f"accuracy by argmin of the distance: {np.mean(closest == y_test):.3f}")
+print(f"accuracy by argmax of the distance: {np.mean(farthest == y_test):.3f}")
 
 # %%
-# The model makes probabilities of distances: ``softmax(-distance / temperature)``, with the
-# temperature under which the labels of the training digits are likeliest. An image between two
-# templates then gets the doubt that it deserves.
+# The model turns distances into probabilities: ``softmax(-distance / temperature)``.
+# The temperature is fitted so that the true labels of the training digits become as
+# probable as possible. An image halfway between two templates gets similar
+# probabilities for both.
 
 probabilities = model.predict_proba(X_test)
-row = np.abs(probabilities.max(axis=1) - 0.6).argmin()  # one of those it is not sure of
+# We pick a digit that the model is unsure of.
+row = np.abs(probabilities.max(axis=1) - 0.6).argmin()
 
 figure, axes = plt.subplots(
     1, 3, figsize=(7, 2.6), width_ratios=[1, 1.6, 1.6], layout="constrained"
@@ -72,9 +74,10 @@ plt.show()
 # %%
 # Other distances, more templates
 # -------------------------------
-# The mean absolute error and the cosine are other distances. And a digit that is written in
-# several ways can have several templates, which k-means finds. With sixteen of each, the idea
-# gets 98 % of the digits right; by then it is close to remembering them all.
+# The mean absolute error and the cosine give other distances. And a digit that is
+# written in several ways can have several templates, which k-means finds. With sixteen
+# templates per digit, 98 % of the test digits are classified correctly. By then, the
+# model is close to memorising all training digits.
 
 counts = [1, 2, 4, 8, 16]
 names = {"mse": "squared error", "mae": "absolute error", "cosine": "cosine"}

@@ -2,10 +2,11 @@
 Three losses for one linear model
 =================================
 
-A linear model gives each class a number, its logit. What it learns depends on what it is told
-to make small: the squared error of sigmoids, the squared error of softmax probabilities, or
-the cross-entropy. All three are least for a model that is right and sure of it. They differ in
-how fast they get there, and in how much one has to know about learning rates.
+A linear model computes a number for each class, its logit. Training makes a loss small,
+and here we compare three: the squared error of sigmoids, the squared error of softmax
+probabilities, and the cross-entropy. All three are smallest for a model that is
+confident and right. They differ in how fast they get there, and in how carefully the
+learning rate has to be chosen.
 """
 
 import matplotlib.pyplot as plt
@@ -33,9 +34,9 @@ LOSSES = {
 # %%
 # At the same learning rate
 # -------------------------
-# Values of different losses cannot be compared, so we count how many digits of a validation
-# set are right after each epoch. Under the squared errors, that number falls for a long time,
-# although the loss falls, too: a loss is not an accuracy.
+# Values of different losses cannot be compared, so we measure the accuracy on a
+# validation set after each epoch. With the squared errors, this accuracy falls for a
+# long time although the loss falls too: a loss is not an accuracy.
 
 figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 looks = zip(("C0", "C2", "C1"), "os^", strict=True)
@@ -63,9 +64,9 @@ plt.show()
 # %%
 # At all learning rates
 # ---------------------
-# That comparison is unfair: the mean of ten classes' squares has smaller gradients to begin
-# with, and a larger learning rate makes up for some of it. So we try many rates for each loss.
-# All candidates of a loss are trained in one run.
+# This comparison is unfair: the mean of ten classes' squares has smaller gradients from
+# the start, and a larger learning rate makes up for some of it. So we try many learning
+# rates for each loss. All candidates of a loss are trained in one run.
 
 search = BatchedGridSearchCV(
     SoftmaxRegression(max_iter=20, tol=None, random_state=0),
@@ -79,17 +80,19 @@ figure.suptitle("Accuracy after 20 epochs")
 plt.show()
 
 # %%
-# The squared error of softmax gets as far as the cross-entropy, at rates between 2 and 20, but
-# not where one would have looked. The cross-entropy does well at rates that differ by a factor
-# of a hundred. The squared error of sigmoids would need more epochs.
+# The squared error of softmax gets as far as the cross-entropy, but only at learning
+# rates between 2 and 20, where few would look. The cross-entropy does well at learning
+# rates that differ by a factor of a hundred. The squared error of sigmoids would need
+# more epochs.
 #
-# Why: who is wrong has to learn
-# ------------------------------
-# Take two classes, and let *z* be by how much the logit of the true one is larger, so that its
-# probability is :math:`\sigma(z)`. The slope of the cross-entropy is :math:`\sigma(z) - 1`: it
-# is steepest where the model is sure of the wrong class. The slope of a squared error has the
-# factor :math:`\sigma(z)(1 - \sigma(z))` besides, and vanishes there, too: the worst mistakes
-# are those that least is learnt from.
+# Why: learning from the worst mistakes
+# -------------------------------------
+# Take two classes, and let *z* be the logit of the true class minus the logit of the
+# other, so that the probability of the true class is :math:`\sigma(z)`. The slope of
+# the cross-entropy is :math:`\sigma(z) - 1`: it is steepest where the model is
+# confident of the wrong class. The slope of the squared error has an additional factor
+# :math:`\sigma(z)(1 - \sigma(z))`, which vanishes there: the model learns least from
+# its worst mistakes.
 
 z = np.linspace(-8, 8, 200)
 p = expit(z)

@@ -2,11 +2,11 @@
 Search for a learning rate
 ==========================
 
-A learning rate that was guessed is the most common reason for a network that does badly. The
-remedy is to try many of them. As the models of such a search differ in nothing but a number,
-:class:`~skdigits.model_selection.BatchedGridSearchCV` trains all of them, with all folds, as
-one batch of models. It takes the place of :class:`~sklearn.model_selection.GridSearchCV` by
-changing one import.
+A guessed learning rate is the most common reason why a network does badly. The remedy
+is to try many learning rates. As the models of such a search differ in a number only,
+:class:`~skdigits.model_selection.BatchedGridSearchCV` trains all of them, on all folds,
+as one batch of models. It replaces :class:`~sklearn.model_selection.GridSearchCV` with
+the same parameters: only the import changes.
 """
 
 from time import perf_counter
@@ -33,8 +33,9 @@ pipeline = make_pipeline(
 grid = {"softmaxregression__learning_rate_init": np.geomspace(1e-3, 10, 9)}
 
 # %%
-# Both searches train nine models on each of three folds, and find the same. (Only where a rate
-# is so large that the weights swing do roundings grow into differences.)
+# Both searches train nine models on each of three folds, and find the same scores.
+# (Only at learning rates so large that training becomes unstable do rounding errors
+# grow into differences.)
 
 found = {}
 for Search in (GridSearchCV, BatchedGridSearchCV):
@@ -42,15 +43,18 @@ for Search in (GridSearchCV, BatchedGridSearchCV):
     search = found[Search.__name__] = Search(pipeline, grid, cv=3).fit(X_train, y_train)
     print(f"{Search.__name__}: {perf_counter() - begin:.2f} s")
 
-scores = [search.cv_results_["mean_test_score"] for search in found.values()]
-np.testing.assert_allclose(*(mean[:7] for mean in scores), atol=0.005)  # rates up to 1
+one_by_one, batched = (
+    search.cv_results_["mean_test_score"] for search in found.values()
+)
+# We compare the learning rates up to 1.
+np.testing.assert_allclose(batched[:7], one_by_one[:7], atol=0.005)
 print(search.best_params_, f"test accuracy: {search.score(X_test, y_test):.3f}")
 
 # %%
-# Score against rate
-# ------------------
-# The mean of the folds, and their standard deviation. Too small a rate does not get there in
-# 20 epochs; too large a one jumps about.
+# Score against learning rate
+# ---------------------------
+# The plot shows the mean and the standard deviation over the folds. With too small a
+# learning rate, 20 epochs are not enough; with too large a one, training is unstable.
 
 figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 LearningRateSearchDisplay.from_estimator(search, ax=ax)
@@ -59,14 +63,14 @@ plt.show()
 # %%
 # Score by epoch
 # --------------
-# The batched search scores all models after every epoch. So it also tells for how long to
-# train: ``refit_epochs="best"`` takes the best pair of rate and number of epochs.
+# The batched search scores all models after every epoch. So it also finds out how long
+# to train: ``refit_epochs="best"`` refits with the best pair of learning rate and
+# number of epochs.
 
 figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
 LearningRateSearchDisplay.from_estimator(search, kind="epoch", ax=ax)
 plt.show()
 
 search.set_params(refit_epochs="best").fit(X_train, y_train)
-print(
-    f"{search.best_params_} for {search.best_n_epochs_} epochs: {search.best_score_:.3f}"
-)
+epochs = search.best_n_epochs_
+print(f"{search.best_params_} for {epochs} epochs: {search.best_score_:.3f}")

@@ -2,11 +2,12 @@
 Range test or sweep?
 ====================
 
-Two quick ways to a learning rate. The *range test* (L. N. Smith, 2017) trains one model for a
-hundred steps, raises the rate with every step, and looks at the loss. The *sweep* trains a
-model for each rate for an epoch, small ones as these all together, and scores them on rows
-that they have not seen. The first is famous; the second asks the question whose answer one
-wants.
+There are two quick ways to find a learning rate. The *range test* (L. N. Smith, 2017)
+trains one model for a hundred steps, raises the learning rate with every step, and
+watches the training loss. The *sweep* trains one model per learning rate for an epoch,
+all of them in one run if they are as small as these, and scores them on samples that
+they have not seen. The range test is famous. The sweep measures what matters: the
+accuracy on new samples.
 """
 
 import matplotlib.pyplot as plt
@@ -32,9 +33,10 @@ model = MLPClassifierTorch(batch_size=32, max_iter=20, tol=None, random_state=0)
 # %%
 # The range test
 # --------------
-# Neither the model nor a random generator is touched: the test is made with a clone. It has
-# several suggestions, as there are several rules in use: where the loss falls most steeply, a
-# tenth of the rate where it is least, and the middle of its longest valley.
+# The test trains a clone, so the model itself does not change. Its result has several
+# suggestions, one for each rule in common use: the learning rate at which the loss
+# falls most steeply, a tenth of the one at which the loss is smallest, and the middle
+# of the longest stretch on which the loss falls (the *valley*).
 
 test = learning_rate_range_test(model, X_train, y_train, random_state=0)
 for rule, rate in test.suggestions.items():
@@ -47,7 +49,8 @@ plt.show()
 # %%
 # The sweep
 # ---------
-# Sixteen models, trained for one epoch each, scored on rows that were held out.
+# The sweep trains sixteen models for one epoch each, and scores them on held-out
+# samples.
 
 sweep = learning_rate_sweep(model, X_train, y_train)
 print(f"best: {sweep.best_rate:.2g}")
@@ -59,10 +62,10 @@ plt.show()
 # %%
 # Which of them was right?
 # ------------------------
-# What matters is where training ends: here, after 20 epochs at each of thirteen rates. All
-# suggestions lie on the plateau, where a few digits more or less are chance. The range test
-# looked at one model and its training digits, though, and needs someone to choose among its
-# rules.
+# What counts is the accuracy at the end of training: here, after 20 epochs at each of
+# thirteen learning rates. All suggestions lie on the plateau, where a few digits more
+# or less are chance. But the range test saw only the training loss of one model, and
+# somebody has to choose among its rules.
 
 search = BatchedGridSearchCV(
     model,

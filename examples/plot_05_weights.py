@@ -2,9 +2,9 @@
 What weights look like
 ======================
 
-A linear model has a weight for each pixel and class: its weights are ten images. Unlike the
-average of a digit, such an image does not show what the digit looks like, but what tells it
-from the others.
+A linear model has a weight for each pixel and class: its weights are ten images. The
+average of a digit shows what the digit looks like; its weights show what tells it from
+the other digits.
 """
 
 import matplotlib.pyplot as plt
@@ -23,8 +23,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # Softmax regression
 # ------------------
-# Ink on a red pixel speaks for the digit, ink on a blue one against it. The middle of a 0 is
-# where there must be none.
+# A bright pixel where the weight is red speaks for the digit, one where it is blue
+# speaks against it. The middle of a 0 is blue: nothing may be written there.
 
 linear = SoftmaxRegression(0.1, max_iter=50, tol=None, random_state=0).fit(
     X_train, y_train
@@ -37,9 +37,10 @@ plt.show()
 # %%
 # Weights under a penalty
 # -----------------------
-# ``alpha`` is the price of large weights. Where they cost little, the model uses every pixel
-# that helps it with some training digit. Where they are dear, little is left but the average
-# of the digit less that of all digits: the templates are back.
+# The penalty ``alpha`` sets the price of large weights. With a small penalty, the model
+# uses every pixel that helps it with some training digit. With a large one, the weights
+# approach the average of the digit minus the average of all digits: the templates are
+# back.
 
 figure, axes = plt.subplots(3, 1, figsize=(5, 8), layout="constrained")
 for ax, alpha in zip(axes, (0.0001, 0.01, 1), strict=True):
@@ -50,16 +51,16 @@ for ax, alpha in zip(axes, (0.0001, 0.01, 1), strict=True):
 plt.show()
 
 averages = np.array([X_train[y_train == digit].mean(axis=0) for digit in range(10)])
-alike = np.corrcoef(model.coef_.ravel(), (averages - X_train.mean(axis=0)).ravel())[
-    0, 1
-]
-print(f"correlation with the averages: {alike:.3f}")
+averages -= X_train.mean(axis=0)
+correlation = np.corrcoef(model.coef_.ravel(), averages.ravel())[0, 1]
+print(f"correlation with the averages: {correlation:.3f}")
 
 # %%
 # A hidden layer
 # --------------
-# A unit of a hidden layer is not one digit's. Each looks for a stroke, an edge or an empty
-# place that several digits share, and the second layer puts them together.
+# The units of a hidden layer do not belong to single digits. Each looks for a stroke,
+# an edge or an empty place that several digits share, and the second layer combines
+# them.
 
 mlp = MLPClassifierTorch(
     36, alpha=1, batch_size=64, max_iter=60, tol=None, random_state=0
@@ -73,7 +74,8 @@ plt.show()
 # %%
 # A convolution
 # -------------
-# A convolutional network moves small kernels of weights, here of 5 × 5 pixels, over the image.
+# A convolutional network slides small kernels of weights over the image, here of 5 × 5
+# pixels.
 
 net = ConvNetClassifier((12, 24), max_iter=10, random_state=0).fit(X_train, y_train)
 print(f"test accuracy: {net.score(X_test, y_test):.3f}")

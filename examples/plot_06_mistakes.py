@@ -2,8 +2,9 @@
 Look at the mistakes
 ====================
 
-An accuracy says how many predictions are wrong. Which ones, and how surely, says what to do
-about it: more data, other preprocessing, or nothing, as nobody could read that digit.
+The accuracy tells how many predictions are wrong. Which ones are wrong, and how
+confident the model was, tells what to do about it: collect more data, change the
+preprocessing, or do nothing, because nobody could read that digit.
 """
 
 import matplotlib.pyplot as plt
@@ -26,10 +27,10 @@ predicted = model.predict(X_test)
 print(f"{(predicted != y_test).sum()} of {len(y_test)} test digits are wrong")
 
 # %%
-# Which digits are taken for which
-# --------------------------------
-# scikit-learn's confusion matrix serves. Its colours end at the most frequent mistake here, as
-# the many digits that are right would drown the few that are not.
+# Which digits are confused
+# -------------------------
+# We use scikit-learn's confusion matrix. The colour scale ends at the most frequent
+# mistake: otherwise the many correct predictions would drown the few wrong ones.
 
 counts = confusion_matrix(y_test, predicted)
 most = (counts - np.diag(np.diag(counts))).max()
@@ -41,25 +42,25 @@ ax.set(title="Test digits, counted", xlabel="predicted", ylabel="true")
 plt.show()
 
 # %%
-# :func:`~skdigits.inspection.confusion_pairs` is the same as a list, most confused first, with
-# the rows.
+# :func:`~skdigits.inspection.confusion_pairs` returns the same counts as a table, the
+# most frequent confusion first, with the rows of ``X_test`` where each occurs.
 
 pairs = confusion_pairs(predicted, None, y_test)
 pairs.head()
 
 # %%
-# The rows of the three commonest confusions:
+# These are the digits of the three most frequent confusions:
 
-rows = [row for some in pairs["rows"].head(3) for row in some]
+rows = np.concatenate(pairs["rows"].head(3).to_list())
 DigitGridDisplay.from_predictions(X_test, y_test, predicted, rows=rows)
 plt.show()
 
 # %%
-# Surely wrong
-# ------------
-# :func:`~skdigits.inspection.top_losses` finds the digits whose true label the model thinks
-# least likely. In a data set that was labelled by hand, the first of them are the labels to
-# check.
+# Confidently wrong
+# -----------------
+# :func:`~skdigits.inspection.top_losses` finds the digits whose true label has the
+# lowest probability. If a data set was labelled by hand, check the labels of these
+# digits first.
 
 worst = top_losses(model, X_test, y_test, k=20)
 worst.head().round(4)

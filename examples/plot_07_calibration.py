@@ -2,9 +2,9 @@
 Confidence that lies
 ====================
 
-Of the predictions that a model is 90 % sure of, nine in ten should be right. A network that
-was trained until it knows its training digits by heart is sure of nearly everything, mistakes
-included. One number cures that, a temperature that all its logits are divided by, and no
+Of the predictions made with 90 % confidence, nine in ten should be right. A network
+that has memorised its training digits is confident of nearly everything, mistakes
+included. One number cures that: a temperature by which all logits are divided. No
 prediction changes.
 """
 
@@ -23,9 +23,9 @@ plt.style.use("seaborn-v0_8-colorblind")
 # %%
 # Digits that are hard to read
 # ----------------------------
-# There is grain over all of them, so that there is something to doubt. A third is to train on,
-# a third to be tested by. The last third is for the temperature: digits that were trained on
-# will not do, as the network is rightly sure of those.
+# We add noise to all digits, so that there is something to doubt. A third of them is
+# for training, a third for testing. The last third fits the temperature: training
+# digits would not do, as the network is rightly confident of them.
 
 X, y = load_digits(return_X_y=True)
 X = X / 16 + np.random.default_rng(0).normal(scale=0.4, size=X.shape)
@@ -44,9 +44,9 @@ calibrated = calibrated.fit(X_held, y_held)
 # %%
 # In numbers
 # ----------
-# The expected calibration error (``ece``) is the mean distance of confidence and accuracy. On
-# few rows, some of it is chance: ``ece_expected`` is what a model would show whose
-# probabilities are just right.
+# The expected calibration error (``ece``) is the mean distance between confidence and
+# accuracy. On few samples, some of it is due to chance: ``ece_expected`` is the error
+# that a perfectly calibrated model would show.
 
 models = {"before": model, "after": calibrated}
 reliability(models, X_test, y_test).round(3)
@@ -54,7 +54,8 @@ reliability(models, X_test, y_test).round(3)
 # %%
 # As a curve
 # ----------
-# On the diagonal, models are right as often as they say. Below it, they boast.
+# On the diagonal, a model is right as often as its confidence says. Below the diagonal,
+# it is overconfident.
 
 figure, axes = plt.subplots(
     2, 1, figsize=(6, 6.4), height_ratios=[3, 1], sharex=True, layout="constrained"
@@ -72,7 +73,7 @@ for (name, fitted), marker in zip(models.items(), "os", strict=True):
     )
     axes[1].hist(confidence, bins=np.linspace(0, 1, 21), histtype="step", linewidth=2)
 axes[0].set(
-    xlabel="", ylabel="share that is right", title="The same predictions, before and after",
+    xlabel="", ylabel="accuracy", title="The same predictions, before and after",
     xlim=(0.25, 1.02), ylim=(0.25, 1.02),
 )  # fmt: skip
 axes[0].legend(loc="upper left")

@@ -1,10 +1,11 @@
 """
-Digits distorted
+Distorted digits
 ================
 
-A digit that is moved by two pixels is the same digit; for a network that has seen none like
-it, it is a different row of numbers. :mod:`skdigits.augmentation` moves, turns, slants and
-wobbles images at random, anew in every epoch, while a model is trained.
+A digit that is moved by two pixels is still the same digit. But to a network that was
+never trained on moved digits, it is a different row of numbers.
+:mod:`skdigits.augmentation` shifts, rotates, slants and warps training images at
+random, anew in every epoch.
 """
 
 import matplotlib.pyplot as plt
@@ -24,11 +25,12 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# What they do
-# ------------
-# ``distort`` shows what training would see. The digits have a margin of two pixels here, to
-# have room to move in. Lengths are given in pixels of an image of 28 × 28, and mean the same
-# part of a smaller one: 5 are two pixels of 12.
+# What distortions do
+# -------------------
+# ``distort`` returns images as training would see them. Here, the digits have a margin
+# of two pixels, so that they have room to move. Lengths are given in pixels of an image
+# of 28 × 28 and scaled to other sizes: a shift of 5 moves these images of 12 × 12 by
+# two pixels.
 
 distortions = {
     "shift": RandomShift(max_shift=5),
@@ -50,13 +52,13 @@ figure.suptitle("One digit, as nine epochs would see it")
 plt.show()
 
 # %%
-# What they are good for
-# ----------------------
-# A network is trained without distortions and with each of them, and then shown test digits
-# that have been moved, by up to two pixels. The one that has seen none of it is lost. Nothing
-# is for free: the others have more to learn in the same time, and are not as good with digits
-# that stay where they are. A convolutional network, made for such things, gains by them there,
-# too: see :ref:`sphx_glr_auto_examples_plot_10_convolutional_network.py`.
+# What distortions are good for
+# -----------------------------
+# We train one network without distortions and one with each of them, and test them on
+# digits that are moved by up to two pixels. The network that has seen no distortions
+# fails. But nothing is free: the others have more to learn in the same time, and do
+# less well on digits that are not moved. A convolutional network gains on those too:
+# see :ref:`sphx_glr_auto_examples_plot_10_convolutional_network.py`.
 
 moved = {}
 for pixels in range(3):
@@ -82,7 +84,7 @@ ax.set(
     xlabel="test digits moved by up to (pixels)",
     ylabel="test accuracy",
     xticks=list(moved),
-    title="Digits that move are known to those who have seen them move",
+    title="Training on moved digits helps to read moved digits",
 )
 ax.grid(alpha=0.3)
 ax.legend(title="trained with")

@@ -1,11 +1,12 @@
 """
-Digits of one's own
-===================
+Your own digits
+===============
 
-A photograph of a digit on paper is large, dark on bright, uneven, and off the middle. What a
-model has been trained on is small, bright on black, and centred. The model is not to blame if
-it cannot read the one after the other: both have to be made alike.
-:class:`~skdigits.preprocessing.DigitNormalizer` makes digits like MNIST's of any grey images.
+A photograph of a digit on paper is large, dark on bright, uneven, and off-centre. The
+digits that a model was trained on are small, bright on black, and centred. So a model
+cannot read photographs unless both kinds of images are brought into the same form.
+:class:`~skdigits.preprocessing.DigitNormalizer` turns any grey images into digits like
+MNIST's.
 """
 
 import matplotlib.pyplot as plt
@@ -28,36 +29,40 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # Pages
 # -----
-# Stand-ins for photographs: each test digit, enlarged by its own factor, in ink of its own
-# darkness, somewhere on a page of grey and grainy paper.
+# Our stand-ins for photographs are pages of grey, grainy paper. Each shows a test digit
+# somewhere on the page, enlarged by a random factor and written in ink of random
+# darkness.
 
 rng = np.random.default_rng(0)
 
 
 def photograph(row):
-    """A page of 80 x 60 pixels, with the digit somewhere on it."""
+    """Return a page of 80 x 60 pixels with the digit somewhere on it."""
     page = rng.normal(rng.uniform(190, 240), 3, size=(80, 60))
-    factor, ink = rng.integers(3, 7), rng.uniform(0.5, 0.7)
+    factor = rng.integers(3, 7)
+    darkness = rng.uniform(0.5, 0.7)
     digit = np.kron(row.reshape(8, 8), np.ones((factor, factor)))
-    top, left = (rng.integers(0, length - len(digit)) for length in page.shape)
-    page[top : top + len(digit), left : left + len(digit)] -= ink * digit
+
+    top = rng.integers(0, 80 - len(digit))
+    left = rng.integers(0, 60 - len(digit))
+    page[top : top + len(digit), left : left + len(digit)] -= darkness * digit
     return page.clip(0, 255).astype(np.uint8)
 
 
 pages = np.array([photograph(row) for row in X_test])
 
 # %%
-# Made alike
-# ----------
-# The normaliser finds the ground, turns dark ink to bright, crops to the ink, scales its
-# longer side, and puts the centre of mass in the middle. Of a page and of the small image it
-# was made from, it makes nearly the same.
+# The same form for both
+# ----------------------
+# The normaliser finds the background, inverts dark digits, crops to the digit, scales
+# its longer side, and moves its centre of mass to the middle. A page and the small
+# image it was made from become nearly the same.
 
 normalizer = DigitNormalizer(size=16, digit_size=12)
 lines = {
     "page": pages,
-    "made of\nthe page": normalizer.fit_transform(pages).reshape(-1, 16, 16),
-    "made of\nthe digit": normalizer.fit_transform(X_test).reshape(-1, 16, 16),
+    "page,\nnormalised": normalizer.fit_transform(pages).reshape(-1, 16, 16),
+    "digit,\nnormalised": normalizer.fit_transform(X_test).reshape(-1, 16, 16),
     "digit": X_test.reshape(-1, 8, 8),
 }
 figure, axes = plt.subplots(4, 8, figsize=(7, 4.2), layout="constrained")
@@ -70,24 +75,21 @@ figure.suptitle("Two different images become alike")
 plt.show()
 
 # %%
-# What it is worth
-# ----------------
-# Three models learn from the small digits and read the pages. The first is shown the pages as
-# they are, shrunk to the size it knows. The second is shown them in bright ink on black. The
-# third has the normaliser in front, in a Pipeline: what it is trained on and what it reads are
-# made in the same way.
+# What normalisation is worth
+# ---------------------------
+# We train on the small digits, and read the pages in three ways. First, the pages are
+# shrunk to the size of the training images. Second, they are inverted as well, to
+# bright on dark. Third, the normaliser stands in front of the model in a Pipeline, so
+# that training digits and pages are normalised in the same way.
 
 
 def shrunk(pages):
-    """Pages as images of 8 x 8 pixels, each a mean of the page."""
-    square = pages[:, 10:70, :].reshape(len(pages), 60, 60)
+    """Return pages as images of 8 x 8 pixels, by means over blocks."""
+    square = pages[:, 10:70, :]
+    # Each pixel is doubled, as 60 pixels do not divide into 8 blocks, but 120 do.
     wide = np.kron(square, np.ones((1, 2, 2)))
-    return (
-        wide.reshape(-1, 8, 15, 8, 15)
-        .mean(axis=(2, 4))
-        .reshape(-1, 64)
-        .astype(np.uint8)
-    )
+    means = wide.reshape(-1, 8, 15, 8, 15).mean(axis=(2, 4))
+    return means.reshape(-1, 64).astype(np.uint8)
 
 
 settings = {"batch_size": 64, "max_iter": 30, "tol": None, "random_state": 0}

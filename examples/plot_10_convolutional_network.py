@@ -2,8 +2,8 @@
 From average images to a convolutional network
 ==============================================
 
-All classifiers of the package on the same digits: what each step on the road brings, and what
-it costs.
+We compare all classifiers of the package on the same digits: how much accuracy each
+step gains, and how much time it costs.
 """
 
 import matplotlib.pyplot as plt
@@ -30,9 +30,10 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # Accuracy against seconds
 # ------------------------
-# A classifier that is trained keeps a ``history_`` of its epochs, with the seconds since it
-# began. Rows passed as ``X_val`` are not learnt from, but measured after every epoch. The
-# average image takes a single look at the digits.
+# A classifier that is trained in epochs keeps a ``history_`` of them, with the seconds
+# since training began. Samples passed as ``X_val`` are not trained on: the model is
+# scored on them after every epoch. The average image is computed in a single pass over
+# the digits.
 
 run = {"batch_size": 64, "tol": None, "random_state": 0}
 cycle = run | {"learning_rate": "one_cycle", "learning_rate_init": 0.01}
@@ -44,7 +45,8 @@ models = {
         (16, 32), max_iter=30, augment=RandomAffine(rotation=5, shift=2), **cycle
     ),
 }
-ConvNetClassifier((16, 32), max_iter=1).fit(X_train, y_train)  # PyTorch warms up once
+# PyTorch's first convolutions are slower, so we warm it up before timing anything.
+ConvNetClassifier((16, 32), max_iter=1).fit(X_train, y_train)
 for model in models.values():
     model.fit(X_train, y_train, X_val=X_test, y_val=y_test)
 average = TemplateMatchingClassifier().fit(X_train, y_train).score(X_test, y_test)
@@ -54,23 +56,19 @@ ax.axhline(
     1 - average, color="0.4", linestyle=":", label=f"average image: {average:.1%}"
 )
 for (name, model), marker in zip(models.items(), "os^D", strict=True):
-    history = model.history_
-    errors, score = (
-        1 - history["validation_score"],
-        history["validation_score"].iloc[-1],
-    )
+    scores = model.history_["validation_score"]
     ax.plot(
-        history["seconds"],
-        errors,
+        model.history_["seconds"],
+        1 - scores,
         marker=marker,
         markevery=5,
-        label=f"{name}: {score:.1%}",
+        label=f"{name}: {scores.iloc[-1]:.1%}",
     )
 ax.set(
     xscale="log",
     yscale="log",
     xlabel="seconds",
-    ylabel="share of test digits that are wrong",
+    ylabel="test error",
 )
 ax.set_yticks([0.3, 0.1, 0.03, 0.01], ["30 %", "10 %", "3 %", "1 %"])
 ax.yaxis.minorticks_off()
@@ -83,8 +81,9 @@ plt.show()
 # %%
 # What the distortions do
 # -----------------------
-# Without them, the network soon knows its training digits by heart: their loss goes on
-# falling, that of the others does not. With them, it never sees the same image twice.
+# Without distortions, the network soon memorises its training digits: the training loss
+# goes on falling, the validation loss does not. With distortions, the network never
+# sees the same image twice.
 
 convolutional = {
     name: model for name, model in models.items() if "convolutional" in name
@@ -95,10 +94,10 @@ figure.suptitle("Training and validation loss")
 plt.show()
 
 # %%
-# To stop in time
-# ---------------
-# With ``early_stopping``, the network goes back to the epoch in which the held-out digits were
-# predicted best. Here they are a tenth of the training digits, so that the test digits decide
+# Early stopping
+# --------------
+# With ``early_stopping``, the network returns to the epoch with the best score on
+# held-out digits. They are a tenth of the training digits, so the test digits decide
 # nothing.
 
 stopped = ConvNetClassifier((16, 32), max_iter=20, early_stopping=True, **cycle)

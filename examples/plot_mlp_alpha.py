@@ -1,10 +1,10 @@
-"""Decision functions under a small and a large penalty, on three data sets.
+"""Decision boundaries with small and large penalties, on three data sets.
 
     python examples/plot_mlp_alpha.py
 
-scikit-learn's example "Varying regularization in Multi-layer Perceptron" with one import
-changed. Adapted from scikit-learn (BSD-3-Clause), Copyright (c) 2007-2026 The scikit-learn
-developers.
+scikit-learn's example "Varying regularization in Multi-layer Perceptron" with one
+import changed. Adapted from scikit-learn (BSD-3-Clause), Copyright (c) 2007-2026 The
+scikit-learn developers.
 """
 
 # Authors: The scikit-learn developers

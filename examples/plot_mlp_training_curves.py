@@ -1,10 +1,10 @@
-"""Learning curves of seven ways to go downhill, on four small data sets.
+"""Learning curves of seven optimisation strategies, on four small data sets.
 
     python examples/plot_mlp_training_curves.py
 
-scikit-learn's example "Compare Stochastic learning strategies for MLPClassifier" with one
-import changed. Adapted from scikit-learn (BSD-3-Clause), Copyright (c) 2007-2026 The
-scikit-learn developers.
+scikit-learn's example "Compare Stochastic learning strategies for MLPClassifier" with
+one import changed. Adapted from scikit-learn (BSD-3-Clause), Copyright (c) 2007-2026
+The scikit-learn developers.
 """
 
 # Authors: The scikit-learn developers

@@ -1,10 +1,10 @@
-"""What the hidden units of a network look for in MNIST.
+"""The first-layer weights of a network trained on MNIST.
 
     python examples/plot_mnist_filters.py
 
-scikit-learn's example "Visualization of MLP weights on MNIST" with one import changed, and
-MNIST loaded by skdigits. Adapted from scikit-learn (BSD-3-Clause), Copyright (c) 2007-2026
-The scikit-learn developers.
+scikit-learn's example "Visualization of MLP weights on MNIST" with one import changed,
+and MNIST loaded by skdigits. Adapted from scikit-learn (BSD-3-Clause), Copyright (c)
+2007-2026 The scikit-learn developers.
 """
 
 # Authors: The scikit-learn developers
