@@ -1,4 +1,4 @@
-"""What all estimators share: labels, edges, state, the world around them."""
+"""The behaviour that all estimators share: labels, edge cases, state, side effects."""
 
 import pickle
 import random
@@ -115,7 +115,7 @@ def test_constant_features(estimator, iris):
 @each_and_conv
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_logits_far_out(estimator, dtype, iris):
-    """Rows a thousand times farther out than those learnt from, and weights likewise."""
+    """Samples far outside the range of the training samples."""
     X, y = (array.astype(t) for array, t in zip(iris, (dtype, int), strict=True))
     model = clone(estimator).fit(X, y)
     for scale in (1e4, -1e4, 1e8):

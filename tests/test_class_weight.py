@@ -1,4 +1,4 @@
-"""What rows of each class count."""
+"""Class weights."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ WEIGHTS = [None, "balanced", {0: 5, 1: 0.5, 2: 2}]
 
 @pytest.fixture(scope="module")
 def skewed(digits):
-    """Rows of three classes, 20, 60 and 120 of them, and weights."""
+    """Return 20, 60 and 120 samples of three classes, and sample weights."""
     X, y = digits
     rows = np.concatenate(
         [np.flatnonzero(y == c)[:n] for c, n in enumerate((20, 60, 120))]

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, for every two of solver, loss and schedule: none excused."""
+"""scikit-learn's own checks, for every pair of solver, loss and schedule."""
 
 import os
 import re
@@ -18,10 +18,10 @@ from skdigits import (
 from skdigits.engine.losses import LOSSES
 from skdigits.engine.schedules import SCHEDULES
 
-# Settings with which each reaches the accuracy that the checks ask for, by solver, on data of
-# a few hundred rows, where a schedule that falls with the rows seen hardly moves at all. The
-# checks of class weights have features of 20 and more, at which a linear model by gradient
-# descent needs small rates.
+# With these settings, each solver reaches the accuracy that the checks demand on a few
+# hundred samples, on which the schedule invscaling has to fall slowly. The checks of
+# class weights have features of 20 and more, which need a small learning rate in a
+# linear model.
 SETTINGS = {
     "sgd": {"learning_rate_init": 0.3, "max_iter": 40, "power_t": 0.2},
     "adam": {"learning_rate_init": 0.03, "max_iter": 40, "power_t": 0.2},
@@ -33,7 +33,7 @@ LINEAR = SETTINGS | {
 
 
 def gradient_trained():
-    """Every loss with every solver and schedule, and every solver with every schedule."""
+    """Yield every pair of loss, solver and schedule, and every loss with L-BFGS."""
     for Model, settings in (
         (SoftmaxRegression, LINEAR),
         (MLPClassifierTorch, SETTINGS),
@@ -63,9 +63,8 @@ ESTIMATORS = [
     ConvNetClassifier(),
 ]
 
-ABSENT = re.compile(
-    r"cupy|dpnp|cuda|XPU|MPS"
-)  # namespaces and devices of other machines
+# Namespaces and devices of other machines.
+ABSENT = re.compile(r"cupy|dpnp|cuda|XPU|MPS")
 if torch.cuda.is_available():
     ABSENT = re.compile(r"cupy|dpnp|XPU|MPS")
 EXPECTED = re.compile(
@@ -99,7 +98,7 @@ def test_array_api_checks_are_on():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 def test_check_estimator(estimator):
-    """Few epochs and large features are warned of, for the checks have both; no more."""
+    """The checks raise no warnings but those of few epochs and large features."""
     with pytest.warns() as caught:
         results = check_estimator(estimator, on_fail=None)
     assert len(results) > 75

@@ -22,7 +22,7 @@ SHORT = {"channels": (3, 5), "max_iter": 2, "batch_size": 40, "random_state": 0}
 
 
 class Standardise(nn.Module):
-    """Weights of a convolution with mean 0 and one norm for each output."""
+    """Centre the weights of each output, and scale them to one norm."""
 
     def forward(self, weight):
         centred = weight - weight.mean((1, 2, 3), keepdim=True)
@@ -32,7 +32,7 @@ class Standardise(nn.Module):
 
 
 class Torchs(nn.Module):
-    """The network in torch's modules: relu, two convolutions, pooling after the first."""
+    """The network in PyTorch's modules: convolutions, pooling and ReLU."""
 
     def __init__(self, coefs, intercepts, layers, image_shape):
         super().__init__()
@@ -41,11 +41,10 @@ class Torchs(nn.Module):
             n_out, n_in, size, _ = coef.shape
             modules += [nn.Conv2d(n_in, n_out, size, padding=padding)]
             modules += [nn.MaxPool2d(pool), nn.ReLU()]
-        self.convolutions, self.linear = (
-            nn.Sequential(*modules),
-            nn.Linear(*coefs[-1].shape),
-        )
+        self.convolutions = nn.Sequential(*modules)
+        self.linear = nn.Linear(*coefs[-1].shape)
         self.double()
+
         coefs = [*coefs[:-1], coefs[-1].T]
         for module, coef, bias in zip(self.learning(), coefs, intercepts, strict=True):
             module.weight.data, module.bias.data = map(torch.tensor, (coef, bias))
@@ -70,7 +69,7 @@ class Torchs(nn.Module):
         return self.linear(features * mask)
 
     def train_for(self, model, X, y, weight, rng, seed):
-        """A plain loop of torch with a model's settings; the losses of its epochs."""
+        """Train by a plain PyTorch loop with a model's settings; return its losses."""
         settings, n_rows = model.get_params(), len(X)
         X, y, weight = map(torch.from_numpy, (X, y, weight))
         groups = [
@@ -104,7 +103,7 @@ class Torchs(nn.Module):
 
 
 def make_optimizer(settings, groups, steps):
-    """An optimizer of torch, and the schedule of its rate."""
+    """Return a PyTorch optimizer, and the schedule of its learning rate."""
     rate = settings["learning_rate_init"]
     if settings["solver"] == "sgd":
         optimizer = optim.SGD(groups, rate, momentum=0.9)
@@ -277,9 +276,8 @@ def test_precision_is_the_dtype_of_what_is_fitted(dtype, precision, few):
         .fit(few[0].astype(np.float32), few[1])
     )
     same = np.array_equal(plain.coefs_[0], model.coefs_[0])
-    if (
-        expected == np.float32 and precision != "auto"
-    ):  # where that may be bfloat16, too
+    # Here "auto" may mean bfloat16, too, so only the others are compared.
+    if expected == np.float32 and precision != "auto":
         assert same == (precision == "float32")
     distance = np.abs(proba - plain.predict_proba(X.astype(np.float32))).max()
     assert distance < (1e-5 if expected == np.float64 else 0.05)
@@ -381,7 +379,7 @@ def test_lbfgs_goes_far_below_the_start(few):
 
 
 def test_lbfgs_never_trains_in_bfloat16(few, monkeypatch):
-    """Its line search would be lost in the rounding, where "auto" is fast by it, too."""
+    """L-BFGS needs float32, even where precision="auto" means bfloat16."""
     X, y = few[0].astype(np.float32), few[1]
     settings = SHORT | {"channels": (4,), "solver": "lbfgs", "max_iter": 4}
     expected = ConvNetClassifier(**settings).fit(X, y).coefs_[0]
@@ -427,7 +425,10 @@ def test_a_cycle_lasts_so_many_calls_whatever_their_rows(few):
 
 def test_images_that_are_passed_as_such_are_told_to_be_rows(few):
     images, y = few[0].reshape(-1, 8, 8), few[1]
-    cure = r"dim 3, while dim <= 2 is required by ConvNetClassifier: X has shape \(200, 8, 8\)"
+    cure = (
+        r"dim 3, while dim <= 2 is required by ConvNetClassifier: "
+        r"X has shape \(200, 8, 8\)"
+    )
     with pytest.raises(ValueError, match=cure):
         ConvNetClassifier(**SHORT).fit(images, y)
     model = ConvNetClassifier(**SHORT).fit(*few)

@@ -1,4 +1,4 @@
-"""Code in the documents runs."""
+"""The code in the documentation runs, and its figures are the measured ones."""
 
 import re
 import runpy
@@ -25,7 +25,10 @@ FIGURE = r"(\d+\.\d+) ± (\d+\.\d+)"
 
 
 def code_blocks(path):
-    """The code of each, after so many blank lines that errors tell its place in the page."""
+    """Return the code blocks of a page.
+
+    Blank lines pad each of them, so that errors name its lines in the page.
+    """
     text = (ROOT / path).read_text(encoding="utf-8")
     found = re.finditer(
         r"^( *)```python\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL
@@ -42,7 +45,7 @@ PAGES = [path for path in DOCUMENTS if path != "CONTRIBUTING.md" and code_blocks
 
 @pytest.fixture
 def without_a_screen(monkeypatch):
-    """matplotlib draws nowhere, and leaves no figure behind."""
+    """Let matplotlib draw off screen, and close its figures."""
     with matplotlib.rc_context({"backend": "agg"}):
         monkeypatch.setattr(plt, "show", lambda: None)
         yield
@@ -52,7 +55,7 @@ def without_a_screen(monkeypatch):
 @pytest.mark.usefixtures("without_a_screen")
 @pytest.mark.parametrize("path", PAGES)
 def test_code_of_a_page_runs_and_says_what_it_shows(path, monkeypatch, capsys):
-    """Its blocks in order, in one module, as pickle looks classes up in modules."""
+    """Run the blocks of a page in order, in one module, which pickle needs."""
     blocks, module = code_blocks(path), ModuleType("page")
     asserted = [bool(re.search(ASSERTION, block, re.MULTILINE)) for block in blocks]
     assert sum(asserted) >= max(1, len(blocks) // 2)
@@ -67,7 +70,7 @@ def test_code_of_a_page_runs_and_says_what_it_shows(path, monkeypatch, capsys):
 
 
 def test_every_page_with_code_is_run():
-    """Only what stands on its own elsewhere may be left out."""
+    """Only CONTRIBUTING.md is left out, as its code needs its surroundings."""
     written = {
         path for path in DOCUMENTS if "```python" in (ROOT / path).read_text("utf-8")
     }
@@ -76,7 +79,7 @@ def test_every_page_with_code_is_run():
 
 
 def test_what_scikit_learn_has_is_found_again():
-    """The blocks of the page compare with scikit-learn themselves."""
+    """The blocks of the page compare the results with scikit-learn's."""
     compared = [
         block.count("np.testing.assert_")
         for block in code_blocks("docs/coming_from_scikit_learn.md")
@@ -86,7 +89,7 @@ def test_what_scikit_learn_has_is_found_again():
 
 
 def measured(path, scale):
-    """Means and spreads (in %) that a script has written down."""
+    """Return the means and spreads, in %, that a script has written."""
     text = (ROOT / "benchmarks" / path).read_text(encoding="utf-8").replace("**", "")
     pairs = re.findall(FIGURE, text)
     return {tuple(f"{scale * float(number):.2f}" for number in pair) for pair in pairs}

@@ -1,6 +1,6 @@
 """scikit-learn's examples and user guide of MLPClassifier, with one import changed.
 
-Each is run with scikit-learn's own MLPClassifier, too, which says what has to come out.
+Each also runs with scikit-learn's MLPClassifier, whose results are expected.
 """
 
 import re
@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 OURS = "from skdigits import MLPClassifierTorch as MLPClassifier\n"
 THEIRS = "from sklearn.neural_network import MLPClassifier\n"
 
-# The scripts silence this warning where it comes from the module sklearn, ours does not.
+# The scripts silence this warning from the module sklearn, but not from skdigits.
 UNFINISHED = "ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning"
 
 X_GUIDE = [[0.0, 0.0], [1.0, 1.0]]
@@ -32,7 +32,7 @@ LBFGS = {"solver": "lbfgs", "alpha": 1e-5, "random_state": 1}
 def run(monkeypatch, capsys):
     """Run a script with MLPClassifierTorch and with MLPClassifier.
 
-    Gives of each the variables, among them the figure, and the scores and losses it printed.
+    For each, return the variables, with the figure, and the printed scores and losses.
     """
     mpl.use("Agg")
     import matplotlib.pyplot as plt
@@ -70,11 +70,12 @@ def test_training_curves(run):
         ]
         assert ax.get_title() == name
         for curve, expected_curve in zip(*curves, strict=True):
-            if name == "digits":  # whose rows are shuffled, by each in its own way
+            # Several batches are drawn in another order, one batch is the same.
+            if name == "digits":
                 assert len(curve) == len(expected_curve)
                 assert curve[0] == pytest.approx(expected_curve[0], rel=1e-8)
                 assert curve[-1] == pytest.approx(expected_curve[-1], rel=0.5, abs=0.02)
-            else:  # in one batch, in which their order makes no difference
+            else:
                 np.testing.assert_allclose(curve, expected_curve, rtol=1e-6)
     digits = slice(14, 28)
     np.testing.assert_allclose(printed[digits][::2], expected[digits][::2], atol=0.02)
@@ -89,8 +90,8 @@ def test_alpha(run):
     assert len(panels[0]) == 15
     for ax, expected in zip(*panels, strict=True):
         assert ax.get_title() == expected.get_title()
-    # Both stop where the loss falls by less than 2e-9 of it, still on their way: roundings
-    # decide where that is, and one row in forty may change sides.
+    # Both stop once the loss falls by less than a factor of 2e-9, before the minimum.
+    # Rounding decides when, so one sample in forty may be classified differently.
     scores = [[float(ax.texts[0].get_text()) for ax in axes] for axes in panels]
     np.testing.assert_allclose(*scores, atol=0.051)
     assert np.equal(*scores).sum() >= 12
@@ -116,7 +117,8 @@ def test_mnist_filters(run):
     for ax, coef in zip(ours["figure"].axes, coefs, strict=False):
         np.testing.assert_array_equal(ax.images[0].get_array(), coef.reshape(28, 28))
     alike = [np.corrcoef(pair)[0, 1] for pair in zip(coefs, expected, strict=True)]
-    assert np.median(alike) > 0.8  # from the same start, by other orders of the rows
+    # Both start from the same weights, but draw the batches in another order.
+    assert np.median(alike) > 0.8
 
 
 def both(X, y, settings):
@@ -127,7 +129,7 @@ def both(X, y, settings):
 
 
 def assert_alike(ours, theirs, X, rtol=1e-6):
-    """The same in all that the guide shows of a fitted model."""
+    """Compare all attributes and predictions that the guide shows."""
     assert ours.n_iter_ == theirs.n_iter_
     assert ours.n_outputs_ == theirs.n_outputs_
     assert ours.out_activation_ == theirs.out_activation_
@@ -170,8 +172,8 @@ def test_the_guides_warm_start():
     settings = {"hidden_layer_sizes": (15,), "random_state": 1}
     model = MLPClassifierTorch(max_iter=1, warm_start=True, **settings)
     losses = [model.fit(X_GUIDE, [0, 1]).loss_ for _ in range(10)]
-    # MLPClassifier begins each of these fits with moments of 0: ten epochs of one fit have
-    # the moments go on, as they do here.
+    # MLPClassifier resets its moments in every fit, and skdigits continues them, as one
+    # fit of ten epochs does.
     uninterrupted = MLPClassifier(max_iter=10, **settings).fit(X_GUIDE, [0, 1])
     np.testing.assert_allclose(losses, uninterrupted.loss_curve_, rtol=1e-8)
     assert losses[-1] < losses[0]

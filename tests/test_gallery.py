@@ -1,4 +1,4 @@
-"""The gallery is whole; its examples are run by the build of the documentation."""
+"""The gallery is complete. The build of the documentation runs its examples."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ def test_examples_are_numbered_without_a_gap():
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_has_a_title_and_shows_figures(path):
-    """Each figure is shown by itself, so that the script is of use without the gallery."""
+    """Each figure is shown, so that the script is useful outside the gallery, too."""
     source = path.read_text(encoding="utf-8")
     title, line, blank, text = ast.get_docstring(ast.parse(source)).splitlines()[:4]
     assert title

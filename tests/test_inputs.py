@@ -1,4 +1,4 @@
-"""Rows, labels and weights of every kind are those of the plain array of the same values."""
+"""Samples, labels and weights of any kind give the results of plain arrays."""
 
 import numpy as np
 import pandas as pd
@@ -30,14 +30,14 @@ NAMES = ["templates", "two templates", "softmax", "lbfgs", "mlp", "conv"]
 each = pytest.mark.parametrize("model", MODELS, ids=NAMES)
 one_of_each = pytest.mark.parametrize("model", MODELS[::2], ids=NAMES[::2])
 
-# Sums of 64 products are summed in another order where rows lie otherwise; four epochs may
-# make a hundred times as much of it.
+# Another memory layout adds up the 64 products of a sum in another order. Four epochs
+# may amplify the difference a hundred times.
 ROUNDINGS = {np.dtype(t): 64 * np.finfo(t).eps for t in (np.float32, np.float64)}
 
 
 @pytest.fixture(scope="module")
 def few(digits):
-    """X, y: 120 digits in steps of 1/16."""
+    """Return X and y of 120 digits, in steps of 1/16."""
     return digits[0][:120], digits[1][:120]
 
 
@@ -51,10 +51,11 @@ def assert_same(found, expected):
 
 
 def assert_as_good(model, given, plain, y):
-    """What is given does what the plain array does, in fit and in predictions."""
+    """Compare with a plain array of the same values, in fit and in predictions."""
     expected = clone(model).fit(plain, y)
     proba = expected.predict_proba(plain)
-    assert np.ptp(proba, axis=0).min() > 0.01  # or any two would be the same
+    # Constant probabilities would be equal for any input.
+    assert np.ptp(proba, axis=0).min() > 0.01
     found = clone(model).fit(given, y)
     assert_same(found.predict_proba(given), proba)
     np.testing.assert_array_equal(found.predict(given), proba.argmax(1))
@@ -67,7 +68,7 @@ def read_only(a):
 
 
 def packed(a):
-    """A field of records: from row to row it is an odd number of bytes."""
+    """Return a field of records, whose stride is an odd number of bytes."""
     records = np.zeros(len(a), dtype=[("tag", "u1"), ("values", a.dtype, a.shape[1:])])
     records["values"] = a
     return records["values"]
@@ -142,7 +143,7 @@ def test_memory_mapped_rows(model, dtype, few, tmp_path):
     ],
 )
 def test_other_dtypes_are_float64(model, dtype, few):
-    """Numbers are taken as they are: only bytes are pixels."""
+    """Numbers keep their values: only uint8 means pixels."""
     X, y = few
     plain = (X > 0.5 if dtype == "?" else X * 16).astype(np.float64)
     given = plain.astype(dtype)
@@ -162,7 +163,7 @@ def test_other_dtypes_are_float64(model, dtype, few):
         pd.DataFrame,
         lambda a: pd.DataFrame(a).astype("Float64"),
         lambda a: pd.DataFrame(a).astype(object),
-        lambda a: pd.DataFrame({c: a[:, c].astype(f"f{4 + c % 2 * 4}") for c in range(64)}),
+        lambda a: pd.DataFrame(a).astype(dict.fromkeys(range(0, 64, 2), "f4")),
         lambda a: pd.DataFrame(np.asfortranarray(a), index=range(900, 900 + len(a))),
         pl.DataFrame,
         lambda a: pl.DataFrame(a)[::-1][::-1],
@@ -306,7 +307,7 @@ LABELS = {
 @one_of_each
 @pytest.mark.parametrize("kind", LABELS)
 def test_labels(model, kind, few):
-    """As LogisticRegression has them, and as codes that are numbers."""
+    """Compare with LogisticRegression, and with labels encoded as integers."""
     X, y = few
     given = LABELS[kind](y)
     oracle = LogisticRegression(max_iter=2).fit(X, given)
@@ -341,7 +342,8 @@ def test_a_column_of_labels_is_taken_with_a_warning(model, few):
 def test_classes_of_a_partial_fit(model, convert, few):
     X, y = few
     given = range(10) if convert is range else convert(list(range(10)))
-    rows = y < 7  # no others yet
+    # The other classes have no samples yet.
+    rows = y < 7
     found = clone(model).partial_fit(X[rows], y[rows], classes=given)
     expected = clone(model).partial_fit(X[rows], y[rows], classes=np.arange(10))
     assert found.classes_.tolist() == list(range(10))

@@ -1,7 +1,7 @@
-"""Rows that are larger than the memory there is: they are read from their file, in parts.
+"""Data larger than memory is read from its file in parts.
 
-A process of its own has 70 MB left when it learns from files of 140 MB. What is limited is
-private memory: a file that is mapped read-only does not count, and any copy of it does.
+A process with 70 MB left learns from files of 140 MB. The limit is one of private
+memory: a file that is mapped read-only does not count, but any copy of it does.
 """
 
 import json
@@ -24,7 +24,10 @@ SCRIPT = """
 import json, pathlib, re, resource, sys, traceback
 import numpy as np
 from skdigits import (
-    ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier,
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
 )
 from skdigits.preprocessing import CenterByMass, DigitNormalizer
 
@@ -77,7 +80,7 @@ def private():
 
 pixels, floats = map(rows, sys.argv[1:])
 for _, task in tasks(*((X[:1000], y[:1000]) for X, y in (pixels, floats))):
-    outcome(task)  # whatever is imported later is there now
+    outcome(task)  # imports count before the limit is set
 resource.setrlimit(resource.RLIMIT_DATA, (private() + 70 * 2**20, -1))
 found = {"a copy": outcome(lambda: np.array(pixels[0]))}
 found |= {"a copy of floats": outcome(lambda: np.array(floats[0]))}
@@ -88,7 +91,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """What became of each task, by name."""
+    """Run the script, and return the outcome of each task by name."""
     folder = tmp_path_factory.mktemp("large")
     (folder / "limited.py").write_text(SCRIPT)
     rng = np.random.default_rng(0)
@@ -96,9 +99,8 @@ def outcomes(tmp_path_factory):
         X = np.lib.format.open_memmap(
             folder / f"{dtype}.npy", "w+", dtype, (n_rows, 1024)
         )
-        X[:: n_rows // 50] = rng.uniform(
-            high=scale, size=(50, 1024)
-        )  # the rest are holes
+        # The other samples are holes in the file, which take no space on the disk.
+        X[:: n_rows // 50] = rng.uniform(high=scale, size=(50, 1024))
         X.flush()
     done = subprocess.run(
         [
@@ -110,8 +112,8 @@ def outcomes(tmp_path_factory):
             "float32.npy",
         ],
         cwd=folder,
-        # By itself, glibc keeps freed blocks of some MB in a heap that then is full of holes,
-        # more so on one day than on another: large ones are to be given back at once.
+        # By default, glibc keeps freed blocks of some MB in a heap that fragments, more
+        # or less from run to run. This threshold makes it return large blocks at once.
         env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": str(2**20)},
         capture_output=True,
         text=True,
@@ -126,7 +128,7 @@ def test_there_is_no_memory_for_a_copy(outcomes):
         assert "MemoryError" in outcomes[name]
 
 
-def test_rows_larger_than_memory_are_learnt_from_and_asked_for(outcomes):
+def test_fit_and_predict_on_data_larger_than_memory(outcomes):
     found = {name: v for name, v in outcomes.items() if "copy" not in name}
     assert len(found) >= 18
     assert found == dict.fromkeys(found, "done")

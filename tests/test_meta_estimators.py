@@ -1,4 +1,4 @@
-"""Every meta-estimator of scikit-learn's does with our models what is done here by hand."""
+"""scikit-learn's meta-estimators give the results that are computed here by hand."""
 
 import numpy as np
 import pandas as pd
@@ -63,14 +63,14 @@ trained = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def few(digits):
-    """X, y to learn from and X, y to ask for: 240 and 120 digits."""
+    """Return X and y of 240 training digits and of 120 test digits."""
     X, y = digits
     return X[:240], y[:240], X[240:360], y[240:360]
 
 
 @pytest.fixture(scope="module")
 def two(few):
-    """The same, of the digits 3 and 8 and other twos alone: 0 to 4 against 5 to 9."""
+    """Return the same digits in two classes: 0 to 4 against 5 to 9."""
     X, y, queries, answers = few
     return X, y > 4, queries, answers > 4
 
@@ -80,7 +80,7 @@ def fitted(model, X, y, *weight, **parameters):
 
 
 def scores_by_hand(model, X, y, **parameters):
-    """Accuracy on each fold, counted."""
+    """Return the accuracy on each fold."""
     return [
         (
             fitted(model, X[train], y[train], **parameters).predict(X[test]) == y[test]
@@ -90,7 +90,7 @@ def scores_by_hand(model, X, y, **parameters):
 
 
 def candidates_of(model):
-    """Three settings that differ in their scores, the best not the first."""
+    """Return candidates with different scores, the best of which is not the first."""
     if model is TEMPLATES:
         return {"metric": ["mae", "cosine", "mse"], "n_templates": [1, 2]}
     return {"learning_rate_init": [1e-5, 0.03, 1e-3]}
@@ -112,7 +112,7 @@ def test_pipeline(model, few):
 
 @each
 def test_column_transformer(model, few):
-    """Some columns are scaled, some passed on and some dropped, found by their names."""
+    """Scale some columns, pass others on and drop the rest, all by name."""
     X, y, queries, _ = few
     names = [f"pixel {column}" for column in range(64)]
     columns = ColumnTransformer(
@@ -128,10 +128,9 @@ def test_column_transformer(model, few):
         return np.hstack([rows[:, 8:40] - X[:, 8:40].mean(0), rows[:, :8]])
 
     expected = fitted(model, by_hand(X), y).predict_proba(by_hand(queries))
-    asked = pd.DataFrame(queries, columns=names)[
-        names[::-1]
-    ]  # found by name, in any order
-    np.testing.assert_allclose(found.predict_proba(asked), expected, rtol=1e-8)
+    # Columns are found by name, in any order.
+    backwards = pd.DataFrame(queries, columns=names)[names[::-1]]
+    np.testing.assert_allclose(found.predict_proba(backwards), expected, rtol=1e-8)
     assert found[-1].feature_names_in_[0] == "half__pixel 8"
 
 
@@ -179,8 +178,8 @@ def test_searches(model, Search, few):
 
 
 @trained
-def test_halving_gives_epochs_to_those_that_do_well(model, few):
-    """Four rates get 2 epochs, the better two 4, the best of them 8."""
+def test_halving_gives_more_epochs_to_better_candidates(model, few):
+    """Four learning rates get 2 epochs, the better two get 4, the best gets 8."""
     X, y, queries, _ = few
     rates = [1e-5, 1e-4, 0.003, 0.02]
     search = HalvingGridSearchCV(
@@ -253,7 +252,7 @@ def test_learning_curve_by_partial_fits(model, few):
 
 
 def likeliest_beta(logits, codes, weight=None):
-    """The factor that makes the labels likeliest, by SciPy."""
+    """Return the factor of the logits under which the labels are most likely."""
     rows = np.arange(len(codes))
 
     def loss(log_beta):
@@ -264,7 +263,7 @@ def likeliest_beta(logits, codes, weight=None):
 
 
 def two_columns(decision):
-    """scikit-learn's logits: of two classes −d and d."""
+    """Return logits as in scikit-learn: −d and d for two classes."""
     return decision if decision.ndim == 2 else np.column_stack([-decision, decision])
 
 
@@ -272,7 +271,7 @@ def two_columns(decision):
 @pytest.mark.parametrize("data", ["few", "two"])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_calibration_by_temperature(model, data, frozen, request):
-    """One factor for the logits: of a model of the rows, or of one that is fitted already."""
+    """One factor scales the logits, out of fold or of a model fitted before."""
     X, y, queries, answers = request.getfixturevalue(data)
     before = fitted(model, X, y)
     if frozen:
@@ -330,30 +329,26 @@ def test_hard_voting(few):
 @each
 @pytest.mark.parametrize("data", ["few", "two"])
 def test_stacking(model, data, request):
-    """Ours both below and on top: probabilities of the folds are the rows of the last one."""
+    """The final estimator learns from out-of-fold probabilities of the others."""
     X, y, queries, _ = request.getfixturevalue(data)
     below = [("linear", LogisticRegression()), ("ours", model)]
     found = StackingClassifier(below, clone(model), cv=CV).fit(X, y)
-    skip = (
-        1 if data == "two" else 0
-    )  # of two classes, the second's probability says it all
-    stacked, asked = (
-        np.hstack([part[:, skip:] for part in parts])
-        for parts in (
-            [
-                cross_val_predict(m, X, y, cv=CV, method="predict_proba")
-                for _, m in below
-            ],
-            [fitted(m, X, y).predict_proba(queries) for _, m in below],
-        )
-    )
-    expected = fitted(model, stacked, y).predict_proba(asked)
+    # With two classes, the probability of the second one is enough.
+    skip = 1 if data == "two" else 0
+    out_of_fold = []
+    of_queries = []
+    for _, one in below:
+        proba = cross_val_predict(one, X, y, cv=CV, method="predict_proba")
+        out_of_fold.append(proba[:, skip:])
+        of_queries.append(fitted(one, X, y).predict_proba(queries)[:, skip:])
+    last = fitted(model, np.hstack(out_of_fold), y)
+    expected = last.predict_proba(np.hstack(of_queries))
     np.testing.assert_allclose(found.predict_proba(queries), expected, rtol=1e-8)
 
 
 @each
 def test_bagging(model, few):
-    """Every model is one of rows and columns that were drawn, as often as they were drawn."""
+    """Each model learns from its drawn columns, with draws as sample weights."""
     X, y, queries, _ = few
     bag = BaggingClassifier(model, 4, max_samples=0.8, max_features=0.5, random_state=0)
     found = bag.fit(X, y).predict_proba(queries)
@@ -374,9 +369,10 @@ def test_bagging(model, few):
 
 
 def test_bagging_draws_rows_as_if_they_were_copied(few):
-    """What bagging tells by weights is what rows drawn by hand would tell."""
+    """Weights by the number of draws are as good as repeated samples."""
     X, y, queries = few[0][:200], few[1][:200], few[2]
-    model = SoftmaxRegression(0.1, max_iter=30, tol=None, random_state=0)  # one batch
+    # All samples fit into one batch, so that their order does not matter.
+    model = SoftmaxRegression(0.1, max_iter=30, tol=None, random_state=0)
     bag = BaggingClassifier(model, 2, random_state=0).fit(X, y)
     for member, rows in zip(bag.estimators_, bag.estimators_samples_, strict=True):
         expected = fitted(model, X[np.sort(rows)], y[np.sort(rows)]).predict_proba(
@@ -388,9 +384,8 @@ def test_bagging_draws_rows_as_if_they_were_copied(few):
 @each_and_conv
 def test_bagging_where_a_class_may_not_be_drawn(model, few):
     X, y, queries, _ = few
-    rows = np.r_[
-        np.flatnonzero(y == 9)[:1], np.flatnonzero(y < 9)
-    ]  # nine is one row alone
+    # A single nine is missing from some of the draws.
+    rows = np.r_[np.flatnonzero(y == 9)[:1], np.flatnonzero(y < 9)]
     bag = BaggingClassifier(model, 6, random_state=0).fit(X[rows], y[rows])
     assert {len(member.classes_) for member in bag.estimators_} == {9, 10}
     expected = np.zeros((len(queries), 10))
@@ -401,7 +396,7 @@ def test_bagging_where_a_class_may_not_be_drawn(model, few):
 
 @each
 def test_adaboost(model, few):
-    """Two rounds of SAMME by hand: what the first gets wrong weighs more in the second."""
+    """Two rounds of SAMME: errors of the first weigh more in the second."""
     X, y, queries, _ = few
     weak = clone(model).set_params(metric="mae") if model is TEMPLATES else clone(model)
     if model is not TEMPLATES:
@@ -463,16 +458,17 @@ def test_one_versus_one(model, iris):
 @each
 @pytest.mark.parametrize("planted", [0, 3])
 def test_permutation_importance_finds_what_was_planted(model, planted, rng):
-    """One column tells the class, the others tell nothing."""
+    """One feature determines the class, the others are noise."""
     X, y = rng.normal(size=(300, 5)), np.arange(300) % 3
     X[:, planted] = y + rng.normal(scale=0.1, size=300)
     X[:, planted] -= X[:, planted].mean()
+    settings = {"metric": "mse"} if model is TEMPLATES else {"max_iter": 40}
     mean = permutation_importance(
-        fitted(model, X, y, **({"metric": "mse"} if model is TEMPLATES else {"max_iter": 40})),
-        X, y, n_repeats=5, random_state=0,
-    ).importances_mean  # fmt: skip
+        fitted(model, X, y, **settings), X, y, n_repeats=5, random_state=0
+    ).importances_mean
     assert mean.argmax() == planted
-    assert mean[planted] > 0.4  # shuffled, it is right for a third
+    # Without the planted feature, a third of the predictions would be right.
+    assert mean[planted] > 0.4
     assert np.abs(np.delete(mean, planted)).max() < 0.1
 
 
@@ -484,12 +480,12 @@ def routing():
 
 @pytest.fixture
 def weight(few):
-    """Weights that favour the lower digits, and differ from row to row."""
+    """Return weights that favour the lower digits, and differ among samples."""
     return np.where(few[1] < 5, 3.0, 0.2) * (1 + np.arange(240) % 3)
 
 
 def asking(model):
-    """A copy that asks for weights wherever it takes them."""
+    """Return a copy that requests sample weights in fit and score."""
     model = clone(model).set_fit_request(sample_weight=True)
     return model.set_score_request(sample_weight=True)
 
@@ -608,14 +604,14 @@ def test_weights_reach_the_models_of_a_stack(model, few, weight):
         method="predict_proba",
         params={"sample_weight": weight},
     )
-    asked = fitted(model, X, y, weight).predict_proba(queries)
-    expected = fitted(SOFTMAX, rows, y, weight).predict_proba(asked)
+    of_queries = fitted(model, X, y, weight).predict_proba(queries)
+    expected = fitted(SOFTMAX, rows, y, weight).predict_proba(of_queries)
     np.testing.assert_allclose(found.predict_proba(queries), expected, rtol=1e-10)
 
 
 @each
 @pytest.mark.usefixtures("routing")
-def test_weights_that_nobody_asked_for_are_an_error(model, few, weight):
+def test_weights_without_a_request_are_an_error(model, few, weight):
     X, y, _, _ = few
     found = Pipeline([("model", clone(model))])
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""MLPClassifierTorch against MLPClassifier, from the same start on the same rows."""
+"""MLPClassifierTorch against MLPClassifier, from the same initial weights."""
 
 import warnings
 
@@ -32,7 +32,7 @@ def assert_equal(theirs, ours, rtol=1e-8):
 
 ADAM = {"solver": "adam"}
 SGD = {"solver": "sgd", "learning_rate_init": 0.05}
-# By weight, the rows seen count differently: MLPClassifier counts their number.
+# Not tested with weights: MLPClassifier's schedule counts samples without them.
 INVSCALING = {
     "solver": "sgd",
     "nesterovs_momentum": False,
@@ -51,7 +51,7 @@ def test_unshuffled_training_is_mlpclassifiers(activation, solver, weighted, dig
     settings = {"activation": activation, "shuffle": False, "max_iter": 8, "alpha": 0.1}
     theirs, ours = fit_both(X, y, settings | solver, weight if weighted else None)
     if weighted:
-        # MLPClassifier weighs the batches of an epoch's loss by rows, not by weights.
+        # MLPClassifier averages the losses of batches by size, not by weight.
         theirs.loss_curve_ = ours.loss_curve_
     assert_equal(theirs, ours)
     assert ours.loss_curve_[-1] < ours.loss_curve_[0]
@@ -76,8 +76,8 @@ def test_stopping_is_mlpclassifiers(learning_rate, iris):
 @pytest.mark.usefixtures("stratified_mlpclassifier")
 def test_early_stopping_is_mlpclassifiers(digits):
     settings = {
-        "early_stopping": True, "validation_fraction": 0.2, "shuffle": False, "max_iter": 60,
-        "n_iter_no_change": 3,
+        "early_stopping": True, "validation_fraction": 0.2, "shuffle": False,
+        "max_iter": 60, "n_iter_no_change": 3,
     }  # fmt: skip
     X, y = (array[:500] for array in digits)
     theirs, ours = fit_both(X, y, settings)
@@ -111,7 +111,7 @@ def test_without_hidden_layers_it_is_linear(iris):
     assert_equal(theirs, ours)
 
 
-def test_dropout_hinders_learning_by_heart(digits):
+def test_dropout_hinders_memorising(digits):
     X, y = digits[0][:300], np.random.default_rng(0).integers(10, size=300)
     losses = {}
     for dropout in (0.0, 0.5):

@@ -1,4 +1,4 @@
-"""Two classes by one output, and several labels per row, as in MLPClassifier."""
+"""Two classes with one output, and multilabel targets, as in MLPClassifier."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.fixture(scope="module")
 def labelled():
-    """150 rows with up to four labels, some with none."""
+    """Return 150 samples with up to four labels each, some with none."""
     X, Y = make_multilabel_classification(150, n_classes=4, random_state=0)
     return (X - X.mean(0)) / X.std(0), Y
 
@@ -108,8 +108,9 @@ def test_mini_batches_weights_and_early_stopping(dtype, labelled):
     X = ((X - X.min()) / (X.max() - X.min()) * 255).astype(dtype)
     X = X if dtype == np.uint8 else X / 255
     model = MLPClassifierTorch(
-        20, solver="adam", learning_rate_init=0.03, batch_size=16, max_iter=60, tol=None,
-        random_state=0, early_stopping=True, label_smoothing=0.01, dropout=0.1,
+        20, solver="adam", learning_rate_init=0.03, batch_size=16, max_iter=60,
+        tol=None, random_state=0, early_stopping=True, label_smoothing=0.01,
+        dropout=0.1,
     )  # fmt: skip
     model.fit(X, Y, np.arange(150) % 3)
     majority = (Y.mean(0) > 0.5) == Y
@@ -198,7 +199,7 @@ def test_what_is_no_indicator_is_refused(labelled):
 
 
 def test_a_convolutional_network_learns_labels_and_two_classes(labelled):
-    """Better than guessing, in the form of a network of MLPClassifier's."""
+    """It beats guessing, with the outputs that MLPClassifier has."""
     X, Y = labelled
     model = clone(CONV).set_params(max_iter=20, learning_rate_init=0.03)
     for y, n_outputs in ((Y, 4), (Y[:, 0], 1)):

@@ -1,7 +1,7 @@
-"""Processes, threads and forks give what one process gives, and take no more than their share.
+"""Processes, threads and forks give one process's results, on their share of cores.
 
-Equal to the last bit where as many threads compute: of large products, two threads add up the
-halves, which is another rounding.
+Results are bit-identical for the same number of threads. Two threads add up the halves
+of large products, which rounds differently.
 """
 
 import contextlib
@@ -59,14 +59,14 @@ def few(digits):
 
 @pytest.fixture
 def threads():
-    """Set the number of torch's threads for a test."""
+    """Set the number of PyTorch's threads during a test."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
 
 
 def reseed(seed):
-    """Every generator there is for all the process."""
+    """Seed all global random generators."""
     np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)
     random.seed(seed)
@@ -75,7 +75,7 @@ def reseed(seed):
 @each
 @in_workers
 def test_folds_in_workers_are_those_one_after_the_other(model, workers, few, threads):
-    """To the last bit, under any global seed."""
+    """Results are bit-identical, under any global seed."""
     threads(1)
     found = []
     for seed, how in enumerate(("one", workers, workers)):
@@ -89,7 +89,8 @@ def test_folds_in_workers_are_those_one_after_the_other(model, workers, few, thr
 
 @each
 def test_more_threads_make_a_difference_of_roundings_at_most(model, few, threads):
-    X, y = few[0][:200], few[1][:200]  # threads of a busy machine wait for each other
+    # Little data: the threads of a busy machine wait for each other.
+    X, y = few[0][:200], few[1][:200]
     found = []
     for count in (1, 2):
         threads(count)
@@ -100,7 +101,7 @@ def test_more_threads_make_a_difference_of_roundings_at_most(model, few, threads
 @in_workers
 @pytest.mark.parametrize("model", MODELS[1:4:2], ids=NAMES[1:4:2])
 def test_a_search_and_a_bag_in_workers(model, workers, few, threads):
-    """Also the refitted model is the same, and all drawn seeds are."""
+    """The refitted model and all drawn seeds are the same, too."""
     threads(1)
     X, y = few
     search = GridSearchCV(model, {"learning_rate_init": [0.1, 0.001]}, cv=2)
@@ -120,7 +121,7 @@ def test_a_search_and_a_bag_in_workers(model, workers, few, threads):
 
 @each
 def test_fits_and_predictions_in_threads_do_not_meet(model, few):
-    """Models of other rows, all at once; and one model asked by many."""
+    """Fit models at once on different samples, and predict with one in many threads."""
     X, y = few
     parts = [(X[at::4], y[at::4]) for at in range(4)]
     expected = [clone(model).fit(*part).predict_proba(X) for part in parts]
@@ -133,12 +134,13 @@ def test_fits_and_predictions_in_threads_do_not_meet(model, few):
 
 
 def threads_in_two_workers(model, X, y, **how):
-    """Sets of torch's threads in loky's workers: before, during and after a fit."""
+    """Return the numbers of threads before, during and after fits in loky's workers."""
 
     def probe():
         counts = []
 
-        class Counter:  # is written to after every epoch
+        # A verbose fit writes a line after every epoch.
+        class Counter:
             def write(self, text):
                 counts.append(torch.get_num_threads())
                 return len(text)
@@ -157,7 +159,7 @@ def threads_in_two_workers(model, X, y, **how):
 
 @pytest.mark.parametrize("model", MODELS[1:4], ids=NAMES[1:4])
 def test_a_worker_takes_its_share_of_the_cores(model, few, threads):
-    """joblib gives every worker as many threads, and a fit neither asks for more nor less."""
+    """A fit keeps the number of threads that joblib gives to each worker."""
     threads(2)
     share = max(joblib.cpu_count() // 2, 1)
     found = threads_in_two_workers(model, *few)
@@ -186,7 +188,10 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_predict
 from skdigits import (
-    ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier,
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
 )
 
 X, y = load_digits(return_X_y=True)
@@ -243,7 +248,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_children_of_a_parent_that_has_used_threads(few, threads, tmp_path):
-    """They neither hang nor differ; and a process with other hashes of strings is the same."""
+    """They neither hang nor differ, nor does a process with another hash seed."""
     (tmp_path / "forks.py").write_text(FORKS)
     with subprocess.Popen(
         [sys.executable, "-W", "error", tmp_path / "forks.py"],
@@ -255,7 +260,8 @@ def test_forked_children_of_a_parent_that_has_used_threads(few, threads, tmp_pat
     ) as process:
         try:
             output, errors = process.communicate(timeout=120)
-        finally:  # children that hang would stay
+        finally:
+            # Hanging children would survive their parent.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     threads(1)

@@ -1,4 +1,4 @@
-"""Models come back from a file as they went: what they predict, and how they go on."""
+"""A loaded model predicts, and continues training, like the saved one."""
 
 import copy
 import os
@@ -45,9 +45,8 @@ MODELS = {
     "stopping": MLPClassifierTorch(9, early_stopping=True, warm_start=True, **SHORT),
     "convnet": ConvNetClassifier((3, 5), dropout=0.2, augment="shift", **SHORT),
 }
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"  # these few epochs are to be quick
-)
+# A few epochs suffice for these tests.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 each = pytest.mark.parametrize("name", MODELS)
 going_on = pytest.mark.parametrize("name", sorted(set(MODELS) - {"centres"}))
 
@@ -85,21 +84,19 @@ def few(digits):
 
 
 def fitted(name, few):
-    # A deep copy, as clones share a RandomState that was passed, and would move it on.
+    # A deep copy, as clones would share and advance a RandomState instance.
     return copy.deepcopy(MODELS[name]).fit(*few)
 
 
 def go_on(model, few):
-    """Learn further, in the way that the model has."""
-    return (
-        model.fit(*few)
-        if getattr(model, "warm_start", False)
-        else model.partial_fit(*few)
-    )
+    """Continue training, by a warm start or a partial fit."""
+    if getattr(model, "warm_start", False):
+        return model.fit(*few)
+    return model.partial_fit(*few)
 
 
 def assert_same(one, other, X):
-    """To the last bit, but for the seconds that each has trained."""
+    """Compare bit by bit, all but the seconds of training."""
     assert vars(one).keys() == vars(other).keys()
     for method in ("predict_proba", "decision_function", "predict"):
         found, expected = (getattr(model, method)(X) for model in (one, other))
@@ -116,7 +113,8 @@ def assert_same(one, other, X):
 def test_what_comes_back_is_the_same(name, way, few, tmp_path):
     model = fitted(name, few)
     assert_same(WAYS[way](model, tmp_path), model, few[0])
-    assert model.score(*few) > 0.2  # twice what chance would have
+    # Guessing would score half of this.
+    assert model.score(*few) > 0.2
 
 
 @going_on
@@ -167,7 +165,7 @@ def test_a_warm_start_goes_on_the_same(name, way, few, tmp_path):
 
 
 @each
-def test_skops_has_to_trust_nothing_but_us(name, few):
+def test_skops_has_to_trust_skdigits_only(name, few):
     data = skops.io.dumps(fitted(name, few))
     untrusted = skops.io.get_untrusted_types(data=data)
     assert {kind.split(".")[0] for kind in untrusted} == {"skdigits"}

@@ -1,4 +1,4 @@
-"""The figures in the README are those that were measured."""
+"""The figures in the README are the measured ones."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def tables(path):
-    """Rows of cells, by the heading or the line in bold that the table stands under."""
+    """Return the rows of cells of each table, by the heading or bold line above it."""
     found, under = {}, ""
     for line in (ROOT / path).read_text(encoding="utf-8").splitlines():
         if line.startswith("|") and not set(line) <= set("|- "):
@@ -27,16 +27,14 @@ README, RESULTS = tables("README.md"), tables("benchmarks/RESULTS.md")
     "row", README["How fast"][1:], ids=lambda row: f"{row[0]}: {row[2]}"
 )
 def test_times(row):
-    job, ours, peer, theirs, factor = row
+    job, own, peer, theirs, speedup = row
     measured = {name: (seconds, times) for name, seconds, *_, times, _ in RESULTS[job]}
-    assert measured[peer] == (theirs, factor)
-    assert (
-        next(seconds for seconds, times in measured.values() if times == "1.00×")
-        == ours
-    )
+    assert measured[peer] == (theirs, speedup)
+    first = next(seconds for seconds, times in measured.values() if times == "1.00×")
+    assert first == own
 
 
-def test_of_every_model_the_accuracy_is_told():
+def test_the_accuracy_of_every_model_is_in_the_readme():
     measured = [
         [name, accuracy, seconds, published]
         for name, accuracy, _, _, published, seconds, *_ in RESULTS[

@@ -1,4 +1,4 @@
-"""SoftmaxRegression against LogisticRegression, SGDClassifier's penalty and torch."""
+"""SoftmaxRegression against LogisticRegression and PyTorch."""
 
 from itertools import product
 
@@ -27,7 +27,7 @@ def by_lbfgs(X, y, sample_weight=None, n=None):
 
 
 def objective(model, X, y, sample_weight=None):
-    """The mean loss and penalty that both minimise, from scikit-learn's own log_loss."""
+    """Return the objective that both minimise, by scikit-learn's log_loss."""
     n = len(X) if sample_weight is None else np.sum(sample_weight)
     loss = log_loss(y, model.predict_proba(X), sample_weight=sample_weight)
     return loss + (model.coef_**2).sum() / (2 * C * n)
@@ -43,9 +43,8 @@ def test_lbfgs_reaches_logistic_regression(dataset, weighted, request):
     weight = np.random.default_rng(0).uniform(0, 3, len(X)) if weighted else None
     ours, theirs = by_lbfgs(X, y, weight), logistic_regression(X, y, weight)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-4, rtol=0)
-    shift = (
-        ours.intercept_ - ours.intercept_.mean()
-    )  # a constant on all changes nothing
+    # Adding a constant to all intercepts changes nothing.
+    shift = ours.intercept_ - ours.intercept_.mean()
     np.testing.assert_allclose(
         shift, theirs.intercept_ - theirs.intercept_.mean(), atol=1e-4, rtol=0
     )
@@ -75,7 +74,7 @@ def test_coefficients_of_the_classes_sum_to_zero(digits):
 
 
 def test_two_classes_have_two_rows_and_half_the_penalty(digits):
-    """Binary LogisticRegression has one row d; two rows ±d / 2 have half its squares."""
+    """LogisticRegression has one row d; rows ±d / 2 have half the sum of squares."""
     X, y = digits[0][digits[1] < 2], digits[1][digits[1] < 2]
     theirs = LogisticRegression(C=2 * C, tol=1e-12, max_iter=10_000).fit(X, y)
     ours = by_lbfgs(X, y)
@@ -98,7 +97,7 @@ def test_sgd_comes_to_the_same_minimum(iris):
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "softmax_mse", "sigmoid_mse"])
 def test_minibatches_equal_a_loop_in_torch(loss, digits):
-    """The loop that one would write by hand, with autograd and torch.optim."""
+    """Compare with a plain loop with autograd and torch.optim."""
     X, y = (torch.from_numpy(array[:300]) for array in digits)
     model = SoftmaxRegression(
         0.3, loss=loss, alpha=0.01, batch_size=64, max_iter=5, tol=None, shuffle=False,
@@ -135,13 +134,13 @@ def test_minibatches_equal_a_loop_in_torch(loss, digits):
 @pytest.mark.slow
 @pytest.mark.mnist
 def test_cross_entropy_on_mnist_is_what_was_published(mnist):
-    """In the mean over seeds: at this rate a single last epoch may be a point off."""
+    """In the mean over seeds, as single epochs at this learning rate vary by 0.01."""
     X_train, X_test, y_train, y_test = mnist
     scores = {1: [], 41: []}
     for epochs, seed in product(scores, range(3)):
         model = SoftmaxRegression(
-            1.0, weight_init="normal", alpha=0, momentum=0, batch_size=256, max_iter=epochs,
-            tol=None, random_state=seed,
+            1.0, weight_init="normal", alpha=0, momentum=0, batch_size=256,
+            max_iter=epochs, tol=None, random_state=seed,
         )  # fmt: skip
         scores[epochs].append(model.fit(X_train, y_train).score(X_test, y_test))
     assert all(0.83 <= score <= 0.86 for score in scores[1])

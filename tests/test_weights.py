@@ -1,4 +1,4 @@
-"""A row of weight n is a row that is there n times; of weight 0, one that is not there."""
+"""A sample of weight n counts as n samples, and one of weight 0 as none."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ FULL_BATCH = {"max_iter": 40, "tol": None, "batch_size": "auto", "random_state":
 
 @pytest.fixture(scope="module")
 def weighted(iris):
-    """X, y, weights 0 to 3 (60 rows), and the rows repeated as often."""
+    """Return X, y, weights 0 to 3 (60 samples), and X and y repeated as often."""
     rng = np.random.default_rng(0)
     chosen = rng.permutation(150)[:60]
     X, y = iris[0][chosen], iris[1][chosen]
@@ -27,7 +27,7 @@ def weighted(iris):
 
 
 def assert_repeats(model, weighted, dtype=np.float64):
-    """Weights do what repetition does, to 1e-6, and not what no weights do."""
+    """Weights have the effect of repetition, to 1e-6, and they have an effect."""
     X, y, weight, X_repeated, y_repeated = weighted
     X, X_repeated = X.astype(dtype), X_repeated.astype(dtype)
     found = clone(model).fit(X, y, weight).predict_proba(X)
@@ -42,7 +42,7 @@ def assert_repeats(model, weighted, dtype=np.float64):
 )
 @pytest.mark.parametrize("loss", LOSSES)
 def test_lbfgs_of_any_loss(loss, weighted):
-    """At the minimum, which is one alone with a penalty on a linear model."""
+    """Compare at the minimum, which is unique for a linear model with a penalty."""
     model = SoftmaxRegression(
         solver="lbfgs", loss=loss, alpha=0.1, tol=1e-9, max_iter=5000
     )
@@ -70,7 +70,7 @@ def test_full_batches_of_any_loss(Model, solver, loss, dtype, weighted):
     ids=lambda settings: settings["solver"],
 )
 def test_full_batches_of_a_convolutional_network(settings, weighted):
-    """Also where all rows are more than one chunk of images."""
+    """Also with more images than one chunk holds."""
     more = FULL_BATCH | {"max_iter": 8}
     model = ConvNetClassifier(2, learning_rate_init=0.05, **more, **settings)
     assert_repeats(model.set_params(batch_size="auto"), weighted)
@@ -123,7 +123,7 @@ def test_schedules_count_weights_as_rows(Model, schedule, weighted):
     ids=["softmax", "mlp", "templates", "conv"],
 )
 def test_partial_fits(model, weighted):
-    """Chunk by chunk of 30 rows, each one batch."""
+    """Fit in two chunks of 30 samples, each of which is one batch."""
     X, y, weight, X_repeated, y_repeated = weighted
     found, expected, without = clone(model), clone(model), clone(model)
     ends = np.cumsum(weight)[[29, 59]]
@@ -150,7 +150,7 @@ def test_templates_and_their_temperature(metric, n_templates, weighted):
 def test_only_the_ratio_of_weights_matters_where_the_penalty_is_a_mean(
     solver, scale, weighted
 ):
-    """That of SoftmaxRegression is one; MLPClassifierTorch's is shared by the weight."""
+    """SoftmaxRegression's is a mean; MLPClassifierTorch's is divided by the weight."""
     X, y, weight, _, _ = weighted
     model = SoftmaxRegression(0.05, solver=solver, alpha=0.1, max_iter=15, tol=None)
     found = clone(model).fit(X, y, scale * weight).predict_proba(X)
@@ -159,8 +159,8 @@ def test_only_the_ratio_of_weights_matters_where_the_penalty_is_a_mean(
     )
 
 
-def test_the_penalty_of_a_network_is_shared_by_the_weight(weighted):
-    """Twice the weight is half the alpha."""
+def test_the_penalty_of_a_network_is_divided_by_the_weight(weighted):
+    """Twice the weight has the effect of half the alpha."""
     X, y, weight, _, _ = weighted
     model = MLPClassifierTorch(9, learning_rate_init=0.05, alpha=2.0, **FULL_BATCH)
     found = clone(model).fit(X, y, 2.0 * weight).predict_proba(X)
@@ -171,11 +171,11 @@ def test_the_penalty_of_a_network_is_shared_by_the_weight(weighted):
 
 @pytest.mark.slow
 def test_minibatches_of_a_network_over_many_seeds(iris):
-    """Of weighted and repeated rows, probabilities seem to come from one distribution.
+    """Weighted and repeated samples give probabilities of the same distribution.
 
-    Seem so to the Kolmogorov–Smirnov test, at every row asked for, Bonferroni's correction
-    included, which can tell them from those of rows without weights. A weighted row is seen
-    as often as all of its repetitions: the epochs make up for it.
+    The Kolmogorov–Smirnov test, with Bonferroni's correction, finds no difference for
+    any query, but does find one without weights. Twice the epochs make up for the
+    smaller number of weighted samples.
     """
     X, y = iris[0][::2], iris[1][::2]
     weight = np.where(y == 0, 4, 1)
@@ -196,7 +196,8 @@ def test_minibatches_of_a_network_over_many_seeds(iris):
 
     repeated = over_seeds(8, X[rows], y[rows])
     for given, tells in (((X, y, weight), False), ((X, y), True)):
-        found = over_seeds(16, *given)  # as many steps
+        # Twice the epochs take as many steps on half the samples.
+        found = over_seeds(16, *given)
         values = [
             ks_2samp(a, b, method="asymp").pvalue
             for a, b in zip(found.T, repeated.T, strict=True)

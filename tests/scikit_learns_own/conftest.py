@@ -1,4 +1,4 @@
-"""What scikit-learn's tests expect of their suite."""
+"""Fixtures and markers that scikit-learn's tests expect."""
 
 import pytest
 
@@ -9,5 +9,5 @@ def pytest_configure(config):
 
 @pytest.fixture
 def global_random_seed():
-    """What it is in scikit-learn's suite, unless set to more."""
+    """Return the seed that scikit-learn's suite uses by default."""
     return 42

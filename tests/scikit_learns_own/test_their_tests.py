@@ -1,8 +1,8 @@
-"""scikit-learn's own tests of the classes that ours stand beside, run against ours.
+"""scikit-learn's own tests of MLPClassifier and others, run against skdigits' classes.
 
-Its test modules are loaded a second time, with our classes in the place of its own, and what
-they test is collected here, each test with all cases that are about something we have. What is
-left out stands in `NOT_APPLICABLE`, with the reason.
+The test modules are loaded a second time, with skdigits' classes in place of
+scikit-learn's. Their tests are collected here, with all cases about features that
+skdigits has. `NOT_APPLICABLE` lists the tests that are left out, each with the reason.
 """
 
 import copy
@@ -30,17 +30,18 @@ from sklearn.utils.fixes import COO_CONTAINERS, CSR_CONTAINERS
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
 
-# Our classes by scikit-learn's names.
+# skdigits' classes, in scikit-learn's terms.
 
-TRAINED = []  # what a test has trained: one that trains nothing of ours tells us nothing
+# The classes that a test has trained: a test that trains none of ours proves nothing.
+TRAINED = []
 
 
 class NotOfferedError(Exception):
-    """What the test asks for is nothing that our class has."""
+    """A test uses a feature that skdigits' class lacks."""
 
 
 class Noted:
-    """Takes note of every fit, each of which checks its parameters first."""
+    """Record every fit, by the parameter validation at its start."""
 
     def _validate_params(self):
         TRAINED.append(type(self).__name__)
@@ -48,19 +49,21 @@ class Noted:
 
 
 class Perceptron(Noted, MLPClassifierTorch):
-    """With two private attributes of MLPClassifier's, read from what is public in ours."""
+    """Add two private attributes of MLPClassifier, computed from public ones."""
 
     @property
     def _optimizer(self):
-        """With the learning rate of the coming epoch: that of one epoch more, on a copy."""
+        """Return an object with the ``learning_rate`` of the next epoch."""
+        # The next epoch is trained on a copy; its row of the history has the attribute.
         more = copy.deepcopy(self)
         more.partial_fit(np.zeros((1, self.n_features_in_)), self.classes_[:1])
-        return more.history_.iloc[-1]  # a row, with its learning_rate
+        return more.history_.iloc[-1]
 
     @property
     def _no_improvement_count(self):
-        """Epochs at the end of the loss curve that did not lower the best loss by tol."""
-        best, count = np.inf, 0
+        """Count the last epochs that did not lower the best loss by tol."""
+        best = np.inf
+        count = 0
         for loss in self.loss_curve_:
             count = count + 1 if loss > best - self.tol else 0
             best = min(best, loss)
@@ -72,10 +75,10 @@ class Softmax(Noted, SoftmaxRegression):
 
 
 class Logistic(ClassifierMixin, BaseEstimator):
-    """LogisticRegression's parameters, as SoftmaxRegression has them by L-BFGS.
+    """LogisticRegression, by SoftmaxRegression's L-BFGS.
 
-    Two classes have one row of ``coef_``: the difference of our two, which are opposite, so
-    that their penalty is half of its.
+    With two classes, ``coef_`` has one row: the difference of SoftmaxRegression's two
+    rows. They are opposite, so their penalty is half as large.
     """
 
     __init__ = LogisticRegression.__init__
@@ -90,6 +93,7 @@ class Logistic(ClassifierMixin, BaseEstimator):
         for name in ("fit_intercept", "l1_ratio", "dual", "penalty", "n_jobs"):
             if getattr(self, name) != getattr(LogisticRegression(), name):
                 raise NotOfferedError(f"SoftmaxRegression has no {name}")
+
         labels = np.asarray(y)
         classes = np.unique(labels)
         weight = np.ones(len(labels)) if sample_weight is None else sample_weight
@@ -98,16 +102,16 @@ class Logistic(ClassifierMixin, BaseEstimator):
         )
         total = np.sum(weight * each[np.searchsorted(classes, labels)])
         rows = 2 if len(classes) == 2 else 1
+
         if not self.warm_start or not hasattr(self, "model_"):
             self.model_ = Softmax(solver="lbfgs").set_callbacks(*self.callbacks)
         same = ("tol", "max_iter", "class_weight", "warm_start", "random_state")
         settings = {name: getattr(self, name) for name in same}
         self.model_.set_params(alpha=rows / (self.C * total), **settings)
         self.model_.fit(X, y, sample_weight)
-        self.classes_, self.n_iter_ = (
-            self.model_.classes_,
-            np.array([self.model_.n_iter_]),
-        )
+
+        self.classes_ = self.model_.classes_
+        self.n_iter_ = np.array([self.model_.n_iter_])
         return self
 
     def _one_row(self, values):
@@ -135,7 +139,7 @@ class Logistic(ClassifierMixin, BaseEstimator):
 
 
 def logistic_regression(penalty="deprecated", *, solver="lbfgs", **settings):
-    """Ours by L-BFGS. Other solvers remain scikit-learn's: what they find is an oracle."""
+    """Replace L-BFGS only: the other solvers' results serve as references."""
     kind = Logistic if solver == "lbfgs" else LogisticRegression
     return kind(penalty, solver=solver, **settings)
 
@@ -147,7 +151,7 @@ class Templates(Noted, TemplateMatchingClassifier):
 
 
 def nearest_centroid(metric="euclidean", **others):
-    """The metric by our name."""
+    """Translate the name of the metric."""
     if others:
         raise NotOfferedError(f"TemplateMatchingClassifier has no {set(others)}")
     return Templates({"euclidean": "mse", "manhattan": "mae"}[metric])
@@ -167,16 +171,16 @@ REPLACED = {
     ),
 }
 
-# What is not run, and why. Tests that do not name the class are about others.
+# Tests that are not run, and why. Tests that do not name the class concern others.
 
-DENSE = "takes sparse rows, and skdigits takes dense ones only"
+DENSE = "takes sparse X, and skdigits takes dense X only"
 INTERCEPT = "needs fit_intercept=False, and SoftmaxRegression always has intercepts"
 PENALTY = "is about L1 or elastic-net penalties, and SoftmaxRegression's is L2"
-SOLVER = "trains by solvers that SoftmaxRegression has not"
-SEARCH = "is about LogisticRegressionCV, which ours has no counterpart of"
-DEPRECATED = "is about a parameter of LogisticRegression's that is deprecated"
-SHRINKAGE = "is about shrink_threshold, and an average image is not shrunken"
-PRIORS = "is about priors, and probabilities by a temperature have none"
+SOLVER = "trains by solvers that SoftmaxRegression lacks"
+SEARCH = "is about LogisticRegressionCV, which has no counterpart in skdigits"
+DEPRECATED = "is about a deprecated parameter of LogisticRegression"
+SHRINKAGE = "is about shrink_threshold, and average images are not shrunken"
+PRIORS = "is about priors, and TemplateMatchingClassifier has none"
 
 
 def because(reason, names):
@@ -185,21 +189,23 @@ def because(reason, names):
 
 NOT_APPLICABLE = {
     "mlp": {
-        "test_fit": "sets private attributes of a fitted model; in our words below",
+        "test_fit": "sets private attributes of a fitted model; rewritten below",
         "test_gradient": "calls _loss_grad_lbfgs, which is private; see tests/engine",
         "test_sparse_matrices": DENSE,
-        "test_early_stopping_stratified": "calls the label 1 'True'; in our words below",
+        "test_early_stopping_stratified": "calls the label 1 'True'; rewritten below",
     },
     "logistic": {
         **because(
             INTERCEPT,
-            "predict_2_classes logistic_regression_solvers logistic_regression_sample_weights "
-            "logistic_regression_solver_class_weights logreg_intercept_scaling_zero",
+            "predict_2_classes logistic_regression_solvers "
+            "logistic_regression_sample_weights logreg_intercept_scaling_zero "
+            "logistic_regression_solver_class_weights",
         ),
         **because(
             PENALTY,
-            "check_solver_option elasticnet_l1_ratio_err_helpful logreg_l1 elastic_net_coeffs "
-            "logistic_regression_cv_refit elastic_net_l1_l2_equivalence elastic_net_vs_l1_l2 "
+            "check_solver_option elasticnet_l1_ratio_err_helpful logreg_l1 "
+            "elastic_net_coeffs logistic_regression_cv_refit "
+            "elastic_net_l1_l2_equivalence elastic_net_vs_l1_l2 "
             "LogisticRegression_elastic_net_objective elastic_net_versus_sgd "
             "LogisticRegressionCV_GridSearchCV_elastic_net l1_ratio_non_elasticnet "
             "l1_ratio_None_deprecated scores_attribute_layout_elasticnet "
@@ -207,8 +213,10 @@ NOT_APPLICABLE = {
         ),
         **because(
             SOLVER,
-            "saga_vs_liblinear liblinear_dual_random_state logistic_cv liblinear_not_stuck "
-            "sample_and_class_weight_equivalence_liblinear liblinear_decision_function_zero "
+            "saga_vs_liblinear liblinear_dual_random_state logistic_cv "
+            "liblinear_not_stuck "
+            "sample_and_class_weight_equivalence_liblinear "
+            "liblinear_decision_function_zero "
             "warm_start_newton_solver warm_start_converge_LR single_feature_newton_cg "
             "logisticregression_liblinear_sample_weight liblinear_with_large_values "
             "liblinear_multiclass_raises logistic_regression_callback_support_warning",
@@ -223,15 +231,16 @@ NOT_APPLICABLE = {
             "penalty_none penalty_deprecated logisticregression_warns_with_n_jobs",
         ),
         **because(DENSE, "sparsify large_sparse_matrix"),
-        "test_newton_cholesky_fallback_to_lbfgs": "counts the iterations of scikit-learn's "
-        "Newton solver once it has turned to L-BFGS",
-        "test_write_parameters": "writes to the one row of coef_ that two classes have there; "
-        "in our words below",
-        "test_zero_max_iter": "needs max_iter=0, and the least is 1, as in MLPClassifier",
+        "test_newton_cholesky_fallback_to_lbfgs": "counts the iterations of "
+        "scikit-learn's Newton solver after its fallback to L-BFGS",
+        "test_write_parameters": "writes to coef_, which has one row for two classes "
+        "there; rewritten below",
+        "test_zero_max_iter": "needs max_iter=0, but the minimum is 1, as for an MLP",
         "test_logistic_regression_callback_support": "counts an empty task that "
         "LogisticRegression adds at the end; see tests/test_callbacks.py",
-        "test_logistic_regression_callback_fitted_estimator": "looks at tasks with 'iter' in "
-        "their names and finds none, as ours are epochs; see tests/test_callbacks.py",
+        "test_logistic_regression_callback_fitted_estimator": "looks for tasks with "
+        "'iter' in their names and finds none, as skdigits has epochs; see "
+        "tests/test_callbacks.py",
     },
     "centroid": {
         **because(
@@ -241,26 +250,26 @@ NOT_APPLICABLE = {
         ),
         **because(PRIORS, "negative_priors_error warn_non_normalized_priors"),
         "test_classification_toy": f"{PRIORS}; its predictions are below",
-        "test_manhattan_metric": "has medians as centroids; ours are means for every metric",
-        "test_method_not_available_with_manhattan": "wants no probabilities where "
-        "ours has them with every metric",
-        "test_error_zero_variances": "refuses variances of zero, by which "
-        "NearestCentroid would divide, and ours does not",
+        "test_manhattan_metric": "has medians as centroids; templates are means "
+        "for every metric",
+        "test_method_not_available_with_manhattan": "expects no probabilities, and "
+        "TemplateMatchingClassifier has them with every metric",
+        "test_error_zero_variances": "expects an error for variances of zero, by which "
+        "NearestCentroid divides and TemplateMatchingClassifier does not",
     },
 }
 
-LOOK_AT_NOTHING = {
-    "test_logistic_regression_callback_fitted_estimator"
-}  # so they do pass
+# These tests pass, but only because they find nothing to check.
+LOOK_AT_NOTHING = {"test_logistic_regression_callback_fitted_estimator"}
 
-# Their tests, with those of their cases that are about what we have.
+# scikit-learn's tests, with the cases that apply to skdigits.
 
 
 class Borrowed(NamedTuple):
-    """A test of scikit-learn's with our class in it.
+    """A test of scikit-learn with skdigits' class in it.
 
-    ``named`` is whether it speaks of the class that ours takes the place of; ``cases`` are the
-    names and values of each of its parametrisations, without what is not ours.
+    ``named`` says whether the test names the replaced class. ``cases`` are the names
+    and values of each parametrisation, as far as they apply to skdigits.
     """
 
     function: Callable
@@ -269,7 +278,7 @@ class Borrowed(NamedTuple):
 
 
 def borrow(path, theirs, ours):
-    """All tests of a module, loaded once more with our class, by their names."""
+    """Load a test module with skdigits' class, and return its tests by name."""
     spec = importlib.util.find_spec(f"sklearn.{path}")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -300,7 +309,8 @@ def borrowed(function, theirs, ours, marks):
             cases.append((names, our_rows(names, rows, theirs, ours)))
         elif mark.name == "filterwarnings":
             marks = [*marks, mark]
-    function.pytestmark = [UNFINISHED, *marks]  # the last ones weigh most
+    # Later filters take precedence.
+    function.pytestmark = [UNFINISHED, *marks]
     return Borrowed(function, named, cases)
 
 
@@ -310,7 +320,7 @@ UNFINISHED = pytest.mark.filterwarnings(
 
 
 def our_rows(names, rows, theirs, ours):
-    """The cases about what we have, with our class, and dense rows instead of sparse ones."""
+    """Return the cases that apply, with skdigits' class and dense X."""
     kept = []
     for row in rows:
         if all(
@@ -325,7 +335,7 @@ def our_rows(names, rows, theirs, ours):
 
 
 def is_ours(name, value, theirs):
-    """Whether there is anything to test in cases with this value."""
+    """Return whether cases with this value apply to skdigits."""
     if inspect.isclass(value) and issubclass(value, BaseEstimator):
         return value is theirs
     if name == "device_name":
@@ -348,7 +358,7 @@ SLOW = because(
 
 
 def as_our_test(test):
-    """For pytest to collect; it fails where nothing of ours was trained."""
+    """Return a test that fails unless it trains a class of skdigits."""
 
     @wraps(test.function)
     def run(*args, **kwargs):
@@ -369,7 +379,7 @@ for kind, tests in BORROWED.items():
             globals()[f"test_{kind}{name.removeprefix('test')}"] = as_our_test(test)
 
 
-# What has not been run.
+# The tests that are not run.
 
 
 @pytest.mark.parametrize("kind", REPLACED)
@@ -388,7 +398,7 @@ def test_every_test_is_run_or_listed_with_a_reason(kind):
     [(kind, name) for kind, names in NOT_APPLICABLE.items() for name in names],
 )
 def test_what_is_not_applicable_does_not_pass(kind, name, request, monkeypatch):
-    """In no case that would be ours, where what is not ours refuses to be made."""
+    """No case that applies passes, with everything outside skdigits refused."""
     test = BORROWED[kind][name]
     if kind == "logistic":
         space = inspect.unwrap(test.function).__globals__
@@ -425,11 +435,11 @@ def by_lbfgs_only(*args, solver="lbfgs", **settings):
     return logistic_regression(*args, **settings) if solver == "lbfgs" else refuse()
 
 
-# The same in our words.
+# Tests from NOT_APPLICABLE, rewritten for skdigits.
 
 
 def test_the_worked_example_of_test_fit():
-    """One step from given weights, whose result scikit-learn's test works out by hand."""
+    """One step from given weights, whose result scikit-learn derives by hand."""
     X, y = np.array([[0.6, 0.8, 0.7]]), np.array([0])
     model = MLPClassifierTorch(
         2,
