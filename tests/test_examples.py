@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import make_circles, make_classification, make_moons
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
@@ -91,16 +92,23 @@ def test_alpha(run):
     for ax, expected in zip(*panels, strict=True):
         assert ax.get_title() == expected.get_title()
     # Both stop once the loss falls by less than a factor of 2e-9, before the minimum.
-    # Rounding decides when, so one sample in forty may be classified differently.
+    # Rounding decides when, so one sample in forty may be classified differently, and
+    # the losses of scikit-learn's own models vary: by a tenth for the smallest alpha.
     scores = [[float(ax.texts[0].get_text()) for ax in axes] for axes in panels]
     np.testing.assert_allclose(*scores, atol=0.051)
     assert np.equal(*scores).sum() >= 12
     assert max(scores[0]) >= 0.95
-    models = [
-        [pipe[-1] for pipe in variables["classifiers"]] for variables in (ours, theirs)
-    ]
-    for model, expected in zip(*models, strict=True):
-        assert model.loss_ == pytest.approx(expected.loss_, rel=0.02)
+    for model, pipe in zip(ours["classifiers"], theirs["classifiers"], strict=True):
+        losses = losses_by_rounding(pipe, theirs["X_train"], theirs["y_train"])
+        margin = np.ptp(losses) + 1e-4 * max(losses)
+        assert min(losses) - margin <= model[-1].loss_ <= max(losses) + margin
+
+
+def losses_by_rounding(pipe, X, y, n_repeats=10):
+    """Fit copies of a Pipeline to samples with errors of 1e-14; return their losses."""
+    rng = np.random.default_rng(0)
+    noise = 1e-14 * rng.standard_normal((n_repeats, *X.shape))
+    return [clone(pipe).fit(X * (1 + one), y)[-1].loss_ for one in noise]
 
 
 @pytest.mark.slow
