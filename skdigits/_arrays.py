@@ -1,13 +1,14 @@
-"""The one crossing between arrays and tensors: device, dtype and namespace.
+"""The only place where arrays become tensors, and tensors arrays.
 
-Arrays are NumPy's; under scikit-learn's array API dispatch they are those of X's own
-namespace, on X's own device. Tensors are what the engine computes with.
+Arrays are NumPy's; under scikit-learn's array API dispatch, they belong to the
+namespace of X, on its device. Tensors are what the engine computes with.
 """
 
 import math
 import os
-import warnings
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,28 +21,82 @@ from sklearn.utils._array_api import (
 )
 from torch import Tensor
 
-from skdigits.engine.types import Data
+from skdigits.engine.batches import Data
+
+if TYPE_CHECKING:
+    from skdigits._input_checks import Samples
+
+
+class Array(Protocol):
+    """An array of NumPy or of the array API namespace of X."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    @property
+    def dtype(self) -> Any:
+        """Data type, in the words of the array's own namespace."""
+
+    def __len__(self) -> int:
+        """Return the length of the first axis."""
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return part of the array."""
+
+
+_forked = False
+
+
+def _remember_fork() -> None:
+    global _forked
+    _forked = True
+
 
 if hasattr(os, "register_at_fork"):
-    # torch's threads do not come along into a forked child, which would wait for them.
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+    os.register_at_fork(after_in_child=_remember_fork)
 
 
-def input_dtypes(X: Any) -> list[Any]:
-    """The dtypes in which X may stay, in the namespace of X; others become the first."""
-    if isinstance(X, np.ndarray):  # told at once, as one row's prediction is soon made
+@contextmanager
+def fork_safe() -> Iterator[None]:
+    """Compute with one thread if the process is a forked child.
+
+    A context manager, and a decorator of methods.
+
+    The threads of torch do not come along into the child, which would wait for them
+    forever. Outside of such blocks, the number of threads is the user's.
+    """
+    if not _forked:
+        yield
+        return
+
+    # The number belongs to the calling thread: others may be in such blocks, too.
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def input_dtypes(X: object) -> list[Any]:
+    """Return the dtypes in which X may stay; any other becomes the first of them."""
+    # Most X are NumPy's: a single sample's prediction has no time to look further.
+    if isinstance(X, np.ndarray):
         return [np.float64, np.float32, np.uint8]
+
     if isinstance(X, Tensor):
         _check_tensor(X)
     xp, _, device = get_namespace_and_device(X)
     floats = supported_float_dtypes(xp, device)
-    dtypes = [dtype for dtype in (xp.float64, xp.float32) if dtype in floats] + [
-        xp.uint8
-    ]
-    own = None  # where scikit-learn does not see it
+    dtypes = [dtype for dtype in (xp.float64, xp.float32) if dtype in floats]
+    dtypes.append(xp.uint8)
+
+    own = None  # a dtype that scikit-learn does not recognise
     if hasattr(X, "columns"):
         own = _dtype_of_frame(X)
-    elif isinstance(X, Tensor) and xp.float64 is not torch.float64:  # read as NumPy's
+    elif isinstance(X, Tensor) and xp.float64 is not torch.float64:
+        # Without dispatch, a tensor is read as an array of NumPy.
         own = getattr(np, str(X.dtype).removeprefix("torch."), None)
     if own is not None:
         dtypes.sort(key=lambda dtype: dtype != own)
@@ -49,61 +104,66 @@ def input_dtypes(X: Any) -> list[Any]:
 
 
 def _check_tensor(X: Tensor) -> None:
-    """What scikit-learn sees to for arrays only."""
+    """Refuse tensors as scikit-learn refuses arrays of the same kind."""
     if X.layout != torch.strided:
         raise TypeError(
-            "Sparse data was passed for X, but dense data is required. Use '.to_dense()' to "
-            "convert to a dense tensor."
+            "Sparse data was passed for X, but dense data is required. Use "
+            "'.to_dense()' to convert to a dense tensor."
         )
     if X.is_complex():
         raise ValueError(
-            f"Complex data not supported: X is of dtype {X.dtype}. Pass X.real, say."
+            f"Complex data not supported: X is of dtype {X.dtype}. Pass X.real, for "
+            "example."
         )
 
 
 def _dtype_of_frame(frame: Any) -> Any:
-    """That of all columns, where scikit-learn does not see it, or None.
+    """Return the common dtype of all columns if scikit-learn overlooks it, else None.
 
-    It knows NumPy's dtypes only: not those of polars, nor those of pandas with room for NA.
+    scikit-learn knows the dtypes of NumPy only, neither those of polars nor the
+    nullable ones of pandas.
     """
     names = {str(dtype).lower() for dtype in frame.dtypes}
     if names == {"float32"}:
         return np.float32
+    # uint8 has no value for missing entries.
     if names == {"uint8"} and not pd.isna(np.asarray(frame)).any():
-        return np.uint8  # which has no room for what is missing
+        return np.uint8
     return None
 
 
-def is_pixels(X: Any) -> bool:
-    """Whether an array of any namespace is of dtype uint8."""
+def is_pixels(X: Array) -> bool:
+    """Return whether an array of any namespace has dtype uint8."""
     return str(X.dtype).endswith("uint8")
 
 
-def surely_finite(X: Any) -> bool:
-    """Whether X is a NumPy array in one of `input_dtypes` that has a finite sum.
+def surely_finite(X: object) -> bool:
+    """Return whether X is a NumPy array in one of `input_dtypes` with a finite sum.
 
-    Then all of it is. All threads take part, in a quarter of the time of scikit-learn's check.
+    A sum by all threads takes a quarter of the time of scikit-learn's check.
     """
     if type(X) is not np.ndarray or X.dtype not in input_dtypes(X):
         return False
-    return X.dtype == np.uint8 or math.isfinite(to_tensor(X, torch.device("cpu")).sum())
+    if X.dtype == np.uint8:
+        return True
+    return math.isfinite(to_tensor(X, torch.device("cpu")).sum())
 
 
-def training_device(device: str, X: Any) -> torch.device:
-    """The device that the parameter ``device`` asks for.
+def training_device(device: str, X: object) -> torch.device:
+    """Return the device for the parameter ``device``.
 
-    ``"auto"`` is that of a tensor X, else CUDA where there is one, else the CPU.
+    ``"auto"`` is the device of a tensor X, else CUDA if there is any, else the CPU.
 
     Raises
     ------
     ValueError
-        If ``device`` names none that torch has here.
+        If torch has no such device here.
     """
     if device == "auto":
         if isinstance(X, Tensor):
             return X.device
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = torch.cuda.device_count()
+
     try:
         wanted = torch.device(device)
     except RuntimeError:
@@ -112,88 +172,96 @@ def training_device(device: str, X: Any) -> torch.device:
         raise ValueError(
             f"device={device!r} is none of 'auto', 'cpu', 'cuda', 'cuda:0', …"
         )
+
+    found = torch.cuda.device_count()
     if wanted.type == "cuda" and found <= (wanted.index or 0):
         raise ValueError(
             f"device={device!r}, but torch finds {found} CUDA devices here. Use "
-            "device='auto', which takes a GPU where there is one and the CPU elsewhere."
+            "device='auto', which takes a GPU if there is one and the CPU otherwise."
         )
     return wanted
 
 
-def prediction_device(device: str, X: Any) -> torch.device:
-    """As `training_device`, but a device that is gone is replaced by the CPU.
-
-    So a model that was fitted on a GPU still predicts where there is none.
-    """
-    try:
-        return training_device(device, X)
-    except ValueError as error:
-        if not device.startswith("cuda"):
-            raise
-        warnings.warn(f"Computing on the CPU: {error}", UserWarning, stacklevel=4)
-        return torch.device("cpu")
-
-
 def to_numpy(array: Any) -> np.ndarray:
-    """An array of any namespace, or a tensor, as NumPy's."""
+    """Return an array of any namespace, or a tensor, as NumPy's."""
     if isinstance(array, Tensor):
         return array.detach().cpu().numpy()
     if isinstance(array, np.ndarray):
         return array
+
     values: np.ndarray = move_to(array, xp=np, device="cpu")
     return values
 
 
-def take_rows(array: Any, rows: np.ndarray) -> Any:
-    """Some rows of an array, in its own namespace."""
+def take_samples(array: Array, samples: np.ndarray) -> Array:
+    """Return some samples of an array, in its own namespace."""
     xp, _, device = get_namespace_and_device(array)
-    return xp.take(array, xp.asarray(rows, device=device), axis=0)
+    taken: Array = xp.take(array, xp.asarray(samples, device=device), axis=0)
+    return taken
 
 
 def to_tensor(array: Any, device: torch.device) -> Tensor:
-    """An array of any namespace on a device, sharing its memory where that is possible."""
+    """Return an array of any namespace as a tensor, sharing its memory if possible."""
     if isinstance(array, Tensor):
         return array.detach().to(device)
-    array = to_numpy(array)
+
+    if not isinstance(array, np.ndarray):
+        array = to_numpy(array)
     if min(array.strides, default=0) < 0 or not array.flags.aligned:
-        array = array.copy()  # as torch has neither steps back nor between two numbers
+        array = array.copy()  # torch has neither negative strides nor odd addresses
     if not array.flags.writeable:
         array = np.asarray(_WriteableView(array))
     tensor = torch.from_numpy(array)
     return tensor if device.type == "cpu" else tensor.to(device)
 
 
-def to_data(X: Any, codes: Any, weight: Any | None, device: torch.device) -> Data:
-    """Rows, their classes and weights on a device; weights in float64, whatever X is."""
-    weights = None if weight is None else to_tensor(weight, device).double()
-    return Data(to_tensor(X, device), to_tensor(codes, device), weights)
+def to_torch(samples: "Sequence[Samples]", device: torch.device) -> Data:
+    """Return samples as tensors on a device, one after the other.
+
+    Weights are float64, whatever X is: float32 has no room for weights of any size.
+    """
+    X = [to_tensor(one.X, device) for one in samples]
+    codes = [to_tensor(one.codes, device) for one in samples]
+    weights = [
+        to_tensor(one.weight, device).double()
+        for one in samples
+        if one.weight is not None
+    ]
+    # torch.cat would copy a single one.
+    if len(samples) == 1:
+        return Data(X[0], codes[0], weights[0] if weights else None)
+    return Data(torch.cat(X), torch.cat(codes), torch.cat(weights) if weights else None)
 
 
 def compute_dtype(X: Tensor) -> torch.dtype:
-    """The dtype to compute in: that of X, and float32 for pixels."""
+    """Return the dtype to compute in: that of X, and float32 for pixels."""
     return X.dtype if X.is_floating_point() else torch.float32
 
 
-def from_tensor(tensor: Tensor, like: Any) -> Any:
-    """A tensor as an array of the namespace and on the device of ``like``."""
-    if isinstance(like, np.ndarray):
+def from_tensor(tensor: Tensor, X: Array) -> Array:
+    """Return a tensor as an array of the namespace and on the device of X."""
+    if isinstance(X, np.ndarray):
         return to_numpy(tensor)
-    xp, _, _ = get_namespace_and_device(like)
-    if isinstance(like, Tensor) and not _is_numpy_namespace(xp):
-        # A clone, as the engine's own tensors could not take part in anybody's autograd.
-        return tensor.clone().to(like.device)
-    return from_numpy(to_numpy(tensor), like)
+
+    xp, _, _ = get_namespace_and_device(X)
+    if isinstance(X, Tensor) and not _is_numpy_namespace(xp):
+        # A clone, as the engine's own tensors could not take part in autograd.
+        cloned: Array = tensor.clone().to(X.device)
+        return cloned
+    return from_numpy(to_numpy(tensor), X)
 
 
-def from_numpy(array: np.ndarray, like: Any) -> Any:
-    """A NumPy array in the namespace and on the device of ``like``.
+def from_numpy(array: np.ndarray, X: Array) -> Array:
+    """Return a NumPy array in the namespace and on the device of X.
 
-    Strings and objects, which no other namespace knows, stay NumPy's.
+    Strings and objects, which no other namespace has, stay NumPy's.
     """
-    xp, _, device = get_namespace_and_device(like)
+    xp, _, device = get_namespace_and_device(X)
     if _is_numpy_namespace(xp) or array.dtype.kind not in "biuf":
         return array
-    return xp.asarray(array, device=device)
+
+    moved: Array = xp.asarray(array, device=device)
+    return moved
 
 
 class _WriteableView:
@@ -202,7 +270,7 @@ class _WriteableView:
     No tensor made of it is ever written to.
     """
 
-    def __init__(self, array: np.ndarray):
+    def __init__(self, array: np.ndarray) -> None:
         self.owner = array
         self.__array_interface__ = {
             **array.__array_interface__,

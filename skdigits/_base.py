@@ -9,54 +9,44 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
-from skdigits._arrays import (
-    from_numpy,
-    from_tensor,
-    prediction_device,
-    to_numpy,
-    to_tensor,
-)
-from skdigits._reporting import warn_of_other_pixels
-from skdigits._validation import check_query
+from skdigits._arrays import fork_safe, from_numpy, from_tensor, to_numpy, to_tensor
+from skdigits._input_checks import check_query, prediction_device
+from skdigits.training.messages import emit, on_other_scale
 
 
 def _log_proba(logits: Tensor) -> Tensor:
-    """Log-softmax over the classes, kept from where the probability would be 0.
-
-    So that the two agree everywhere, and no row has an infinite log-loss.
-    """
+    """Return the log-softmax over the classes, no less than that of a normal number."""
+    # Probabilities and log-probabilities then agree everywhere, and no sample has an
+    # infinite log-loss.
     smallest = math.log(torch.finfo(logits.dtype).tiny)
     return torch.log_softmax(logits, 1).clamp_min(smallest)
 
 
 def _proba_of_labels(logits: Tensor) -> Tensor:
-    """Sigmoid of each logit, kept from 0 and from 1: a label's opposite has one, too."""
+    """Return the sigmoid of each logit, kept from 0 and 1 for finite logarithms."""
     limits = torch.finfo(logits.dtype)
     return torch.sigmoid(logits).clamp_(limits.tiny, 1 - limits.eps / 2)
 
 
 class TorchClassifier(ClassifierMixin, BaseEstimator):
-    """A classifier whose probabilities are the softmax of logits, of labels the sigmoid.
+    """A classifier with the softmax of logits as probabilities; the sigmoid of labels.
 
     Subclasses add ``__init__``, ``fit`` and the two members marked abstract.
     """
 
-    _takes_labels = False  # several a row
-    _multilabel = False
-    _reads_images = False
-    _auto_batch = 200  # rows
-    precision = "auto"
+    _multilabel = False  # whether it was fitted to several labels a sample
     _pixels = False  # whether it was fitted to uint8
 
     @abstractmethod
     def _logits(self, X: Tensor) -> Tensor:
-        """Logits (n_samples, n_classes) of checked rows."""
+        """Return logits (n_samples, n_classes) of checked samples."""
 
     @property
     @abstractmethod
     def _fitted_array(self) -> Any:
         """One of the fitted arrays: all are in one namespace, on one device."""
 
+    @fork_safe()
     def predict(self, X):
         """Predict the class of each sample.
 
@@ -84,6 +74,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             return from_tensor((logits > 0).long(), X)
         return from_numpy(self.classes_[to_numpy(logits.argmax(1))], X)
 
+    @fork_safe()
     def predict_proba(self, X):
         """Predict the probability of each class.
 
@@ -112,6 +103,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         )
         return from_tensor(proba, X)
 
+    @fork_safe()
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
 
@@ -139,6 +131,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             _proba_of_labels(logits).log() if labels else _log_proba(logits), X
         )
 
+    @fork_safe()
     def decision_function(self, X):
         """Compute the confidence score of each class.
 
@@ -168,32 +161,26 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         two = logits.shape[1] == 2 and not self._multilabel
         return from_tensor(logits[:, 1] - logits[:, 0] if two else logits, X)
 
-    def _fitted_network(self) -> Any:
-        """The network that was fitted, of those that are one."""
-        return self._network(self.n_features_in_, len(self.classes_), self._multilabel)
-
-    def _layout(self) -> tuple[Any, ...]:
-        """That of the fitted network, in which it can be trained further."""
-        return tuple(tuple(weight.shape) for weight in self._weights())
-
-    def _checked_logits(self, X: Any, method: str) -> tuple[Any, Tensor]:
-        X = check_query(self, X, method)
-        rows = to_tensor(X, prediction_device(self.device, X))
-        warn_of_other_pixels(self, rows)
-        return X, self._finite(self._logits(rows))
+    def _checked_logits(self, X, method):
+        """Return X as an array, and its logits, after checking both."""
+        X = check_query(self, X, "_fitted_array", method)
+        samples = to_tensor(X, prediction_device(self.device, X))
+        emit(on_other_scale(self, samples))
+        return X, self._finite(self._logits(samples))
 
     def _finite(self, logits: Tensor) -> Tensor:
-        # -inf is a class that cannot be; anything else that is not finite has overflowed,
-        # and shows in the largest.
+        """Return the logits, after checking that none of them has overflowed."""
+        # -inf is a class without templates; an overflow shows in the largest logit.
         if not all(map(math.isfinite, logits.amax(1).aminmax())):
             raise ValueError(
-                f"The logits of {type(self).__name__} overflow {logits.dtype} for these rows. "
-                "Bring X to the scale of the rows it was fitted on, or to [0, 1]."
+                f"The logits of {type(self).__name__} overflow {logits.dtype} for "
+                "these samples. Bring X to the scale of the training samples, or to "
+                "[0, 1]."
             )
         return logits
 
     def __getstate__(self):
-        # The history as arrays: a DataFrame is nothing that skops can store.
+        # The history as arrays, since skops cannot store a DataFrame.
         state = dict(super().__getstate__())
         if "history_" in state:
             history = state["history_"]
@@ -207,8 +194,3 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "classes_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.array_api_support = True
-        return tags

@@ -1,11 +1,14 @@
 """The convolutional network."""
 
-from skdigits._layered import LayeredClassifier, last_layer
-from skdigits._parameters import CONVOLUTIONS, TRAINING, layer_sizes, shape_of_images
-from skdigits.engine.convolutions import ConvNetwork
+from skdigits._gradient import FULL_BATCH, GradientClassifier, last_layer
+from skdigits._image_shapes import shape_of_images
+from skdigits._input_checks import layer_sizes
+from skdigits._parameters import CONVOLUTIONS, TRAINING
+from skdigits.engine.convnet import ConvNetwork
+from skdigits.engine.solvers import stochastic_solvers
 
 
-class ConvNetClassifier(LayeredClassifier):
+class ConvNetClassifier(GradientClassifier):
     r"""Convolutional network for small images, trained by gradients.
 
     The network has convolutions with pooling between them and a linear last layer,
@@ -255,8 +258,6 @@ class ConvNetClassifier(LayeredClassifier):
     """
 
     _parameter_constraints = {**TRAINING, **CONVOLUTIONS}
-    _reads_images = True
-    _auto_batch = 128
 
     def __init__(
         self,
@@ -336,8 +337,8 @@ class ConvNetClassifier(LayeredClassifier):
         channels = layer_sizes("channels", self.channels)
         if not channels:
             raise ValueError(
-                "channels=() leaves no convolution: give the channels of each, such as "
-                "(24, 48), or use SoftmaxRegression."
+                "channels=() leaves no convolution: pass the number of channels of "
+                "each, such as (24, 48), or use SoftmaxRegression."
             )
         return ConvNetwork(
             shape_of_images(self.image_shape, n_features),
@@ -350,24 +351,26 @@ class ConvNetClassifier(LayeredClassifier):
         )
 
     def _precision_of_training(self):
-        """That of the parameters for L-BFGS: by less, its line search would lose the way."""
-        if self.solver == "lbfgs" and self.precision == "bfloat16":
+        """Return the precision of convolutions: L-BFGS needs that of the parameters."""
+        if self.solver not in FULL_BATCH:
+            return self.precision
+
+        if self.precision == "bfloat16":
             raise ValueError(
-                "precision='bfloat16' is too coarse for solver='lbfgs': set "
-                "precision='float32', or solver to 'sgd', 'adam' or 'adamw'."
+                f"precision='bfloat16' is too coarse for solver={self.solver!r}: set "
+                f"precision='float32', or solver to {stochastic_solvers()}."
             )
-        return "float32" if self.solver == "lbfgs" else self.precision
+        return "float32"
 
     def _fitted_network(self):
-        # What it was fitted with, whatever the parameters are now.
-        fitted = {"channels": [coef.shape[0] for coef in self.coefs_[:-1]]}
-        fitted |= {"image_shape": self.image_shape_, "precision": "float32"}
+        fitted = {
+            "channels": [weight.shape[0] for weight in self.coefs_[:-1]],
+            "image_shape": self.image_shape_,
+            "precision": "float32",
+        }
         model = type(self)(**self.get_params(deep=False) | fitted)
         return model._network(self.n_features_in_, len(self.classes_), self._multilabel)
 
-    def _layout(self):
-        return (self.image_shape_, *super()._layout())
-
-    def _install(self, weights, biases, network):
-        super()._install(weights, biases, network)
+    def _set_layers(self, layers, network):
+        super()._set_layers(layers, network)
         self.image_shape_ = network.image_shape

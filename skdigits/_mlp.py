@@ -1,11 +1,14 @@
 """The multi-layer perceptron."""
 
-from skdigits._layered import LayeredClassifier, last_layer
-from skdigits._parameters import HIDDEN, TRAINING, layer_sizes
-from skdigits.engine.networks import DenseNetwork
+from dataclasses import replace
+
+from skdigits._gradient import GradientClassifier, last_layer
+from skdigits._input_checks import layer_sizes
+from skdigits._parameters import HIDDEN, TRAINING
+from skdigits.engine.dense import DenseNetwork
 
 
-class MLPClassifierTorch(LayeredClassifier):
+class MLPClassifierTorch(GradientClassifier):
     r"""Multi-layer perceptron: hidden layers and softmax output, trained by gradients.
 
     A PyTorch counterpart of scikit-learn's ``MLPClassifier``, with the same parameters
@@ -309,13 +312,17 @@ class MLPClassifierTorch(LayeredClassifier):
 
     def _network(self, n_features, n_classes, multilabel=False):
         n_outputs, loss = last_layer(self.loss, n_classes, multilabel)
+        hidden = layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         return DenseNetwork(
-            (
-                n_features,
-                *layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes),
-                n_outputs,
-            ),
+            (n_features, *hidden, n_outputs),
             loss=loss,
             activation=self.activation,
             weight_init=self.weight_init,
         )
+
+    def _fitted_network(self):
+        sizes = (*(weight.shape[0] for weight in self.coefs_), self.n_outputs_)
+        network = super()._fitted_network()
+        if network.layer_sizes == sizes:
+            return network
+        return replace(network, layer_sizes=sizes)

@@ -1,16 +1,11 @@
 """Softmax (multinomial logistic) regression."""
 
-from sklearn.callback import CallbackSupportMixin
-from sklearn.utils.metaestimators import available_if
-
-from skdigits._base import TorchClassifier
-from skdigits._fitting import fit_many, is_stochastic, network_logits
-from skdigits._held_out import Given
-from skdigits._parameters import EPSILON, TRAINING
-from skdigits.engine.networks import DenseNetwork
+from skdigits._gradient import EPSILON, GradientClassifier
+from skdigits._parameters import TRAINING
+from skdigits.engine.dense import DenseNetwork
 
 
-class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
+class SoftmaxRegression(GradientClassifier):
     r"""Linear classifier with softmax output, trained by gradients.
 
     With ``loss="cross_entropy"``, this is multinomial logistic regression.
@@ -218,6 +213,7 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
     """
 
     _parameter_constraints = TRAINING
+    _takes_labels = False
     _ftol = 64 * EPSILON  # as in LogisticRegression
 
     def __init__(
@@ -285,100 +281,18 @@ class SoftmaxRegression(CallbackSupportMixin, TorchClassifier):
         self.image_shape = image_shape
         self.device = device
 
-    def fit(
-        self,
-        X,
-        y,
-        sample_weight=None,
-        *,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-    ):
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
-        y : array-like of shape (n_samples,)
-            Class labels: numbers, strings or booleans.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples; None gives every sample weight 1. Samples of weight
-            0 are left out, and so are classes without other samples.
-        X_val : array-like of shape (n_val, n_features), default=None
-            Validation samples, evaluated after every epoch. With ``early_stopping``,
-            they replace the part of X that would be set aside.
-        y_val : array-like, default=None
-            Class labels of the validation samples, in the format of y.
-        sample_weight_val : array-like of shape (n_val,), default=None
-            Weights of the validation samples; None gives every sample weight 1.
-
-        Returns
-        -------
-        self : object
-            The fitted model.
-
-        Raises
-        ------
-        ValueError
-            If a parameter, X, y, the weights or the validation set are invalid.
-        """
-        given = Given(X_val, y_val, sample_weight_val)
-        fit_many([self], X, y, sample_weight, given=given)
-        return self
-
-    @available_if(is_stochastic)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Train for one more epoch, on the given samples.
-
-        Not available with ``solver="lbfgs"``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
-        y : array-like of shape (n_samples,)
-            Class labels: numbers, strings or booleans.
-        classes : array-like of shape (n_classes,), default=None
-            All class labels that will occur; required in the first call.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples; None gives every sample weight 1.
-
-        Returns
-        -------
-        self : object
-            The model after the epoch.
-
-        Raises
-        ------
-        ValueError
-            If a parameter, X, y or the weights are invalid, if the first call lacks
-            ``classes``, or with ``early_stopping``.
-        """
-        fit_many([self], X, y, sample_weight, incremental=True, classes=classes)
-        return self
-
     def _network(self, n_features, n_classes, multilabel=False):
         return DenseNetwork(
             (n_features, n_classes),
             loss=self.loss,
             weight_init=self.weight_init,
-            penalty_per_row=False,
+            penalty_per_sample=False,
         )
 
-    def _install(self, weights, biases, network):
-        (self.coef_,), (self.intercept_,) = weights, biases
-
-    def _weights(self):
-        return [self.coef_]
-
-    def _biases(self):
-        return [self.intercept_]
-
     @property
-    def _fitted_array(self):
-        return self.coef_
+    def _layers(self):
+        return [(self.coef_.T, self.intercept_)]
 
-    def _logits(self, X):
-        return network_logits(self, X)
+    def _set_layers(self, layers, network):
+        weight, self.intercept_ = layers[0]
+        self.coef_ = weight.T

@@ -6,22 +6,24 @@ from sklearn.utils.metaestimators import available_if
 
 from skdigits._arrays import (
     compute_dtype,
+    fork_safe,
     from_numpy,
     from_tensor,
     is_pixels,
-    to_data,
     to_numpy,
     to_tensor,
+    to_torch,
     training_device,
 )
 from skdigits._base import TorchClassifier
-from skdigits._parameters import TEMPLATES, check_parameters
-from skdigits._validation import (
+from skdigits._input_checks import (
     check_classes,
-    check_rows,
+    check_parameters,
+    check_samples,
     private_random_state,
-    unharmed,
+    rollback_on_error,
 )
+from skdigits._parameters import TEMPLATES
 from skdigits.engine.templates import (
     class_distances,
     class_means,
@@ -154,9 +156,9 @@ class TemplateMatchingClassifier(TorchClassifier):
         ValueError
             If a parameter, X, y or sample_weight is invalid.
         """
-        with unharmed(self):
+        with fork_safe(), rollback_on_error(self):
             check_parameters(self)
-            samples = check_rows(self, X, y, sample_weight, reset=True)
+            samples = check_samples(self, X, y, sample_weight, reset=True)
             return self._fit(samples)
 
     @available_if(_has_means)
@@ -185,18 +187,18 @@ class TemplateMatchingClassifier(TorchClassifier):
         ValueError
             As in ``fit``; also if the first call lacks ``classes``.
         """
-        with unharmed(self):
+        with fork_safe(), rollback_on_error(self):
             check_parameters(self)
             known = check_classes(self, classes)
             fitted = self.__sklearn_is_fitted__()
-            samples = check_rows(
+            samples = check_samples(
                 self, X, y, sample_weight, reset=not fitted, classes=known
             )
             return self._fit(samples, resuming=fitted)
 
     def _fit(self, samples, resuming=False):
         device = training_device(self.device, samples.X)
-        data = to_data(samples.X, samples.codes, samples.weight, device)
+        data = to_torch([samples], device)
         sums, counts = self._sums_and_counts(data, len(samples.classes), resuming)
 
         if self.n_templates == 1:
@@ -265,6 +267,11 @@ class TemplateMatchingClassifier(TorchClassifier):
     @property
     def _fitted_array(self):
         return self.templates_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
 
     def _logits(self, X):
         distances = self._distances(X)

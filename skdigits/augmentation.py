@@ -21,15 +21,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from torch import Generator, Tensor
 
-from skdigits._arrays import from_tensor, input_dtypes, to_tensor
-from skdigits._parameters import (
+from skdigits._arrays import fork_safe, from_tensor, input_dtypes, to_tensor
+from skdigits._image_shapes import shape_of_images
+from skdigits._input_checks import (
     FRACTION,
     Number,
-    StrOptions,
     check_parameters,
-    shape_of_images,
+    private_random_state,
 )
-from skdigits._validation import private_random_state
+from skdigits._parameters import StrOptions
 from skdigits.engine.batches import as_floats
 from skdigits.engine.distortions import (
     EDGES,
@@ -69,6 +69,7 @@ class _Distortion(BaseEstimator):
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return distorted images, for images (n, channels, height, width)."""
 
+    @fork_safe()
     def distort(self, X, *, image_shape=None, random_state=None):
         """Distort samples as training does, for inspection.
 

@@ -43,7 +43,8 @@ from skdigits._convnet import ConvNetClassifier
 from skdigits._mlp import MLPClassifierTorch
 from skdigits._softmax_regression import SoftmaxRegression
 from skdigits._template_matching import TemplateMatchingClassifier
-from skdigits.engine.convolutions import GAINS, Convolution, standardised
+from skdigits.engine.activations import ACTIVATIONS
+from skdigits.engine.convnet import Convolution, standardised
 
 try:
     from onnx import TensorProto
@@ -69,12 +70,6 @@ if TYPE_CHECKING:
 
 # From this opset on, the axes of a reduction are an input instead of an attribute.
 AXES_ARE_INPUTS = 18
-ACTIVATIONS = {
-    "identity": "Identity",
-    "logistic": "Sigmoid",
-    "tanh": "Tanh",
-    "relu": "Relu",
-}
 OPTIONS = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
@@ -185,8 +180,9 @@ def _by_templates(graph: _Graph, X: str, model: TemplateMatchingClassifier) -> s
 
 def _by_network(graph: _Graph, X: str, model: _Network) -> str:
     """Add logits: (N, C) of classes or, after a multilabel fit, (N, L) of labels."""
-    weights = [to_numpy(weight) for weight in model._weights()]
-    biases = [to_numpy(bias) for bias in model._biases()]
+    weights = [to_numpy(weight) for weight, _ in model._layers]
+    weights = [weight.T if weight.ndim == 2 else weight for weight in weights]
+    biases = [to_numpy(bias) for _, bias in model._layers]
     hidden = list(zip(weights[:-1], biases[:-1], strict=True))
 
     if isinstance(model, ConvNetClassifier):
@@ -207,7 +203,7 @@ def _hidden(
     graph: _Graph, X: str, model: MLPClassifierTorch, layers: list[_Layer]
 ) -> str:
     """Add the hidden layers of a perceptron."""
-    activate = getattr(graph, ACTIVATIONS[model.activation])
+    activate = getattr(graph, ACTIVATIONS[model.activation].onnx)
     for weight, bias in layers:
         X = activate(graph.Gemm(X, weight, bias, transB=1))
     return X
@@ -218,7 +214,7 @@ def _convolved(
 ) -> str:
     """Add convolutions; samples (N, D) are images, and the result is (N, features)."""
     network = model._fitted_network()
-    activate = getattr(graph, ACTIVATIONS[model.activation])
+    activate = getattr(graph, ACTIVATIONS[model.activation].onnx)
 
     # Samples list the channels of a pixel side by side; ONNX has one plane per channel.
     X = graph.Reshape(X, np.array([-1, *network.image_shape]))
@@ -243,7 +239,7 @@ def _convolved(
 def _kernel(weight: np.ndarray, layer: Convolution, activation: str) -> np.ndarray:
     """Return the standardised weights (O, I, k, k) of a convolution."""
     flat = to_tensor(weight, torch.device("cpu")).flatten(1)
-    return standardised(flat, GAINS[activation]).numpy().reshape(layer.shape)
+    return standardised(flat, ACTIVATIONS[activation].gain).numpy().reshape(layer.shape)
 
 
 def _shifted(
@@ -307,7 +303,8 @@ def _samples(
         return graph, graph.Div(graph.cast(name), 255.0)
 
     # Classifiers, too, convert all dtypes but float32 and uint8 to float64.
-    if model.precision == "auto" and not isinstance(given, FloatTensorType):
+    precision = getattr(model, "precision", "auto")
+    if precision == "auto" and not isinstance(given, FloatTensorType):
         dtype = np.dtype(np.float64)
     graph = _Graph(scope, container, dtype)
     return graph, graph.cast(name)

@@ -11,8 +11,12 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier, _multilayer_perceptron
 
+from skdigits._input_checks import check_samples
 from skdigits.datasets import load_mnist
 from skdigits.engine.types import Hyper, Plan
+from skdigits.training.fitted import set_fitted_attributes
+from skdigits.training.messages import after_training, emit
+from skdigits.training.session import prepare, run
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # pictures are drawn, not shown
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -85,7 +89,7 @@ def rng():
 def make_hyper():
     """Build `Hyper` of K models from numbers or lists of K numbers."""
     defaults = {
-        "learning_rate": 0.1,
+        "learning_rate_init": 0.1,
         "alpha": 0.0,
         "momentum": 0.9,
         "beta_1": 0.9,
@@ -97,14 +101,11 @@ def make_hyper():
     }
 
     def make(n_models=1, **values):
-        return Hyper(
-            *(
-                torch.as_tensor(values.get(name, default), dtype=torch.float64).expand(
-                    n_models
-                )
-                for name, default in defaults.items()
-            )
-        )
+        columns = {
+            name: torch.as_tensor(value, dtype=torch.float64).expand(n_models)
+            for name, value in (defaults | values).items()
+        }
+        return Hyper(**columns)
 
     return make
 
@@ -116,12 +117,12 @@ def make_plan():
     def make(**values):
         defaults = Plan(
             solver="sgd",
-            schedule="constant",
+            learning_rate="constant",
             batch_size=200,
             max_iter=10,
             epochs=10,
             shuffle=True,
-            nesterov=True,
+            nesterovs_momentum=True,
             tol=-math.inf,
             n_iter_no_change=10,
             early_stopping=False,
@@ -135,3 +136,19 @@ def make_plan():
         return defaults._replace(**values)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fit_together():
+    """Fit models that differ in batchable parameters, in one run."""
+
+    def fit(models, X, y):
+        samples = check_samples(models[0], X, y, None, reset=True)
+        session = prepare(models, [samples])
+        runs = run(session)
+        for model, result in zip(models, runs, strict=True):
+            set_fitted_attributes(model, session, result)
+        for model, result in zip(models, runs, strict=True):
+            emit(after_training(model, result, samples, partial=False))
+
+    return fit

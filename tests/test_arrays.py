@@ -1,4 +1,4 @@
-"""The crossing: memory of any kind in, arrays of the right namespace out."""
+"""Arrays to tensors and back: memory of any kind in, the right namespace out."""
 
 import os
 import subprocess
@@ -18,11 +18,11 @@ from skdigits import (
     TemplateMatchingClassifier,
 )
 from skdigits._arrays import (
-    prediction_device,
     surely_finite,
     to_tensor,
     training_device,
 )
+from skdigits._input_checks import prediction_device
 
 CPU = torch.device("cpu")
 

@@ -15,10 +15,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
-from skdigits._fitting import fit_many
-from skdigits._parameters import same_setting
 from skdigits.augmentation import RandomAffine, RandomElastic, RandomShift
 from skdigits.model_selection import BatchedGridSearchCV
+from skdigits.model_selection._grouping import group_candidates, same_setting
 
 QUICK = {"batch_size": 50, "max_iter": 2, "tol": None, "random_state": 0}
 MODELS = [
@@ -68,7 +67,7 @@ def as_set(rows):
 
 
 def params_of(model):
-    return [*model._weights(), *model._biases()]
+    return [array for layer in model._layers for array in layer]
 
 
 def assert_same_model(one, other):
@@ -81,7 +80,7 @@ def fitted(model, X, y, **settings):
 
 
 def coefs(model, X, y, **settings):
-    return fitted(model, X, y, **settings)._weights()[-1]
+    return fitted(model, X, y, **settings)._layers[-1][0]
 
 
 @each_model
@@ -202,7 +201,7 @@ def test_the_seed_makes_the_distortions(model, augment, few):
     assert_same_model(first, fitted(model, X, y, augment=augment))
     name = type(augment).__name__.removeprefix("Random").lower()
     assert_same_model(first, fitted(model, X, y, augment=name))
-    assert not np.allclose(first._weights()[-1], coefs(model, X, y))
+    assert not np.allclose(first._layers[-1][0], coefs(model, X, y))
 
 
 def test_only_another_seed_makes_other_distortions(few):
@@ -233,19 +232,19 @@ def test_partial_fits_are_the_epochs_of_a_fit(model, batch_size, few):
 
 
 @each_model
-def test_models_of_one_run_equal_separate_fits(model, few):
+def test_models_of_one_run_equal_separate_fits(model, few, fit_together):
     X, y = few
     rates = [0.1, 0.01]
     together = [
         clone(model).set_params(augment="affine", learning_rate_init=r) for r in rates
     ]
-    fit_many(together, X, y)
+    fit_together(together, X, y)
 
     for rate, found in zip(rates, together, strict=True):
         alone = fitted(model, X, y, augment="affine", learning_rate_init=rate)
         for left, right in zip(params_of(found), params_of(alone), strict=True):
             np.testing.assert_allclose(left, right, rtol=1e-8, atol=1e-11)
-    assert not np.allclose(together[0]._weights()[0], together[1]._weights()[0])
+    assert not np.allclose(params_of(together[0])[0], params_of(together[1])[0])
 
 
 def test_searches_over_strengths(few):
@@ -269,16 +268,12 @@ def test_searches_over_strengths(few):
     assert model.augment.alpha == RandomElastic().alpha
 
 
-def test_models_of_one_run_are_distorted_alike(few):
-    models = [
-        SoftmaxRegression(augment=RandomElastic(alpha), **QUICK) for alpha in (30, 40)
-    ]
-    with pytest.raises(
-        ValueError, match=r"same augment, found RandomElastic\(alpha=30\) and"
-    ):
-        fit_many(models, *few)
+def test_models_of_one_run_are_distorted_alike(few, fit_together):
+    settings = [{"augment": RandomElastic(alpha)} for alpha in (30, 40)]
+    (groups,) = group_candidates(SoftmaxRegression(**QUICK), settings)
+    assert [len(group.seeds[0]) for group in groups] == [1, 1]
     alike = [SoftmaxRegression(augment=RandomElastic(30), **QUICK) for _ in range(2)]
-    fit_many(alike, *few)
+    fit_together(alike, *few)
     assert_same_model(*alike)
 
 
@@ -480,7 +475,9 @@ def test_invalid_distortions_are_errors(augment, message, few):
 @each_model
 def test_lbfgs_takes_no_distortions(model, few):
     model = clone(model).set_params(solver="lbfgs", augment="shift")
-    with pytest.raises(ValueError, match=r"augment='shift' makes other .*'lbfgs' goes"):
+    with pytest.raises(
+        ValueError, match=r"augment='shift' changes the samples.*'lbfgs' minimises"
+    ):
         model.fit(*few)
     assert not hasattr(model, "classes_")
 

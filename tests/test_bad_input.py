@@ -1,6 +1,7 @@
 """Every parameter and every input, with every defect: the error's class and its words.
 
-An error names what is wrong, speaks of no library underneath, and leaves a model as it was.
+An error names what is wrong, speaks of no library underneath, and leaves a model as it
+was.
 """
 
 import copy
@@ -76,7 +77,8 @@ def learning(model):
         yield lambda X, y, weight=None: model.partial_fit(X, y, [0, 1, 2], weight)
 
 
-# Parameters -----------------------------------------------------------------------------
+# Parameters
+# -----------------------------------------------------------------------------
 
 WORDS = ["nonsense", "", 0, True, None, NAN, ["sgd"]]
 SWITCH = ["yes", 0, 1, 1.0, None, NAN, []]
@@ -235,7 +237,7 @@ MORE_PARAMETERS = [
     ({"scoring": lambda *_: ONES, **EARLY}, "scoring.* must return a number, got"),
     (
         {"scoring": lambda *_: NAN, **EARLY},
-        "scoring=.* gave nan on the validation rows",
+        "scoring=.* gave nan on the validation samples",
     ),
     ({"class_weight": {7: 1}}, r"The classes, \[0, 1, 2\], are not in class_weight"),
     ({"class_weight": {0: -1}}, "class_weight=.*-1.* negative"),
@@ -246,19 +248,29 @@ MORE_PARAMETERS = [
     ({"class_weight": {0: 1j}}, "class_weight=.*1j"),
     ({"class_weight": {0: [1, 2]}}, r"class_weight=.*\[1, 2\]"),
     ({"class_weight": {0: 1e308, 1: 1e308}}, "class_weight sums to inf"),
-    ({"class_weight": {0: 0, 1: 0, 2: 0}}, "class_weight is zero for all rows"),
+    ({"class_weight": {0: 0, 1: 0, 2: 0}}, "class_weight is zero for all samples"),
     (
         {**EARLY, "validation_fraction": 1e-9},
-        "validation_fraction=1e-09 of the rows aside",
+        "validation_fraction=1e-09 of the samples aside",
     ),
     (
         {**EARLY, "validation_fraction": 0.999},
-        "validation_fraction=0.999 of the rows aside",
+        "validation_fraction=0.999 of the samples aside",
     ),
 ]
 LAYERS = [
-    (10, 0), (-3,), (2.5,), (NAN,), ("a",), (None,), (True,), ["3"], ((3, 2),), {3}, {}
-]  # fmt: skip
+    (10, 0),
+    (-3,),
+    (2.5,),
+    (NAN,),
+    ("a",),
+    (None,),
+    (True,),
+    ["3"],
+    ((3, 2),),
+    {3},
+    {},
+]
 
 
 @trained
@@ -273,7 +285,7 @@ def test_a_bad_parameter_that_shows_later(model, settings, message):
 @pytest.mark.parametrize("sizes", LAYERS, ids=str)
 def test_bad_layers(sizes):
     message = (
-        f"hidden_layer_sizes must be > 0, got {re.escape(repr(sizes))}: give a whole"
+        f"hidden_layer_sizes must be > 0, got {re.escape(repr(sizes))}: pass an integer"
     )
     for one in both(MLP):
         one.set_params(hidden_layer_sizes=sizes)
@@ -284,7 +296,7 @@ def test_bad_layers(sizes):
 
 @pytest.mark.parametrize("sizes", LAYERS[::3], ids=str)
 def test_bad_channels(sizes):
-    message = f"channels must be > 0, got {re.escape(repr(sizes))}: give a whole"
+    message = f"channels must be > 0, got {re.escape(repr(sizes))}: pass an integer"
     for one in both(CONV):
         one.set_params(channels=sizes)
         with refused(one, ValueError, message):
@@ -310,7 +322,7 @@ DISTORTIONS = [
     ),
     (
         {"augment": "affine", "solver": "lbfgs"},
-        "augment='affine' makes other rows in every",
+        "augment='affine' changes the samples in every",
     ),
     (
         {"augment": "shift", "image_shape": (3, 3)},
@@ -494,7 +506,8 @@ def test_a_bad_search(settings, error, message):
     assert not hasattr(search, "best_estimator_")
 
 
-# Rows -----------------------------------------------------------------------------------
+# Rows
+# -----------------------------------------------------------------------------------
 
 
 def put(value, array=X, dtype=float, place=(3, 1)):
@@ -515,7 +528,9 @@ BAD_X = {
     "None in a list": (put(None, dtype=object).tolist(), ValueError, "X contains NaN"),
     "NaN in a tensor": (torch.tensor(put(NAN)), ValueError, "X contains NaN"),
     "missing in a frame": (
-        frame(*put(NAN).T).astype("Float64"), ValueError, "X contains NaN"
+        frame(*put(NAN).T).astype("Float64"),
+        ValueError,
+        "X contains NaN",
     ),
     "infinity": (put(INF), ValueError, "X contains infinity"),
     "minus infinity": (put(-INF), ValueError, "X contains infinity"),
@@ -530,19 +545,35 @@ BAD_X = {
     "complex": (X + 0j, ValueError, "Complex data not supported"),
     "complex tensor": (torch.tensor(X + 1j), ValueError, "Complex data not supported"),
     "words": (np.full((12, 4), "a"), ValueError, "could not convert string to float"),
-    "a word": (put("a", dtype=object), ValueError, "could not convert string to float: 'a'"),
+    "a word": (
+        put("a", dtype=object),
+        ValueError,
+        "could not convert string to float: 'a'",
+    ),
     "words in a frame": (
-        frame(*X.T[:3], list("abc") * 4), ValueError, "could not convert string to float"
+        frame(*X.T[:3], list("abc") * 4),
+        ValueError,
+        "could not convert string to float",
     ),
     "objects": (np.full((12, 4), object()), TypeError, "real number, not 'object'"),
     "a dict": ({"a": 1}, TypeError, "real number, not 'dict'"),
     "ragged": ([[1, 2, 3, 4]] * 11 + [[1, 2]], ValueError, "inhomogeneous shape"),
-    "sparse": (csr_array(X), TypeError, "Sparse data was passed.*but dense data is req"),
-    "sparse tensor": (torch.tensor(X).to_sparse(), TypeError, "Sparse data was passed.*dense"),
-    "names of two kinds": (
-        frame(*X.T, names=["a", 1, "b", 2]), TypeError, "Feature names are only supported"
+    "sparse": (
+        csr_array(X),
+        TypeError,
+        "Sparse data was passed.*but dense data is req",
     ),
-}  # fmt: skip
+    "sparse tensor": (
+        torch.tensor(X).to_sparse(),
+        TypeError,
+        "Sparse data was passed.*dense",
+    ),
+    "names of two kinds": (
+        frame(*X.T, names=["a", 1, "b", 2]),
+        TypeError,
+        "Feature names are only supported",
+    ),
+}
 bad_x = pytest.mark.parametrize(("bad", "error", "message"), BAD_X.values(), ids=BAD_X)
 no_names = pytest.mark.filterwarnings("ignore:X has feature names")
 
@@ -661,7 +692,10 @@ def test_rows_that_overflow(dtype):
             ):
                 learn(huge, y)
     for one in map(clone, (SOFTMAX, MLP, CONV)):
-        with pytest.warns(match="root mean square inf"), pytest.warns(match="diverged"):
+        with (
+            pytest.warns(match="root mean square of inf"),
+            pytest.warns(match="diverged"),
+        ):
             one.fit(huge, y)
         assert np.isfinite(one.predict_proba(X)).all()
 
@@ -697,38 +731,51 @@ def test_rows_to_validate_on_that_overflow(model):
         model.fit(X.astype("f"), y, X_val=huge.astype("f"), y_val=[0, 1, 2])
 
 
-# Labels ---------------------------------------------------------------------------------
+# Labels
+# ---------------------------------------------------------------------------------
 
 BAD_Y = {
     "NaN": (put(NAN, y, place=2), ValueError, "y contains NaN"),
     "None in a list": ([None, *y[1:]], ValueError, "Unknown label type|contains NaN"),
     "missing in a series": (
-        pd.Series(y).astype("Int64").mask(y == 1), ValueError, "y contains NaN"
+        pd.Series(y).astype("Int64").mask(y == 1),
+        ValueError,
+        "y contains NaN",
     ),
     "a missing word": (pd.Series(["a", None, "b"] * 4), ValueError, "contains NaN"),
     "infinity": (put(INF, y, place=2), ValueError, "y contains infinity"),
     "one too few": (y[:-1], ValueError, r"inconsistent numbers of samples: \[12, 11\]"),
-    "one too many": ([*y, 0], ValueError, r"inconsistent numbers of samples: \[12, 13\]"),
+    "one too many": (
+        [*y, 0],
+        ValueError,
+        r"inconsistent numbers of samples: \[12, 13\]",
+    ),
     "none": (y[:0], ValueError, r"inconsistent numbers of samples|0 sample\(s\)"),
     "continuous": (y + X[:, 0], ValueError, "Unknown label type: continuous"),
     "two columns": (
-        np.column_stack([y, y]), ValueError, "y should be a 1d array|y has shape .12, 2."
+        np.column_stack([y, y]),
+        ValueError,
+        "y should be a 1d array|y has shape .12, 2.",
     ),
     "three axes": (y[:, None, None], ValueError, "Found array with dim 3, .*dim <= 2"),
     "no columns": (np.zeros((12, 0)), ValueError, r"0 feature\(s\)"),
     "complex": (y + 1j, ValueError, "Complex data not supported"),
     "words and numbers": (
-        np.array(["a", 1, 2] * 4, dtype=object), ValueError, "y has labels"
+        np.array(["a", 1, 2] * 4, dtype=object),
+        ValueError,
+        "y has labels",
     ),
     "words and None": (
-        np.array(["a", None, "b"] * 4, dtype=object), ValueError, "y has labels"
+        np.array(["a", None, "b"] * 4, dtype=object),
+        ValueError,
+        "y has labels",
     ),
     "objects": (np.array([object()] * 12), ValueError, "Unknown label type"),
     "bytes": (np.array([b"a", b"b"] * 6), TypeError, "Support for labels .* bytes"),
     "ragged": ([[0], [1, 2]] * 6, ValueError, "inhomogeneous shape"),
     "a number": (3, (ValueError, TypeError), "1d array|at least 1 dimension"),
     "a word": ("abc", (ValueError, TypeError), "1d array|at least 1 dimension"),
-}  # fmt: skip
+}
 bad_y = pytest.mark.parametrize(("bad", "error", "message"), BAD_Y.values(), ids=BAD_Y)
 
 
@@ -807,8 +854,8 @@ def test_indicators_are_zeros_and_ones(bad):
         (LABELS * 0.5, "Unknown label type: continuous-multioutput"),
         (put(NAN, LABELS), "y contains NaN"),
         (put(INF, LABELS), "y contains infinity"),
-        (LABELS + LABELS[::-1], "y has shape .12, 4., several classes per row"),
-        (LABELS.astype(str), "y has shape .12, 4., several classes per row"),
+        (LABELS + LABELS[::-1], "y has shape .12, 4., several classes per sample"),
+        (LABELS.astype(str), "y has shape .12, 4., several classes per sample"),
         (LABELS[:-1], r"inconsistent numbers of samples: \[12, 11\]"),
         (csr_array(LABELS[:-1]), r"inconsistent numbers of samples: \[12, 11\]"),
         (LABELS + 0j, "Complex data not supported"),
@@ -871,7 +918,8 @@ def test_labels_that_are_new(model):
             model.fit(X, y, X_val=X, y_val=put(9, y, int, 2))
 
 
-# Weights --------------------------------------------------------------------------------
+# Weights
+# --------------------------------------------------------------------------------
 
 BAD_WEIGHTS = {
     "negative": (
@@ -951,12 +999,13 @@ def test_validation_sets_that_lack_a_part(model):
 def test_labels_to_validate_by_are_of_one_kind_with_y(bad, other):
     model = clone(MLP)
     with refused(
-        model, ValueError, "The validation set.*y_val must be of the form of y"
+        model, ValueError, "The validation set.*y_val must have the form of y"
     ):
         model.fit(X, other, X_val=X, y_val=bad)
 
 
-# Searches -------------------------------------------------------------------------------
+# Searches
+# -------------------------------------------------------------------------------
 
 TO_SEARCH = (
     {

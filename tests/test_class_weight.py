@@ -108,7 +108,7 @@ def test_an_increment_takes_given_weights_but_cannot_balance(skewed):
     plain.partial_fit(X, y, [0, 1, 2], sample_weight=np.where(y == 0, 5.0, 1.0))
     np.testing.assert_allclose(found, plain.coef_, rtol=1e-10)
     with pytest.raises(
-        ValueError, match="class_weight='balanced' needs all rows at once"
+        ValueError, match="class_weight='balanced' needs all samples at once"
     ):
         model.set_params(class_weight="balanced").partial_fit(X, y)
 
@@ -119,7 +119,10 @@ def test_an_increment_takes_given_weights_but_cannot_balance(skewed):
         ("even", "'class_weight' parameter of SoftmaxRegression must be"),
         ({0: 1, 1: 1, 7: 1}, "classes, .2., are not in class_weight"),
         ({0: 1, 1: 1, 2: -1}, "has negative weights"),
-        ({0: 0, 1: 0, 2: 0}, "sample_weight times class_weight is zero for all rows"),
+        (
+            {0: 0, 1: 0, 2: 0},
+            "sample_weight times class_weight is zero for all samples",
+        ),
     ],
 )
 def test_bad_class_weights(class_weight, message, skewed):

@@ -68,7 +68,7 @@ ABSENT = re.compile(r"cupy|dpnp|cuda|XPU|MPS")
 if torch.cuda.is_available():
     ABSENT = re.compile(r"cupy|dpnp|XPU|MPS")
 EXPECTED = re.compile(
-    "ConvergenceWarning|SkipTestWarning|descent needs them near 1|no square can be made"
+    "ConvergenceWarning|SkipTestWarning|descent needs it near 1|not make a square image"
 )
 
 

@@ -12,7 +12,7 @@ from torch import nn, optim
 from torch.nn.utils.parametrize import register_parametrization
 
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
-from skdigits.engine import convolutions
+from skdigits.engine import convnet
 from skdigits.model_selection import BatchedGridSearchCV
 
 RELU_GAIN = 1.7139
@@ -148,7 +148,7 @@ def test_training_is_that_of_a_loop_in_torch(settings, few):
     model = ConvNetClassifier(**settings).fit(X, y, weight)
     rng = np.random.RandomState(0)
     seed = np.random.RandomState(0).randint(2**31 - 1)
-    start = model._network(64, 10).initial(rng, 1, torch.zeros(0, dtype=torch.float64))
+    start = model._network(64, 10).initial(rng, 1, torch.float64, torch.device("cpu"))
     weights = [p[0].numpy().reshape(s) for p, s in zip(start[::2], SHAPES, strict=True)]
     weights[-1] = weights[-1].T
     oracle = Torchs(
@@ -156,7 +156,8 @@ def test_training_is_that_of_a_loop_in_torch(settings, few):
     )
     losses = oracle.train_for(model, X, y, weight, rng, seed)
     np.testing.assert_allclose(model.loss_curve_, losses, rtol=1e-8)
-    found = [*model._weights(), *model.intercepts_]
+    *convolutions, (last, _) = model._layers
+    found = [*(weight for weight, _ in convolutions), last.T, *model.intercepts_]
     for ours, theirs in zip(found, [*oracle.weights(), *oracle.biases()], strict=True):
         np.testing.assert_allclose(ours, theirs.detach(), rtol=1e-7, atol=1e-8)
     assert np.abs(model.coefs_[0] - weights[0]).max() > 1e-3
@@ -227,7 +228,7 @@ def test_images_of_any_shape_and_colour(image_shape, layers, few):
         (
             {"channels": (3, 0)},
             64,
-            r"channels must be > 0, got \(3, 0\): give a whole number",
+            r"channels must be > 0, got \(3, 0\): pass an integer for each",
         ),
         ({"channels": 0}, 64, "The 'channels' parameter of ConvNetClassifier must be"),
         (
@@ -239,7 +240,7 @@ def test_images_of_any_shape_and_colour(image_shape, layers, few):
         (
             {"augment": "shift", "solver": "lbfgs"},
             64,
-            "augment='shift' makes other rows in",
+            "augment='shift' changes the samples in",
         ),
     ],
 )
@@ -253,7 +254,7 @@ def test_bad_parameters_are_named(settings, n_features, message, few):
 def test_what_is_no_square_is_a_row_of_pixels_and_warned_of(few):
     X = few[0][:, 24:30]
     with pytest.warns(
-        UserWarning, match="X has 6 features, of which no square can be made"
+        UserWarning, match="X has 6 features, which do not make a square image"
     ):
         found = ConvNetClassifier(**SHORT).fit(X, few[1])
     expected = ConvNetClassifier(image_shape=(1, 6), **SHORT).fit(X, few[1])
@@ -383,7 +384,7 @@ def test_lbfgs_never_trains_in_bfloat16(few, monkeypatch):
     X, y = few[0].astype(np.float32), few[1]
     settings = SHORT | {"channels": (4,), "solver": "lbfgs", "max_iter": 4}
     expected = ConvNetClassifier(**settings).fit(X, y).coefs_[0]
-    monkeypatch.setattr(convolutions, "bfloat16_is_fast", lambda device: True)
+    monkeypatch.setattr(convnet, "bfloat16_is_fast", lambda device: True)
     np.testing.assert_array_equal(
         ConvNetClassifier(**settings).fit(X, y).coefs_[0], expected
     )
@@ -418,7 +419,7 @@ def test_a_cycle_lasts_so_many_calls_whatever_their_rows(few):
     assert (np.diff([summit, *falling]) < 0).all()
     assert falling[-1] == pytest.approx(0.01 / 250_000, rel=1e-6)
     with pytest.warns(
-        ConvergenceWarning, match="was over after 6 epochs, .* raise max_iter"
+        ConvergenceWarning, match="ended after 6 epochs, .* set max_iter"
     ):
         model.partial_fit(X, y)
 

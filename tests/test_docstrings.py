@@ -24,8 +24,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 PACKAGES = ["skdigits"] + [
     f"skdigits.{module.name}"
     for module in pkgutil.iter_modules(skdigits.__path__)
-    # The engine is not part of the public API.
-    if not module.name.startswith("_") and module.name != "engine"
+    # The engine and the training session are not part of the public API.
+    if not module.name.startswith("_") and module.name not in ("engine", "training")
 ]
 # Codes of numpydoc that are ignored; scikit-learn's own test ignores more of them.
 # RT02: scikit-learn's users know the name in ``self : object``.
@@ -201,7 +201,6 @@ OTHER_DESCRIPTIONS = {
         "alpha": "is not divided by the weight of the batch",
         "random_state": "drives no dropout without hidden layers",
         "classes_": "has no multilabel targets to tell apart",
-        "y": "cannot be multilabel, as softmax assigns one class",
     },
     ConvNetClassifier: {
         "alpha": "penalises the last layer only",

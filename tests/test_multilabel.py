@@ -97,7 +97,7 @@ def test_other_losses_compare_two_classes_by_two_outputs(labelled):
     model = MLPClassifierTorch(**ONE_BATCH, loss="softmax_mse").fit(X, Y[:, 0])
     assert (model.n_outputs_, model.out_activation_) == (2, "softmax")
     with pytest.raises(
-        ValueError, match="loss='softmax_mse' compares the classes of a row"
+        ValueError, match="loss='softmax_mse' compares the classes of a sample"
     ):
         model.fit(X, Y)
 
@@ -160,7 +160,7 @@ def test_partial_fits_are_the_epochs_of_a_fit(model, labelled):
         bit_by_bit.predict_proba(X), model.fit(X, Y).predict_proba(X)
     )
     with pytest.raises(
-        ValueError, match="y has 3 columns, one for each label, but there are 4"
+        ValueError, match="y has 3 columns, one for each label, but the model has 4"
     ):
         bit_by_bit.partial_fit(X, Y[:, :3])
 
@@ -169,7 +169,7 @@ def test_a_model_goes_on_with_targets_of_its_kind(labelled):
     X, Y = labelled
     model = MLPClassifierTorch(8, max_iter=2, tol=None, warm_start=True).fit(X, Y)
     with pytest.raises(
-        ValueError, match="fitted to labels, of which a row may have several"
+        ValueError, match="fitted to labels, of which a sample may have several"
     ):
         model.fit(X, Y.sum(1) % 4)
 
@@ -188,13 +188,13 @@ def test_searches_take_labels(labelled):
 
 def test_what_is_no_indicator_is_refused(labelled):
     X, Y = labelled
-    with pytest.raises(ValueError, match="several classes per row"):
+    with pytest.raises(ValueError, match="several classes per sample"):
         MLPClassifierTorch().fit(X, Y + np.arange(150)[:, None] % 3)
-    with pytest.raises(ValueError, match=r"but values \[1, 2\]: give 1 for a label"):
+    with pytest.raises(ValueError, match=r"but values \[1, 2\]: pass 1 for a label"):
         MLPClassifierTorch().fit(X, Y + 1)
     with pytest.raises(ValueError, match="y should be a 1d array"):
         SoftmaxRegression().fit(X, Y)
-    with pytest.raises(ValueError, match="rows of multilabel targets have none"):
+    with pytest.raises(ValueError, match="but y is multilabel: pass sample_weight"):
         MLPClassifierTorch(class_weight="balanced").fit(X, Y)
 
 

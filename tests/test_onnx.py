@@ -21,8 +21,8 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
+from skdigits.engine.activations import ACTIVATIONS
 from skdigits.engine.losses import LOSSES
-from skdigits.engine.networks import ACTIVATIONS
 from skdigits.engine.templates import METRICS
 
 TRAINED = {"max_iter": 15, "tol": None, "random_state": 0, "learning_rate_init": 0.01}

@@ -181,7 +181,8 @@ def test_a_fit_leaves_the_number_of_threads_alone(few, threads):
 
 
 FORKS = """
-import hashlib, multiprocessing, sys
+import hashlib, multiprocessing, sys, time
+from threading import Thread
 import numpy as np, torch
 from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
@@ -193,9 +194,11 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
+from skdigits.model_selection import BatchedGridSearchCV, learning_rate_sweep
 
 X, y = load_digits(return_X_y=True)
 X, y = X[:600] / 16, y[:600]
+y_many = np.arange(20000) % 3
 QUICK = {"max_iter": 3, "tol": None, "random_state": 0}
 MODELS = [
     TemplateMatchingClassifier(n_templates=2, random_state=0),
@@ -211,6 +214,29 @@ def fit(model):
 
 def predict(model):
     return model.predict_proba(X)
+
+def search(n_jobs):
+    grid = {"learning_rate_init": [0.01, 0.1]}
+    found = BatchedGridSearchCV(MODELS[-1], grid, cv=2, n_jobs=n_jobs, refit=False)
+    return found.fit(X, y).cv_results_["mean_test_score"]
+
+def sweep():
+    many = np.vstack([X] * 10)
+    rates = [0.01, 0.1]
+    return learning_rate_sweep(MODELS[1], many, np.tile(y, 10), rates=rates).best_rate
+
+def fits_in_threads():
+    # One fit begins before the other and ends after it.
+    rows = np.random.default_rng(0).normal(size=(20000, 300))
+    model = SoftmaxRegression(max_iter=2, tol=None, batch_size=20000, random_state=0)
+    longer = clone(model).set_params(max_iter=60)
+    fits = [Thread(target=one.fit, args=(rows, y_many)) for one in (longer, model)]
+    for thread in fits:
+        thread.start()
+        time.sleep(0.2)
+    for thread in fits:
+        thread.join()
+    return longer.n_iter_ == 60 and model.n_iter_ == 2
 
 def threads(_):
     return torch.get_num_threads()
@@ -228,9 +254,11 @@ if __name__ == "__main__":
     expected = [fit(model) for model in MODELS]
     fitted = [clone(model).fit(X, y) for model in MODELS]
     folds = cross_val_predict(MODELS[3], X, y, cv=2, method="predict_proba")
+    scores = search(None)
+    best_rate = sweep()
     use_threads()
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert set(pool.map(threads, range(4))) == {1}, "threads of a child"
+        assert set(pool.map(threads, range(4))) == {2}, "threads of a child"
         for found in (pool.map(fit, MODELS), pool.map(predict, fitted)):
             assert all(map(np.array_equal, found, expected)), "a pool"
         assert len(set(pool.map(unseeded, range(6)))) == 6, "seeds of children"
@@ -240,6 +268,10 @@ if __name__ == "__main__":
         assert all(map(np.array_equal, found, expected)), "joblib"
         found = cross_val_predict(MODELS[3], X, y, cv=2, method="predict_proba")
         assert np.array_equal(found, folds), "folds"
+        assert np.array_equal(search(2), scores), "a search"
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(sweep) == best_rate, "a sweep"
+        assert pool.apply(fits_in_threads), "threads in a child"
     assert torch.get_num_threads() == 2, "threads of the parent"
     print(hashlib.sha256(b"".join(proba.tobytes() for proba in expected)).hexdigest())
 """
@@ -269,3 +301,33 @@ def test_forked_children_of_a_parent_that_has_used_threads(few, threads, tmp_pat
         clone(model).fit(*few).predict_proba(few[0]).tobytes() for model in MODELS
     ]
     assert output.strip() == hashlib.sha256(b"".join(expected)).hexdigest(), errors
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is for Unix")
+def test_a_forked_child_keeps_its_number_of_threads_outside_of_fits():
+    """A fit in it has one thread, as torch's threads are not forked."""
+    code = """
+import os, sys
+import numpy as np
+import torch
+from sklearn.model_selection import cross_val_score
+from skdigits import SoftmaxRegression
+
+torch.set_num_threads(2)
+X = np.random.default_rng(0).normal(size=(4000, 300))
+y = np.arange(4000) % 3
+model = SoftmaxRegression(max_iter=2, tol=None, batch_size=2000, random_state=0)
+expected = model.fit(X, y).predict_proba(X)  # starts the threads of the parent
+if os.fork() == 0:
+    assert torch.get_num_threads() == 2
+    found = model.fit(X, y).predict_proba(X)
+    assert torch.get_num_threads() == 2
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.wait()[1]), torch.get_num_threads())
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["7", "2"], done.stderr

@@ -146,7 +146,7 @@ def test_a_convolutional_network_in_float32(precision, way, few, tmp_path):
     settings = SHORT | {"max_iter": 2, "precision": precision}
     model = ConvNetClassifier((3, 5), **settings).fit(*few)
     loaded = WAYS[way](model, tmp_path)
-    kept = [array for group in loaded._memory.moments for array in group]
+    kept = [array for group in loaded._checkpoint.moments for array in group]
     assert len(kept) == 12
     assert {array.dtype for array in (*kept, *loaded.coefs_)} == {np.dtype(np.float32)}
     assert_same(loaded.partial_fit(*few), model.partial_fit(*few), few[0])

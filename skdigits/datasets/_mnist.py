@@ -210,7 +210,7 @@ def _fetch(
 
 def _check(source: str | Path, values: np.ndarray, expected: str) -> None:
     """Compare the SHA-256 of values with the expected one."""
-    found = hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+    found = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
     if found != expected:
         raise ValueError(
             f"{source}: expected MNIST's values, of SHA-256 {expected}, but found "

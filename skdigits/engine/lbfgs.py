@@ -13,24 +13,68 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from skdigits.engine.batches import batches, n_batches, summed_loss
-from skdigits.engine.gradients import subtract
+from skdigits.engine.batches import Data, batches
+from skdigits.engine.evaluate import measure
+from skdigits.engine.network import (
+    CHUNK_SAMPLES,
+    Network,
+    select,
+    step_hyper,
+    subtract,
+)
 from skdigits.engine.types import (
-    Data,
     Epoch,
     Hyper,
-    Network,
-    OnEpoch,
+    Observer,
     Params,
     Plan,
     Run,
     Score,
     State,
+    StepHyper,
 )
-from skdigits.engine.validation import measure
 
-CHUNK_ROWS = 2048  # a chunk and its products stay in the processor's cache
 STATUS = {0: "converged", 1: "max_iter", 2: "abnormal"}  # SciPy's codes
+
+
+class _Iterations:
+    """Records the iterations of one model, and stops it if an observer wants to."""
+
+    def __init__(
+        self,
+        start: State,
+        evaluate: Callable[[Params], tuple[Tensor, Tensor]],
+        observe: Callable[[list[Epoch], Params], Collection[int]] | None,
+    ):
+        self.start = start
+        self.evaluate = evaluate
+        self.observe = observe
+        self.began = time.perf_counter()
+        self.epochs: list[Epoch] = []
+        self.latest: OptimizeResult | None = None
+        self.stopped = False
+
+    def __call__(self, intermediate_result: OptimizeResult) -> None:
+        """Record an iteration; SciPy calls this, and knows the argument's name."""
+        # A copy, as SciPy goes on writing to its own.
+        result = OptimizeResult(intermediate_result, x=intermediate_result.x.copy())
+        params = _unflatten(result.x, self.start.params)
+        loss, score = self.evaluate(params)
+
+        epoch = Epoch(
+            epoch=self.start.progress.epochs + len(self.epochs) + 1,
+            learning_rate=math.nan,
+            train_loss=float(result.fun),
+            validation_loss=loss.item(),
+            validation_score=score.item(),
+            seconds=time.perf_counter() - self.began,
+        )
+        self.epochs.append(epoch)
+        self.latest = result
+
+        self.stopped = self.observe is not None and bool(self.observe([epoch], params))
+        if self.stopped:
+            raise StopIteration
 
 
 @torch.inference_mode()
@@ -42,137 +86,172 @@ def minimise(
     state: State,
     rngs: Sequence[np.random.RandomState],
     validation: Data | None = None,
-    on_epoch: OnEpoch | None = None,
+    observer: Observer | None = None,
     score: Score | None = None,
 ) -> list[Run]:
     """Bring every model of ``state`` to a minimum of its objective.
 
-    Arguments and result are those of `skdigits.engine.train.train`. Learning rates,
-    batches, ``rngs`` and dropout have no part in it: the objective is that of all rows, and
-    a model stops by its gradient, at ``max |g| ≤ tol``. Validation rows, the same for all,
-    are measured by and no more.
+    Arguments and result are those of `skdigits.engine.train.train`. The objective is
+    that of all samples: learning rates, batches, ``rngs`` and dropout have no effect. A
+    model stops by its gradient, at ``max |g| ≤ tol``. Validation samples are evaluated
+    after every iteration, and nothing depends on them.
     """
+    targets = network.class_targets(plan.label_smoothing, state.params[0])
+    evaluate = partial(_measured, network, validation, targets, score)
+    n_models = len(state.params[0])
     runs: list[Run] = []
-    table = network.target_table(plan.label_smoothing, state.params[0])
-    watch = partial(measure, network, validation=validation, table=table, score=score)
-    for rows, rng in zip(_each_stream(data), rngs, strict=True):
-        for _ in range(len(state.params[0]) // len(rngs)):
-            model, one = len(runs), torch.tensor([len(runs)], device="cpu")
-            report = None if on_epoch is None else partial(on_epoch, [model])
-            chosen = hyper.take(one), state.take(one)
-            outcome = _minimise_one(network, rows, table, plan, *chosen, watch, report)
-            runs.append(Run(*outcome, copy.deepcopy(rng)))
-            if outcome[-1] == "interrupted" and len(runs) < len(state.params[0]):
+    for samples, rng in zip(_each_replica(data), rngs, strict=True):
+        for _ in range(n_models // len(rngs)):
+            one = torch.tensor([len(runs)], device="cpu")
+            observe = None if observer is None else partial(observer, [len(runs)])
+            iterations = _Iterations(select(state, one), evaluate, observe)
+
+            own, status = _minimise_one(
+                network, samples, targets, plan, select(hyper, one), iterations
+            )
+            runs.append(Run(own, iterations.epochs, status, copy.deepcopy(rng)))
+            if status == "interrupted" and len(runs) < n_models:
                 raise KeyboardInterrupt("L-BFGS was interrupted before its last model.")
     return runs
 
 
-def _each_stream(data: Data) -> Iterator[Data]:
-    """The rows of each stream in one piece, as they are read many times over."""
-    if data.rows is None:
+def _measured(
+    network: Network,
+    validation: Data | None,
+    class_targets: Tensor,
+    score: Score | None,
+    params: Params,
+) -> tuple[Tensor, Tensor]:
+    """Return validation loss (1,) and score (1,), NaN without validation samples."""
+    if validation is None:
+        nothing = torch.full((1,), torch.nan, dtype=torch.float64, device="cpu")
+        return nothing, nothing
+    return measure(network, params, validation, class_targets, score)
+
+
+def _each_replica(data: Data) -> Iterator[Data]:
+    """Yield the samples of each replica in one piece, as they are read many times."""
+    if data.samples is None:
         yield data
     else:
-        yield from map(data.take, data.rows)
+        yield from map(data.take, data.samples)
 
 
 def _minimise_one(
     network: Network,
     data: Data,
-    table: Tensor,
+    class_targets: Tensor,
     plan: Plan,
     hyper: Hyper,
-    state: State,
-    watch: Callable[[Params], tuple[Tensor, Tensor]],
-    report: Callable[[list[Epoch], Params], Collection[int]] | None,
-) -> tuple[State, list[Epoch], str]:
-    small = hyper.to(table)
-    records: list[Epoch] = []
-    latest, asked = None, False
-    start, first = time.perf_counter(), state.progress.epochs + 1
+    iterations: _Iterations,
+) -> tuple[State, str]:
+    """Return the state of one model at its minimum, and the status of its run."""
+    state = iterations.start
+    local = step_hyper(hyper, plan, state.params)
 
-    def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        params = _unflatten(flat, state.params)
         loss, gradients = objective_and_gradients(
-            network, _unflatten(flat, state.params), data, table, small
+            network, params, data, class_targets, local
         )
         return loss.item(), _flatten(gradients)
 
-    def after_iteration(intermediate_result: OptimizeResult) -> None:
-        nonlocal latest, asked
-        # A copy, as SciPy goes on writing to its own.
-        result = OptimizeResult(intermediate_result, x=intermediate_result.x.copy())
-        params = _unflatten(result.x, state.params)
-        loss, found = (column.item() for column in watch(params))
-        seconds = time.perf_counter() - start
-        number, objective = first + len(records), float(result.fun)
-        epoch = Epoch(number, math.nan, objective, loss, found, seconds)
-        records.append(epoch)
-        latest = result
-        asked = report is not None and bool(report([epoch], params))
-        if asked:
-            raise StopIteration
-
-    x, options = _flatten(state.params), _options(plan)
     try:
-        result = minimize(evaluate, x, jac=True, callback=after_iteration, **options)
-        status = "stopped" if asked else STATUS[result.status]
+        result = minimize(
+            objective,
+            _flatten(state.params),
+            method="L-BFGS-B",
+            jac=True,
+            callback=iterations,
+            options=_options(plan),
+        )
+        status = "stopped" if iterations.stopped else STATUS[result.status]
     except KeyboardInterrupt:
-        if latest is None:
+        if iterations.latest is None:
             raise
-        result, status = latest, "interrupted"
-    if not records:  # it started at the minimum
+        result = iterations.latest
+        status = "interrupted"
+
+    # Without an iteration it started at the minimum: that is its only record.
+    if not iterations.epochs:
         with suppress(StopIteration):
-            after_iteration(result)
+            iterations(result)
     if not math.isfinite(result.fun):
-        return state, records, "diverged"
-    progress = state.progress._replace(epochs=state.progress.epochs + len(records))
-    state = state._replace(params=_unflatten(result.x, state.params), progress=progress)
-    return state, records, status
+        return state, "diverged"
+
+    epochs = state.progress.epochs + len(iterations.epochs)
+    progress = state.progress._replace(epochs=epochs)
+    params = _unflatten(result.x, state.params)
+    return state._replace(params=params, progress=progress), status
 
 
 def objective_and_gradients(
-    network: Network, params: Params, data: Data, table: Tensor, hyper: Hyper
+    network: Network,
+    params: Params,
+    data: Data,
+    class_targets: Tensor,
+    hyper: StepHyper,
 ) -> tuple[Tensor, Params]:
-    """Objective (K,) on all rows, and its gradients, summed over chunks of rows.
+    """Return the objective (K,) on all samples, and its gradients.
 
-    The objective is float64, whatever the rows are: in float32 the line search would be
-    lost in its rounding.
+    The objective is float64, whatever the samples are: in float32 the line search would
+    get lost in the rounding.
     """
-    n_chunks = n_batches(len(data.X), CHUNK_ROWS)
+    n_models = len(params[0])
     total = len(data.X) if data.weight is None else data.weight.sum()
-    share_of_penalty = hyper._replace(alpha=hyper.alpha / n_chunks)
-    loss = torch.zeros(len(params[0]), dtype=torch.float64, device=table.device)
-    if len(hyper.alpha):
-        loss += network.penalty(tuple(p.double() for p in params), hyper, total)
+    loss = torch.zeros(n_models, dtype=torch.float64, device=class_targets.device)
+    shared = hyper
+    if hyper.alpha is not None:
+        loss += _penalty(network, params, hyper.alpha, total)
+        # Every chunk adds its part of the penalty's gradient.
+        n_chunks = math.ceil(len(data.X) / CHUNK_SAMPLES)
+        shared = hyper._replace(alpha=hyper.alpha / n_chunks)
+
     gradients = tuple(map(torch.zeros_like, params))
-    minus_one = table.new_full((len(params[0]), 1, 1), -1.0)
-    for batch in batches(data, table, CHUNK_ROWS):
-        share = (batch.share * (batch.total / total)).to(table.dtype)
-        batch = batch._replace(share=share, total=total)
-        logits, slopes = network.gradients(params, batch, share_of_penalty, ())
-        loss += summed_loss(network, [logits], [batch])
+    minus_one = class_targets.new_full((n_models, 1, 1), -1.0)
+    for batch in batches(data, class_targets, CHUNK_SAMPLES):
+        fraction = batch.normalised_weight * (batch.total_weight / total)
+        batch = batch._replace(
+            normalised_weight=fraction.to(class_targets.dtype), total_weight=total
+        )
+        logits, slopes = network.gradients(params, batch, shared, ())
+        loss += network.total_loss([logits], [batch])
         for sum_, slope in zip(gradients, slopes, strict=True):
             subtract(sum_, slope, minus_one)
     return loss / total, gradients
 
 
+def _penalty(
+    network: Network, params: Params, alpha: Tensor, total: Tensor | float
+) -> Tensor:
+    """Return the penalty (K,), times the total weight of all samples, in float64."""
+    # In float64, for the line search compares objectives to the last digits.
+    norms = [
+        torch.linalg.vector_norm(weight.double(), dim=(1, 2))
+        for weight in params[network.penalised]
+    ]
+    squares = torch.stack(norms).square_().sum(0)
+    penalty = squares * alpha.flatten() * 0.5
+    return penalty if network.penalty_per_sample else penalty * total
+
+
 def _options(plan: Plan) -> dict[str, Any]:
-    """As scikit-learn sets them, or neither would reach the other's minimum."""
-    options = {
+    """Return SciPy's options, set as in scikit-learn: both then reach one minimum."""
+    return {
         "maxiter": plan.epochs,
         "maxfun": plan.max_fun,
         "maxls": 50,
         "gtol": max(plan.tol, 0.0),
         "ftol": plan.ftol if plan.tol >= 0 else 0.0,
     }
-    return {"method": "L-BFGS-B", "options": options}
 
 
 def _flatten(params: Params) -> np.ndarray:
-    """All parameters in one float64 vector on the host."""
+    """Return all parameters as one float64 vector on the host."""
     return torch.cat([p.flatten() for p in params]).double().cpu().numpy()
 
 
 def _unflatten(flat: np.ndarray, like: Params) -> Params:
-    """The inverse of `_flatten`, in the shapes, dtype and place of ``like``."""
+    """Return a vector as parameters of the shapes, dtype and device of others."""
     parts = torch.from_numpy(flat).to(like[0]).split([p.numel() for p in like])
     return tuple(part.view_as(p) for part, p in zip(parts, like, strict=True))

@@ -6,8 +6,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from skdigits.engine.batches import as_floats
-from skdigits.engine.types import Data
+from skdigits.engine.batches import Data, as_floats
 
 CHUNK_ROWS = 2048
 # Smaller differences between distances count as zero: their reciprocals overflow.

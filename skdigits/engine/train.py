@@ -2,63 +2,68 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from skdigits.engine.batches import (
-    batches,
-    block_rows,
-    n_batches,
-    row_orders,
-    summed_loss,
+from skdigits.engine.active import ActiveModels, Replicas, without
+from skdigits.engine.batches import Data, batches, block_size, sample_orders
+from skdigits.engine.evaluate import measure, monitored_score
+from skdigits.engine.network import Network, select, step_hyper
+from skdigits.engine.schedules import SCHEDULES, SMALLEST_RATE
+from skdigits.engine.solvers import (
+    SOLVERS,
+    bias_corrections,
+    take_steps,
 )
-from skdigits.engine.field import Field, all_models
-from skdigits.engine.gradients import Gradients
-from skdigits.engine.optimizers import bias_corrections, initial_moments, step_of
-from skdigits.engine.schedules import SCHEDULES
-from skdigits.engine.stopping import initial_stopping, update_stopping
 from skdigits.engine.types import (
-    Batch,
-    Data,
     Distort,
     Epoch,
     Hyper,
-    Network,
-    OnEpoch,
+    Observer,
     Params,
     Plan,
     Progress,
     Run,
     Score,
     State,
+    Stopping,
 )
-from skdigits.engine.validation import measure, validation_merit
+
+DISTORTION_SEEDS = 2**31  # distortions are seeded from here on, after those of dropout
 
 
-def initial_state(
-    network: Network,
-    solver: str,
-    rngs: Sequence[np.random.RandomState],
-    n_models: int,
-    like: Tensor,
-) -> State:
-    """Untrained models, the same number of each stream, in the dtype and place of ``like``."""
-    drawn = [network.initial(rng, n_models // len(rngs), like) for rng in rngs]
-    return fresh_state(
-        tuple(torch.cat(params) for params in zip(*drawn, strict=True)), solver
-    )
+class Problem(NamedTuple):
+    """Everything about training that stays the same from epoch to epoch."""
+
+    network: Network
+    plan: Plan
+    class_targets: Tensor
+    score: Score | None
+
+
+class EpochOutcome(NamedTuple):
+    """Results of an epoch, each (K,) on the host: numbers, and which models end."""
+
+    learning_rate: Tensor
+    loss: Tensor
+    validation_loss: Tensor
+    validation_score: Tensor
+    diverged: Tensor
+    stopped: Tensor
 
 
 def fresh_state(params: Params, solver: str) -> State:
-    """A state with these parameters and no past."""
-    moments, n_models = initial_moments(solver, params), len(params[0])
-    seen = torch.zeros(n_models, dtype=torch.float64, device="cpu")
-    return State(params, moments, initial_stopping(n_models), Progress(seen))
+    """Return the state of models with these parameters and no past."""
+    n_moments = SOLVERS[solver].n_moments
+    moments = tuple(tuple(map(torch.zeros_like, params)) for _ in range(n_moments))
+    zeros = torch.zeros(len(params[0]), dtype=torch.float64, device="cpu")
+    stopping = Stopping(zeros - torch.inf, zeros, zeros)
+    return State(params, moments, stopping, Progress(zeros))
 
 
 @torch.inference_mode()
@@ -70,279 +75,369 @@ def train(
     state: State,
     rngs: Sequence[np.random.RandomState],
     validation: Data | None = None,
-    on_epoch: OnEpoch | None = None,
+    observer: Observer | None = None,
     score: Score | None = None,
 ) -> list[Run]:
-    """Train the K models of ``state``, those of a stream on the same rows in the same order.
+    """Train the K models of ``state``.
 
-    A model that has stopped or diverged leaves the computation: the others go on
-    untouched by it, at the price of those that are left.
+    The models of a replica see the same samples in the same order. A model ends when it
+    stops or diverges, and the others continue unaffected. It leaves the computation
+    once its setting has ended in all replicas, or its replica as a whole.
 
     Parameters
     ----------
     network : Network
-        What is trained.
+        Architecture of the models.
     data : Data
-        Rows to learn from, in S streams; the first K / S models are those of the first.
+        Training samples, in R replicas; the first K / R models are those of the first.
     plan : Plan
-        What all models have in common. With ``early_stopping`` a model stops by its
-        validation score or loss and returns to its best epoch, otherwise it stops by its
-        loss.
+        Settings that all models share. With ``early_stopping``, a model stops by its
+        validation score or loss and returns to its best epoch, else it stops by its
+        training loss.
     hyper : Hyper
-        What each has by itself.
+        Settings of each model.
     state : State
-        Where to go on.
+        Where to continue.
     rngs : sequence of RandomState
-        One a stream; shuffles the rows.
+        Generators of sample orders, one a replica; they advance.
     validation : Data, optional
-        Rows to measure by after every epoch, in as many streams or in one for all.
-    on_epoch : callable, optional
-        Receives the records and parameters of all models after every epoch, and may ask
-        some of them to stop.
+        Samples to evaluate on after every epoch, in R replicas or in one for all.
+    observer : Observer, optional
+        Follows the epochs, and may stop models.
     score : callable, optional
-        Takes the place of the accuracy on the validation rows.
+        Takes the place of the accuracy on the validation samples.
 
     Returns
     -------
     list of Run
-        One per model, in their order. If the user interrupts, they are those of the last
-        whole epoch; before the first there is none, and the interrupt goes on its way.
+        One per model, in their order. After an interruption they are the models of the
+        last whole epoch; an interruption before the end of the first epoch is raised.
     """
-    table = network.target_table(plan.label_smoothing, state.params[0])
-    if plan.early_stopping and state.progress.epochs:
-        # What was best is best by these rows, which may be others than before.
-        measured = measure(network, state.params, validation, table, score)
-        best = validation_merit(plan, *measured)
-        state = state._replace(stopping=state.stopping._replace(best=best))
-    field = all_models(data, validation, table, plan, hyper, state, rngs)
-    records: list[list[Epoch]] = [[] for _ in range(field.models.numel())]
+    targets = network.class_targets(plan.label_smoothing, state.params[0])
+    problem = Problem(network, plan, targets, score)
+    active = _all_models(problem, data, validation, hyper, state, rngs)
+    records: list[list[Epoch]] = [[] for _ in range(active.numbers.numel())]
     runs: dict[int, Run] = {}
-    draws = plan.shuffle and data.n_rows > plan.batch_size
-    status, start = "max_iter", time.perf_counter()
+    # Saving a generator's state is slow: it is done only if epochs draw an order.
+    draws = plan.shuffle and data.n_samples > plan.batch_size
+    rng_states = None
+    status = "max_iter"
+    began = time.perf_counter()
+
     for _ in range(plan.epochs):
-        before, orders = field, field.orders() if draws else []
+        if draws:
+            rng_states = [rng.get_state() for rng in active.replicas.rngs]
         try:
-            field, columns, diverged, stopped = _whole_epoch(
-                network, table, plan, before, score
-            )
+            after, outcome = _epoch(problem, active)
         except KeyboardInterrupt:
             if not any(records):
                 raise
             status = "interrupted"
             break
-        epochs = _record(records, field, columns, time.perf_counter() - start)
-        asked, why = _report(on_epoch, epochs, before, field, diverged)
-        asked, stopped = asked & ~diverged, stopped & ~diverged
-        ended = (diverged | stopped | asked).view_as(field.alive)
+
+        epochs = _record(records, after, outcome, time.perf_counter() - began)
+        to_stop = torch.zeros_like(outcome.diverged)
+        reason = "stopped"
+        if observer is not None:
+            to_stop, reason = _observe(
+                observer, epochs, active, after, outcome.diverged
+            )
+        ended = outcome.diverged | outcome.stopped | to_stop
         if ended.any():
-            runs |= _leave(
-                before, diverged, "diverged", records, orders or field.orders()
-            )
-            runs |= _leave(
-                field, stopped & ~asked, "converged", records, field.orders()
-            )
-            runs |= _leave(field, asked, why, records, field.orders())
-            field = field.without(ended)
-            if not field.alive.any():
-                break
-    orders = orders if status == "interrupted" and draws else field.orders()
-    everyone = torch.ones(field.models.numel(), dtype=torch.bool, device="cpu")
-    runs |= _leave(field, everyone, status, records, orders)
-    return [runs[model] for model in sorted(runs)]
+            # A diverged model is returned as it was before this epoch, its generator
+            # included.
+            diverged = outcome.diverged
+            converged = outcome.stopped & ~diverged & ~to_stop
+            runs |= _leave(active, diverged, "diverged", records, rng_states)
+            runs |= _leave(after, converged, "converged", records)
+            runs |= _leave(after, to_stop & ~diverged, reason, records)
+            if len(runs) == len(records):
+                return [runs[number] for number in sorted(runs)]
+            after = without(after, ended.view_as(after.running))
+        active = after
+
+    # An interrupted epoch may have drawn an order: the states before it count.
+    before = rng_states if status == "interrupted" else None
+    runs |= _leave(active, active.running.flatten(), status, records, before)
+    return [runs[number] for number in sorted(runs)]
 
 
-def _whole_epoch(
-    network: Network, table: Tensor, plan: Plan, field: Field, score: Score | None
-) -> tuple[Field, tuple[Tensor, ...], Tensor, Tensor]:
-    """One epoch with all that belongs to it, of which nothing is done if it is interrupted.
+def _all_models(
+    problem: Problem,
+    data: Data,
+    validation: Data | None,
+    hyper: Hyper,
+    state: State,
+    rngs: Sequence[np.random.RandomState],
+) -> ActiveModels:
+    """Return all K models of a state, the same number in each replica of the data."""
+    plan = problem.plan
+    device = state.params[0].device
+    numbers = torch.arange(len(state.params[0]), device="cpu").view(len(rngs), -1)
 
-    The models after it, what is to be recorded of it (K,) each, and which models (K,) have
-    diverged and which are to stop.
+    whole_batch = []
+    if data.n_samples <= plan.batch_size and plan.distort is None:
+        # Every step sees the same batch: it is gathered once.
+        width = numbers.shape[1]
+        targets = problem.class_targets
+        whole_batch = list(
+            batches(data, targets, plan.batch_size, models_per_replica=width)
+        )
+    replicas = Replicas(
+        data,
+        validation,
+        list(rngs),
+        [Generator(device) for _ in rngs if hyper.dropout.any()],
+        [Generator(device) for _ in rngs if plan.distort is not None],
+        plan.noise_seeds,
+        whole_batch,
+    )
+
+    totals = torch.full((len(rngs),), data.n_samples, dtype=torch.float64, device="cpu")
+    if data.weight is not None:
+        weight = (
+            data.weight[None] if data.samples is None else data.weight[data.samples]
+        )
+        totals = weight.sum(1)
+
+    if plan.early_stopping and state.progress.epochs and validation is not None:
+        state = _with_present_best(problem, validation, state)
+    return ActiveModels(
+        numbers,
+        torch.ones_like(numbers, dtype=torch.bool),
+        totals.cpu().repeat_interleave(numbers.shape[1]),
+        replicas,
+        hyper,
+        step_hyper(hyper, plan, state.params),
+        state,
+        state.params,
+    )
+
+
+def _with_present_best(problem: Problem, validation: Data, state: State) -> State:
+    """Return a resumed state with its best score computed on these samples.
+
+    The validation samples may have changed, so the old best score does not apply.
     """
-    field, loss, rate = _epoch(network, table, plan, field)
-    params = field.state.params
-    measured = measure(network, params, field.streams.validation, table, score)
-    diverged = ~((loss.abs() < torch.inf) & _finite(params))
-    merit = validation_merit(plan, *measured) if plan.early_stopping else -loss
-    field, stopped = _judge(field, merit, rate, plan)
-    return field, (rate, loss, *measured), diverged, stopped
+    measured = measure(
+        problem.network,
+        state.params,
+        validation,
+        problem.class_targets,
+        problem.score,
+    )
+    best = monitored_score(problem.plan, *measured)
+    return state._replace(stopping=state.stopping._replace(best=best))
 
 
-def _epoch(
-    network: Network, table: Tensor, plan: Plan, field: Field
-) -> tuple[Field, Tensor, Tensor]:
-    """One pass over all rows; the mean objective and the last rate (K,) on the host."""
-    progress = field.state.progress
-    data, streams = field.streams.data, field.streams
-    params, moments = _copy(field.state.params), tuple(map(_copy, field.state.moments))
-    streams.reseed(progress.epochs)
+def _epoch(problem: Problem, active: ActiveModels) -> tuple[ActiveModels, EpochOutcome]:
+    """Train for an epoch; an interruption leaves ``active`` unchanged."""
+    plan = problem.plan
+    state, loss, rate = _learn(problem, active)
+    params = state.params
+
+    validation = active.replicas.validation
+    if validation is None:
+        measured = (torch.full_like(loss, torch.nan),) * 2
+    else:
+        measured = measure(
+            problem.network, params, validation, problem.class_targets, problem.score
+        )
+    # Squares of parameters may overflow in the next step while this loss is finite.
+    norms = torch.stack([torch.linalg.vector_norm(p, dim=(1, 2)) for p in params])
+    finite = (norms < math.sqrt(torch.finfo(norms.dtype).max)).all(0).cpu()
+    diverged = ~((loss.abs() < torch.inf) & finite)
+
+    monitored = monitored_score(plan, *measured) if plan.early_stopping else -loss
+    stopping, improved, stopped = update_stopping(state.stopping, monitored, rate, plan)
+    best = params
+    if plan.early_stopping:
+        improved = improved.to(best[0].device).view(-1, 1, 1)
+        pairs = zip(params, active.best, strict=True)
+        best = tuple(torch.where(improved, new, old) for new, old in pairs)
+
+    state = state._replace(stopping=stopping)
+    outcome = EpochOutcome(rate, loss, *measured, diverged, stopped)
+    return active._replace(state=state, best=best), outcome
+
+
+def _learn(problem: Problem, active: ActiveModels) -> tuple[State, Tensor, Tensor]:
+    """Pass over all samples.
+
+    Return the state, the mean objective (K,) and the last step's learning rate (K,).
+    """
+    plan = problem.plan
+    replicas = active.replicas
+    data = replicas.data
+    solver = SOLVERS[plan.solver]
+    progress = active.state.progress
+
+    # Copies, to be updated in place: the originals are kept in case the epoch diverges.
+    params = tuple(p.clone() for p in active.state.params)
+    moments = tuple(tuple(m.clone() for m in group) for group in active.state.moments)
+    if replicas.dropout or replicas.distortion:
+        _seed_noise(replicas, progress.epochs)
     distort = None
     if plan.distort is not None:
-        distort = partial(_distorted, plan.distort, streams.distorting)
-    order = row_orders(streams.rngs, data, plan.batch_size, plan.shuffle)
-    steps = n_batches(data.n_rows, plan.batch_size)
-    rates = _learning_rates(plan, field, steps)
-    sizes = rates * bias_corrections(plan, field.hyper, progress.steps + 1, steps)
-    per_stream = field.alive.shape[1]
-    run = zip(
-        streams.whole
-        or batches(data, table, plan.batch_size, order, per_stream, distort),
-        _each_step(rates, steps, table),
-        _each_step(sizes, steps, table),
-        strict=True,
+        distort = partial(_distorted, plan.distort, replicas.distortion)
+
+    n_steps = math.ceil(data.n_samples / plan.batch_size)
+    rates = _learning_rates(plan, active, n_steps)
+    first = progress.steps + 1
+    step_sizes = rates * bias_corrections(solver, active.hyper, first, n_steps)
+
+    order = sample_orders(replicas.rngs, data, plan.batch_size, plan.shuffle)
+    targets = problem.class_targets
+    width = active.running.shape[1]
+    epoch_batches = replicas.whole_batch or batches(
+        data, targets, plan.batch_size, order, width, distort
     )
-    step = partial(step_of(plan, field.hyper), params, moments)
-    every = block_rows(data, plan.batch_size) // plan.batch_size
-    objective = _take_steps(
-        network, params, field.local, streams.dropping, step, run, every
+    objective = take_steps(
+        problem.network,
+        solver,
+        params,
+        moments,
+        active.local,
+        replicas.dropout,
+        epoch_batches,
+        rates,
+        step_sizes,
+        min(n_steps, block_size(len(replicas.rngs), plan.batch_size)),
     )
     progress = Progress(
-        progress.seen + field.totals, progress.epochs + 1, progress.steps + steps,
+        progress.seen + active.totals,
+        progress.epochs + 1,
+        progress.steps + n_steps,
         progress.cycle + 1,
-    )  # fmt: skip
-    state = State(params, moments, field.state.stopping, progress)
-    return field._replace(state=state), objective / field.totals, rates[-1]
+    )
+    state = State(params, moments, active.state.stopping, progress)
+    return state, objective / active.totals, rates[-1]
+
+
+def _learning_rates(plan: Plan, active: ActiveModels, n_steps: int) -> Tensor:
+    """Return the learning rates (n_steps, K) of an epoch, or (1, K) if constant."""
+    schedule = SCHEDULES[plan.learning_rate]
+    if schedule is None:
+        return active.hyper.learning_rate_init[None]
+
+    state = active.state
+    reductions = state.stopping.n_lr_reductions
+    rates = schedule(active.hyper, state.progress, n_steps, plan.max_iter, reductions)
+    assert len(rates) in (1, n_steps), "a schedule returns one rate, or one a step"
+    return rates
+
+
+def _seed_noise(replicas: Replicas, epoch: int) -> None:
+    """Let the noise of an epoch depend on nothing but its number and the seeds."""
+    for generator, seed in zip(replicas.dropout, replicas.noise_seeds, strict=False):
+        generator.manual_seed(seed + epoch)
+    for generator, seed in zip(replicas.distortion, replicas.noise_seeds, strict=False):
+        generator.manual_seed(seed + epoch + DISTORTION_SEEDS)
 
 
 def _distorted(distort: Distort, generators: Sequence[Generator], X: Tensor) -> Tensor:
-    """Rows (S, B, D) distorted, those of each stream by its own generator."""
+    """Distort samples (R, B, D), each replica's by its own generator."""
     pairs = zip(X, generators, strict=True)
-    return torch.stack([distort(rows, generator) for rows, generator in pairs])
+    return torch.stack([distort(samples, generator) for samples, generator in pairs])
 
 
-def _take_steps(
-    network: Network,
-    params: Params,
-    hyper: Hyper,
-    generators: list[Generator],
-    step: Callable[[Gradients, Hyper, Tensor, Tensor], None],
-    run: Iterable[tuple[Batch, Tensor, Tensor]],
-    every: int,
-) -> Tensor:
-    """Take a step for each batch; the objective (K,) on the host, summed over all rows.
+def update_stopping(
+    state: Stopping, monitored: Tensor, rate: Tensor, plan: Plan
+) -> tuple[Stopping, Tensor, Tensor]:
+    """Take in the monitored score (K,) of an epoch, by scikit-learn's rules.
 
-    The losses are those of the logits that each step began with, computed for ``every``
-    so many batches in one go: in the steps themselves only their gradients are needed.
+    An epoch is no improvement if it does not raise the best score by ``tol``. Training
+    stalls after more than ``n_iter_no_change`` such epochs in a row: the model then
+    stops, unless the adaptive schedule can still reduce its learning ``rate`` (K,).
+
+    Returns
+    -------
+    Stopping
+        The bookkeeping after the epoch.
+    improved, stops : Tensor of shape (K,) and dtype bool
+        Which models have a new best score, and which are to stop.
     """
-    logits, compared = [], []
-    # A sum, not a list: a small tensor kept of each step breaks up the heap (by 100 MB).
-    objective = torch.zeros(
-        len(params[0]), dtype=torch.float64, device=params[0].device
-    )
-    for batch, rate, size in run:
-        found, gradients = network.gradients(params, batch, hyper, generators)
-        if hyper.alpha.numel():
-            objective += network.penalty(params, hyper, batch.total)
-        step(gradients, hyper, rate, size)
-        logits.append(found)
-        compared.append(batch)
-        if len(logits) == every:
-            objective += summed_loss(network, logits, compared)
-            logits, compared = [], []
-    if logits:
-        objective += summed_loss(network, logits, compared)
-    return objective.cpu()
+    # In NumPy, whose operations on a few numbers take a third of the time of torch's.
+    scores = monitored.numpy()
+    best = state.best.numpy()
+    n_waited = state.n_no_improvement.numpy()
 
+    n_waited = np.where(scores < best + plan.tol, n_waited + 1, 0.0)
+    stalled = n_waited > plan.n_iter_no_change
+    stops = stalled
+    reductions = state.n_lr_reductions
+    if stalled.any():
+        adaptive = plan.learning_rate == "adaptive"
+        reduced = stalled & (rate.numpy() > SMALLEST_RATE) & adaptive
+        reductions = reductions + torch.from_numpy(reduced)
+        stops = stalled & ~reduced
+        n_waited = np.where(stalled, 0.0, n_waited)
 
-def _copy(params: Params) -> Params:
-    """A copy to be written to: what there was is needed where an epoch diverges."""
-    return tuple(p.clone() for p in params)
-
-
-def _learning_rates(plan: Plan, field: Field, steps: int) -> Tensor:
-    """Of the coming epoch: (steps, K), or (1, K) where they stay the same."""
-    divisions = field.state.stopping.divisions
-    schedule = SCHEDULES[plan.schedule]
-    return schedule(field.hyper, field.state.progress, steps, plan.max_iter, divisions)
-
-
-def _each_step(values: Tensor, steps: int, like: Tensor) -> Sequence[Tensor]:
-    """What holds in each step, (K, 1, 1), of values (steps, K) or (1, K) on the host."""
-    local = values.to(like).view(*values.shape, 1, 1).unbind()
-    return local * (steps // len(values))
-
-
-def _judge(
-    field: Field, merit: Tensor, rate: Tensor, plan: Plan
-) -> tuple[Field, Tensor]:
-    """Update the bookkeeping and the best parameters; which models (K,) are to stop."""
-    state = field.state
-    stopping, improved, stops = update_stopping(state.stopping, merit, rate, plan)
-    best = state.params
-    if plan.early_stopping:
-        improved = improved.to(best[0].device).view(-1, 1, 1)
-        pairs = zip(best, field.best, strict=True)
-        best = tuple(torch.where(improved, new, old) for new, old in pairs)
-    return field._replace(state=state._replace(stopping=stopping), best=best), stops
-
-
-def _leave(
-    field: Field,
-    which: Tensor,
-    status: str,
-    records: list[list[Epoch]],
-    orders: list[Any],
-) -> Iterator[tuple[int, Run]]:
-    """The runs of those models (K,) bool that end here; ``orders``, the generators' states."""
-    width = field.alive.shape[1]
-    for k in torch.nonzero(which & field.alive.flatten()).flatten():
-        model, one = int(field.models.flatten()[k]), k[None]
-        best = tuple(p[one.to(p.device)] for p in field.best)
-        state = field.state.take(one)._replace(params=best)
-        rng = np.random.RandomState()
-        rng.set_state(orders[k // width])
-        yield model, Run(state, records[model], status, rng)
+    best_now = torch.from_numpy(np.fmax(best, scores))
+    new = Stopping(best_now, torch.from_numpy(n_waited), reductions)
+    return new, torch.from_numpy(scores > best), torch.from_numpy(stops)
 
 
 def _record(
     records: list[list[Epoch]],
-    field: Field,
-    columns: tuple[Tensor, ...],
+    active: ActiveModels,
+    outcome: EpochOutcome,
     seconds: float,
 ) -> dict[int, Epoch]:
-    """Add an epoch to the record of every model that is alive; those epochs by model."""
-    number, by_model = field.state.progress.epochs, {}
-    rows = (column.tolist() for column in (field.models.flatten(), *columns))
-    for alive, model, *values in zip(
-        field.alive.flatten().tolist(), *rows, strict=True
-    ):
-        if alive:
-            by_model[model] = Epoch._make([number, *values, seconds])
-            records[model].append(by_model[model])
-    return by_model
+    """Add an epoch to the records of all running models; return it by their numbers."""
+    epoch = active.state.progress.epochs
+    columns = [active.numbers.flatten(), active.running.flatten(), *outcome[:4]]
+    found = {}
+    for number, running, *values in zip(*(c.tolist() for c in columns), strict=True):
+        if running:
+            found[number] = Epoch._make([epoch, *values, seconds])
+            records[number].append(found[number])
+    return found
 
 
-def _report(
-    on_epoch: OnEpoch | None,
+def _observe(
+    observer: Observer,
     epochs: dict[int, Epoch],
-    before: Field,
-    after: Field,
+    before: ActiveModels,
+    after: ActiveModels,
     diverged: Tensor,
 ) -> tuple[Tensor, str]:
-    """Tell of an epoch; which models (K,) are asked to stop, and how they end.
-
-    A model that diverged is what it was before.
-    """
-    alive, params = after.alive.flatten(), after.state.params
-    if on_epoch is None:
-        return torch.zeros_like(alive), "stopped"
+    """Let an observer see an epoch; return which models (K,) are to stop, and why."""
+    running = after.running.flatten()
+    params = after.state.params
     if diverged.any():
         back = diverged.to(params[0].device).view(-1, 1, 1)
         pairs = zip(before.state.params, params, strict=True)
         params = tuple(torch.where(back, old, new) for old, new in pairs)
-    if not alive.all():
-        params = tuple(p[alive.to(p.device)] for p in params)
+    if not running.all():
+        params = select(params, running)
+
     try:
-        asked = on_epoch(list(epochs), list(epochs.values()), params)
+        to_stop = observer(list(epochs), list(epochs.values()), params)
     except KeyboardInterrupt:
-        return torch.ones_like(alive), "interrupted"
-    return torch.isin(
-        after.models.flatten(),
-        torch.tensor(list(asked), dtype=torch.int64, device="cpu"),
-    ), "stopped"
+        # The epoch is whole: it counts, and training ends with it.
+        return torch.ones_like(running), "interrupted"
+    numbers = torch.tensor(list(to_stop), dtype=torch.int64, device="cpu")
+    return torch.isin(after.numbers.flatten(), numbers), "stopped"
 
 
-def _finite(params: Params) -> Tensor:
-    """Which models (K,) have parameters whose squares have a finite sum."""
-    norms = torch.stack([torch.linalg.vector_norm(p, dim=(1, 2)) for p in params])
-    return (norms < math.sqrt(torch.finfo(norms.dtype).max)).all(0).cpu()
+def _leave(
+    active: ActiveModels,
+    leaving: Tensor,
+    status: str,
+    records: list[list[Epoch]],
+    rng_states: list[Any] | None = None,
+) -> Iterator[tuple[int, Run]]:
+    """Yield number and run of the running models (K,) that end here.
+
+    ``rng_states`` are the states of the generators of sample orders that the models
+    get, one a replica; default: the present states.
+    """
+    if rng_states is None:
+        rng_states = [rng.get_state() for rng in active.replicas.rngs]
+    state = active.state._replace(params=active.best)
+    for place in torch.nonzero(leaving & active.running.flatten()).flatten():
+        number = int(active.numbers.flatten()[place])
+        rng = np.random.RandomState()
+        rng.set_state(rng_states[place // active.running.shape[1]])
+        yield number, Run(select(state, place[None]), records[number], status, rng)

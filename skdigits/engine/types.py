@@ -1,83 +1,35 @@
-"""What flows through the engine: rows, batches, hyper-parameters, states, results."""
+"""Records that flow through the engine: settings, states and results of K models."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from torch import Generator, Tensor
 
-from skdigits.engine.gradients import Gradients
-
+# The models' axis comes first everywhere: a record of some models is an index away.
 Params: TypeAlias = tuple[Tensor, ...]
 """Weights (K, H, D) and biases (K, H, 1) of K networks, ``(W1, b1, W2, b2, …)``."""
 
+Moments: TypeAlias = tuple[Params, ...]
+"""Tensors that a solver keeps between steps, each group shaped like the parameters."""
 
-class Data(NamedTuple):
-    """Rows to learn from, on the device where they are used.
+Distort: TypeAlias = Callable[[Tensor, Generator], Tensor]
+"""Distorts floating samples (B, D) at random."""
 
-    ``X`` (N, D) floating, or uint8 pixels that are read as ``X / 255``; ``codes`` (N,)
-    int64, the class of each row, or (N, L), which of L labels it has (1) and has not (0);
-    ``weight`` (N,) positive, or None for equal weights.
+Score: TypeAlias = Callable[[Params, Tensor], Tensor]
+"""Returns validation scores (K,) of models by their parameters, in float64 on the host.
 
-    Models that learn from rows of their own, or see them in an order of their own, ride in
-    different *streams* of one run: ``rows`` (S, n) are the positions in X that belong to each
-    of S streams. None is one stream of all rows.
-    """
-
-    X: Tensor
-    codes: Tensor
-    weight: Tensor | None = None
-    rows: Tensor | None = None
-
-    @property
-    def n_streams(self) -> int:
-        """S."""
-        return 1 if self.rows is None else len(self.rows)
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of each stream."""
-        return len(self.X) if self.rows is None else self.rows.shape[1]
-
-    def streams(self, chosen: Tensor) -> "Data":
-        """Some of the streams, over the same X."""
-        return self if self.rows is None else self._replace(rows=self.rows[chosen])
-
-    def take(self, rows: Tensor) -> "Data":
-        """A copy of some of the rows; index_select takes a quarter of indexing's time."""
-        weight = None if self.weight is None else self.weight.index_select(0, rows)
-        return Data(
-            self.X.index_select(0, rows), self.codes.index_select(0, rows), weight
-        )
-
-
-class Batch(NamedTuple):
-    """Some rows of each of S streams, ready for arithmetic with the K models' own.
-
-    ``X`` (S, B, D) floating, and the same as ``columns`` (S, D, B). What follows is of one
-    stream, G = 1, or has been repeated for each model, G = K: ``targets`` (G, C, B);
-    ``share`` (G, 1, B) or a scalar tensor, what each row counts in the mean that is sought;
-    ``weight`` (G, 1, B) float64 of the rows, None if they are equal; ``total`` (G, 1, 1)
-    float64 or a float, the weight of all rows of that mean. It is that of the batch, whose
-    shares then sum to 1, or, where a batch is a chunk of more, that of all.
-    """
-
-    X: Tensor
-    columns: Tensor
-    targets: Tensor
-    share: Tensor
-    weight: Tensor | None
-    total: Tensor | float
+The mask (K,) says which models have a finite loss; the score of any other is NaN.
+"""
 
 
 class Hyper(NamedTuple):
-    """Hyper-parameters in which the K models may differ, each of shape (K,).
+    """Hyper-parameters in which the models of a run may differ, under their own names.
 
-    Schedules read them in float64 on the host; `to` brings them to the parameters, with
-    which they multiply as (K, 1, 1).
+    Each has shape (K,), in float64 on the host.
     """
 
-    learning_rate: Tensor
+    learning_rate_init: Tensor
     alpha: Tensor
     momentum: Tensor
     beta_1: Tensor
@@ -87,41 +39,42 @@ class Hyper(NamedTuple):
     power_t: Tensor
     dropout: Tensor
 
-    def take(self, models: Tensor) -> "Hyper":
-        """The hyper-parameters of some of the models."""
-        return Hyper(*(values[models] for values in self))
 
-    def to(self, like: Tensor) -> "Hyper":
-        """The same as (K, 1, 1), in the dtype and on the device of ``like``.
+class StepHyper(NamedTuple):
+    """Hyper-parameters of a step, each (K, 1, 1) in the dtype and device of parameters.
 
-        ``alpha`` is empty where no model has any, so that nobody need ask the device.
-        """
-        there = Hyper(*(values.to(like).view(-1, 1, 1) for values in self))
-        return there if self.alpha.any() else there._replace(alpha=there.alpha[:0])
+    ``alpha`` and ``momentum`` are None if no model has any, so that no step asks the
+    device for their values.
+    """
 
-
-Distort: TypeAlias = Callable[[Tensor, Generator], Tensor]
-"""Makes other rows (B, D) of floating rows (B, D), at random."""
+    # None, not zeros: a step then skips the work, too.
+    alpha: Tensor | None
+    momentum: Tensor | None
+    nesterovs_momentum: bool
+    beta_1: Tensor
+    beta_2: Tensor
+    epsilon: Tensor
+    weight_decay: Tensor
+    dropout: Tensor
 
 
 class Plan(NamedTuple):
-    """How to train: what all K models have in common.
+    """Settings that all K models have in common, mostly under their parameters' names.
 
-    ``max_iter`` epochs are planned, of which at most ``epochs`` are run now. ``tol`` is
-    -inf where no lack of progress is to end training early. ``early_stopping`` goes by the
-    validation score, or by the validation loss where ``stop_by_loss``. ``max_fun`` and
-    ``ftol``, the least relative progress, are L-BFGS's. ``distort``, where there is one,
-    makes other rows of those of every batch. ``noise_seeds``, one a stream, drive that and
-    dropout, which is off where no model has any.
+    Of ``max_iter`` planned epochs, at most ``epochs`` are run now. ``tol`` is -inf if
+    no lack of progress ends training early. ``early_stopping`` monitors the validation
+    score or, with ``stop_by_loss``, the validation loss. ``max_fun`` and ``ftol``, the
+    smallest relative progress, belong to L-BFGS. ``distort`` changes the samples of
+    every batch. ``noise_seeds``, one a replica, seed distortions and dropout.
     """
 
     solver: str
-    schedule: str
+    learning_rate: str
     batch_size: int
     max_iter: int
     epochs: int
     shuffle: bool
-    nesterov: bool
+    nesterovs_momentum: bool
     tol: float
     n_iter_no_change: int
     early_stopping: bool
@@ -134,13 +87,13 @@ class Plan(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far training has come since the first fit.
+    """Training done since the first fit.
 
-    ``seen`` (K,) float64 on the host is the weight of all rows seen so far, their number
-    where they have none; ``cycle`` counts the epochs since the current cycle of the one-cycle
-    schedule began.
+    ``seen`` (K,), float64 on the host, is the total weight of the samples seen so far.
+    ``cycle`` counts the epochs of the current cycle of the one-cycle schedule.
     """
 
+    # float64, as float32 stops counting at 16,777,216.
     seen: Tensor
     epochs: int = 0
     steps: int = 0
@@ -148,50 +101,30 @@ class Progress(NamedTuple):
 
 
 class Stopping(NamedTuple):
-    """Bookkeeping (K,) in float64 on the host.
+    """Bookkeeping of early stopping, each (K,) in float64 on the host.
 
-    The best loss or score so far, the epochs since it improved, and how often the
-    adaptive schedule has divided the learning rate.
+    The best monitored score, the epochs since it improved, and the number of times that
+    the adaptive schedule has reduced the learning rate.
     """
 
     best: Tensor
-    stale: Tensor
-    divisions: Tensor
-
-    def take(self, models: Tensor) -> "Stopping":
-        """The bookkeeping of some of the models."""
-        return Stopping(*(values[models] for values in self))
+    n_no_improvement: Tensor
+    n_lr_reductions: Tensor
 
 
 class State(NamedTuple):
-    """All that training needs to go on where it was left.
-
-    ``moments`` are the optimizer's own tensors, each group shaped like the parameters.
-    """
+    """Everything that training needs to continue."""
 
     params: Params
-    moments: tuple[Params, ...]
+    moments: Moments
     stopping: Stopping
     progress: Progress
 
-    def take(self, models: Tensor) -> "State":
-        """The state of some of the models."""
-
-        def rows(params: Params) -> Params:
-            return tuple(p[models.to(p.device)] for p in params)
-
-        return State(
-            rows(self.params),
-            tuple(rows(group) for group in self.moments),
-            self.stopping.take(models),
-            self.progress._replace(seen=self.progress.seen[models]),
-        )
-
 
 class Epoch(NamedTuple):
-    """What one model did in one epoch, or in one iteration of a full-batch solver.
+    """Record of one epoch of one model, or of one iteration of a full-batch solver.
 
-    ``seconds`` count from the start of the run; what was not computed is NaN.
+    ``seconds`` count from the start of the run; values that were not computed are NaN.
     """
 
     epoch: int
@@ -203,14 +136,15 @@ class Epoch(NamedTuple):
 
 
 class Run(NamedTuple):
-    """The outcome for one model: its state, with K = 1, and how it got there.
+    """Result of training one model: its state, with K = 1, and its epochs.
 
-    ``rng`` is a generator of row orders of its own, as this model left that of the run.
+    ``rng`` is the generator of sample orders as the model left it; ``status`` is one of
 
-    ``status`` is ``"converged"``, ``"max_iter"``, ``"diverged"`` (all is then as it was
-    before the epoch that broke it, but for the parameters, where the best are kept),
-    ``"stopped"`` (as it was asked to), ``"interrupted"`` (by the user, after its last whole
-    epoch) or ``"abnormal"`` (L-BFGS found no way down).
+    - ``"converged"``, ``"max_iter"``;
+    - ``"diverged"``: the state is the one before the epoch that diverged, and the
+      parameters are the best ones if they are kept;
+    - ``"stopped"`` by an observer, ``"interrupted"`` by the user;
+    - ``"abnormal"``: the line search of L-BFGS found no lower objective.
     """
 
     state: State
@@ -219,55 +153,16 @@ class Run(NamedTuple):
     rng: np.random.RandomState
 
 
-OnEpoch: TypeAlias = Callable[[list[int], list[Epoch], Params], Collection[int]]
-"""Called after every epoch with the numbers of the models that are training, their records,
-and their parameters as they are now, or were before the epoch where that diverged. They are
-not written to later. Returns the numbers of the models that are to stop."""
+class Observer(Protocol):
+    """Follows training: it is called after every epoch, and may stop models."""
 
-Score: TypeAlias = Callable[[Params, Tensor], Tensor]
-"""Validation score (K,) in float64 on the host of models by their parameters, NaN for those
-of which a mask (K,) says that their loss is not finite."""
+    def __call__(
+        self, models: list[int], epochs: list[Epoch], params: Params
+    ) -> Collection[int]:
+        """Take in an epoch; return the numbers of the models that are to stop.
 
-
-class Network(Protocol):
-    """The seam: what can be initialised, and asked for its loss and gradients."""
-
-    def target_table(self, label_smoothing: float, like: Tensor) -> Tensor:
-        """Targets (C, O) of each class, in the dtype and place of ``like``."""
-        ...
-
-    def initial(
-        self, rng: np.random.RandomState, n_models: int, like: Tensor
-    ) -> Params:
-        """Parameters of ``n_models`` equal networks, in the dtype and place of ``like``."""
-        ...
-
-    def gradients(
-        self,
-        params: Params,
-        batch: Batch,
-        hyper: Hyper,
-        generators: Sequence[Generator],
-    ) -> tuple[Tensor, Gradients]:
-        """Logits (K, C, B) of a batch, and the gradients of the objective.
-
-        Hyper-parameters are (K, 1, 1). ``generators``, one a stream, drive dropout; none,
-        and there is no dropout.
+        ``models`` are the numbers of the models that are training, ``epochs`` their
+        records. ``params`` are their parameters, never written to later; those of a
+        model that has just diverged are the ones before this epoch.
         """
-        ...
-
-    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Loss (K, B) of every row, for logits (K, C, B)."""
-        ...
-
-    def penalty(self, params: Params, hyper: Hyper, total: Tensor | float) -> Tensor:
-        """What the objective has beside the losses, (K,), times the total weight of rows."""
-        ...
-
-    def evaluate(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean loss (K,) and accuracy (K,) on a batch, without penalty or dropout."""
-        ...
-
-    def scores(self, params: Params, X: Tensor) -> Tensor:
-        """For rows X (S, B, D), scores (K, C, B) whose softmax are the probabilities."""
         ...

@@ -1,14 +1,14 @@
 """Predictions beside true labels, checked in one place for all tables."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sized
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from skdigits._arrays import to_numpy
-from skdigits._validation import _dense, _targets
+from skdigits._input_checks import check_targets, dense_targets
 from skdigits.inspection._display import innermost
 
 # By this much, the probabilities of a sample may sum to something else than 1: users
@@ -42,7 +42,7 @@ class Answers(NamedTuple):
 
 def true_labels(X: ArrayLike | None, y: ArrayLike, name: str = "y") -> np.ndarray:
     """Return the labels (n,) of the samples in X, if there is an X."""
-    y = _targets(_check_labels(as_array(_dense(y)), name))
+    y = check_targets(_check_labels(as_array(dense_targets(y)), name))
 
     if y.ndim != 1:
         raise ValueError(
@@ -59,11 +59,11 @@ def true_labels(X: ArrayLike | None, y: ArrayLike, name: str = "y") -> np.ndarra
 
 def n_samples(X: ArrayLike) -> int:
     """Return the number of samples of a list, frame, sparse matrix or array."""
-    shape = getattr(X, "shape", None)
+    shape: tuple[int, ...] | None = getattr(X, "shape", None)
     if shape is None:
-        shape = (len(X),) if hasattr(X, "__len__") else ()
+        shape = (len(X),) if isinstance(X, Sized) else ()
 
-    if not len(shape):
+    if not shape:
         raise ValueError(
             f"X={X!r} has no samples: pass an array of shape (n_samples, n_features)."
         )
@@ -82,7 +82,7 @@ def _check_labels(labels: np.ndarray, subject: str) -> np.ndarray:
             f"{subject} has NaN or infinity among the labels: leave these samples out."
         )
 
-    objects = labels.flat if labels.dtype == object else []
+    objects: Iterable[object] = labels.flat if labels.dtype == object else []
     odd = [label for label in objects if not isinstance(label, str)]
     if odd:
         raise ValueError(
@@ -164,7 +164,7 @@ def check_comparable(
 
 
 def answers(
-    model: BaseEstimator | ArrayLike,
+    model: Any,
     X: ArrayLike | None,
     y: np.ndarray,
     name: str = "",

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdigits._parameters import POSITIVE, same_setting
+from skdigits._input_checks import POSITIVE
+from skdigits.model_selection._grouping import same_setting
 
 # Significant digits of numbers in labels: the first count that tells all apart.
 DIGITS = (3, 6, 17)

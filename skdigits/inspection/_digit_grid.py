@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 
+from skdigits._input_checks import dense_targets
 from skdigits._plotting import ORANGE
-from skdigits._validation import _dense
 from skdigits.inspection import _mosaic
 from skdigits.inspection._answers import (
     as_array,
@@ -308,7 +308,7 @@ def _images(
     image_shape: tuple[int, ...] | None,
 ) -> np.ndarray:
     """Return samples as images of the given shape, that of X, or that of the model."""
-    pixels = as_array(_dense(X))
+    pixels = as_array(dense_targets(X))
     try:
         pixels = pixels.astype(float) if pixels.dtype == object else pixels
     except (TypeError, ValueError) as error:

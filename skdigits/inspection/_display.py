@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self, SupportsInt
+from typing import TYPE_CHECKING, Any, Self, SupportsInt, cast
 
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skdigits._parameters import COUNT
+from skdigits._input_checks import COUNT
 from skdigits._plotting import axes, pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 
 def innermost(estimator: BaseEstimator) -> BaseEstimator:
@@ -85,7 +86,8 @@ def whole_number(
     if not COUNT.is_satisfied_by(value):
         none = ", or None" if or_none else ""
         raise ValueError(f"{name}={value!r} must be a whole number, 1 or more{none}.")
-    return int(value)
+    # Not None, as a count is a number.
+    return int(cast(SupportsInt, value))
 
 
 def check_kind(kind: str, kinds: Sequence[str]) -> str:
@@ -106,9 +108,13 @@ class Display:
     """Base class of Displays, which draws on given axes or on new ones."""
 
     # The figure that from_estimator or the like opened, until `plot` closes it.
-    _opened: Figure | None = None
+    _opened: Figure | SubFigure | None = None
     # Whether the axes are new ones, in which case the figure may grow.
     _own = False
+
+    @abstractmethod
+    def plot(self, ax: Axes | None = None) -> Any:
+        """Draw on axes, or on those of a new figure."""
 
     def _drawn(self, ax: Axes | None) -> Self:
         """Draw, and keep in mind whether this opened a figure; return the Display."""

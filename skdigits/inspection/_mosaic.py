@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skdigits._parameters import shape_of_images
+from skdigits._image_shapes import shape_of_images
 from skdigits._plotting import one_axes
 from skdigits.inspection._display import Display
 

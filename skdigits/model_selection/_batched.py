@@ -9,8 +9,7 @@ from sklearn.model_selection import (
 )
 
 from skdigits._parameters import SEARCH
-from skdigits.model_selection._private import fit_context
-from skdigits.model_selection._search import fit_search
+from skdigits.model_selection._search import fit_context, fit_search
 
 
 class BatchedGridSearchCV(GridSearchCV):
@@ -34,9 +33,9 @@ class BatchedGridSearchCV(GridSearchCV):
         Metric, or several metrics, to evaluate candidates by; None is the estimator's
         ``score``.
     n_jobs : int or None, default=None
-        Number of processes. They share out the candidates or, if a Pipeline has steps
-        before the model, the folds. None stands for one process, which uses all cores
-        and, for models with few parameters, is mostly as fast.
+        Number of processes for models that do not train together. They share out the
+        candidates or, if a Pipeline has steps before the model, the folds. None stands
+        for one process. Models that train together do so in this process, on all cores.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate to all samples. With several metrics, the name
         of the metric to choose by; or a callable that returns the best index from
@@ -226,9 +225,9 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
         Metric, or several metrics, to evaluate candidates by; None is the estimator's
         ``score``.
     n_jobs : int or None, default=None
-        Number of processes. They share out the candidates or, if a Pipeline has steps
-        before the model, the folds. None stands for one process, which uses all cores
-        and, for models with few parameters, is mostly as fast.
+        Number of processes for models that do not train together. They share out the
+        candidates or, if a Pipeline has steps before the model, the folds. None stands
+        for one process. Models that train together do so in this process, on all cores.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate to all samples. With several metrics, the name
         of the metric to choose by; or a callable that returns the best index from

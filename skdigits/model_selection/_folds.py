@@ -1,20 +1,27 @@
-"""The rows that candidates are trained and scored on, fold by fold."""
+"""The samples that candidates are trained and scored on, fold by fold."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skdigits._parameters import same_setting
-from skdigits._validation import Rows, check_more, check_rows
-from skdigits.model_selection._private import safe_indexing
-from skdigits.model_selection._scoring import Questions, Scoring, questions
+from skdigits._arrays import Array
+from skdigits._gradient import GradientClassifier
+from skdigits._input_checks import Samples, check_features, check_samples
+from skdigits.model_selection._grouping import same_setting
+from skdigits.model_selection._scoring import (
+    Scoring,
+    ScoringData,
+    safe_indexing,
+    scoring_data,
+)
 
 
 class Split(NamedTuple):
-    """Train and test rows of one fold, positions in X, and its number."""
+    """Train and test samples of one fold, positions in X, and its number."""
 
     number: int
     train: np.ndarray
@@ -22,113 +29,151 @@ class Split(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """One fold, ready to be learnt from.
+    """One fold, ready for training.
 
-    ``rows`` are the positions to train on in the `Rows` of its `Material`; ``test`` is what
-    its models are scored on, and ``checked`` these rows for the model; ``prefix`` has been
+    ``samples`` are the positions to train on, in the `Samples` of its `FoldData`.
+    ``test`` is for scorers, ``checked`` are its samples for the model. ``prefix`` was
     fitted to the fold.
     """
 
     split: Split
-    rows: np.ndarray
-    test: Questions
-    checked: Any
+    samples: np.ndarray
+    test: ScoringData
+    checked: Array
     prefix: Pipeline | None = None
 
 
-class Material(NamedTuple):
-    """Checked rows, folds of equal size over them, and the estimator that learnt their form.
+class FoldData(NamedTuple):
+    """Checked samples, and folds of equal size over them.
 
-    Where every fold has rows of its own, there are as many `Rows` as folds.
+    ``template`` is the model that has checked the samples. There is one `Samples` for
+    all folds, or one for each.
     """
 
-    lead: Any
-    rows: list[Rows]
+    template: GradientClassifier
+    samples: list[Samples]
     folds: list[Fold]
 
     def nbytes(self) -> int:
-        """Of the rows, all told, at most."""
-        return sum(8 * rows.X.shape[0] * rows.X.shape[1] for rows in self.rows)
+        """Return the most bytes that the samples can take."""
+        return sum(8 * one.X.shape[0] * one.X.shape[1] for one in self.samples)
 
 
-def shared_material(
-    model: Any, X: Any, y: Any, weight: Any, splits: Sequence[Split], scoring: Scoring
-) -> Iterator[Material]:
-    """Folds over one X, which is checked once; folds that lack a class are left out."""
-    lead = clone(model)
-    rows = check_rows(lead, X, y, weight, reset=True, class_weight=model.class_weight)
-    folds, n_classes = [], len(np.unique(rows.codes))  # some may have no weight
-    for split in [] if rows.multilabel else splits:
-        places = _places(rows, split.train)
-        if len(np.unique(rows.codes[places])) == n_classes:
-            test = questions(scoring, X, y, split.test)
-            folds.append(Fold(split, places, test, check_more(lead, test.rows)))
-    for size in dict.fromkeys(len(fold.rows) for fold in folds):
-        yield Material(lead, [rows], [fold for fold in folds if len(fold.rows) == size])
-
-
-def separate_material(
-    prefix: Pipeline | None,
-    model: Any,
-    X: Any,
-    y: Any,
-    weight: Any,
+def shared_folds(
+    model: GradientClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    weight: ArrayLike | None,
     splits: Sequence[Split],
     scoring: Scoring,
-) -> Iterator[Material]:
-    """Each fold by itself, with the steps before the model fitted to its train rows."""
+) -> Iterator[FoldData]:
+    """Yield folds over one X, checked once; folds that lack a class are left out."""
+    template = clone(model)
+    samples = check_samples(
+        template,
+        X,
+        y,
+        weight,
+        reset=True,
+        class_weight=model.class_weight,
+        takes_labels=True,
+    )
+    if samples.multilabel:
+        return
+
+    # A model of fewer classes has another shape, and is fitted by itself.
+    folds = []
+    n_classes = len(np.unique(samples.codes))
     for split in splits:
-        lead, fitted = clone(model), None if prefix is None else clone(prefix)
+        places = split.train
+        if samples.kept is not None:
+            # Samples of weight zero were left out: the others have moved up.
+            with_weight = places[np.isin(places, samples.kept)]
+            places = np.searchsorted(samples.kept, with_weight)
+        if len(np.unique(samples.codes[places])) == n_classes:
+            test = scoring_data(scoring, X, y, split.test)
+            folds.append(
+                Fold(split, places, test, check_features(template, test.samples))
+            )
+
+    # Replicas of one run must have the same number of samples.
+    for size in dict.fromkeys(len(fold.samples) for fold in folds):
+        alike = [fold for fold in folds if len(fold.samples) == size]
+        yield FoldData(template, [samples], alike)
+
+
+def separate_folds(
+    prefix: Pipeline | None,
+    model: GradientClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    weight: ArrayLike | None,
+    splits: Sequence[Split],
+    scoring: Scoring,
+) -> Iterator[FoldData]:
+    """Yield each fold by itself, with a prefix fitted to its train samples."""
+    for split in splits:
+        template = clone(model)
         y_train = safe_indexing(y, split.train)
-        part = None if weight is None else safe_indexing(weight, split.train)
-        seen, tested = (
-            safe_indexing(X, places) for places in (split.train, split.test)
+        own_weight = None if weight is None else safe_indexing(weight, split.train)
+        X_train = safe_indexing(X, split.train)
+        X_test = safe_indexing(X, split.test)
+        fitted = None
+        if prefix is not None:
+            fitted = clone(prefix)
+            X_train = fitted.fit_transform(X_train, y_train)
+            X_test = fitted.transform(X_test)
+
+        samples = check_samples(
+            template,
+            X_train,
+            y_train,
+            own_weight,
+            reset=True,
+            class_weight=model.class_weight,
+            takes_labels=True,
         )
-        if fitted is not None:
-            seen, tested = fitted.fit_transform(seen, y_train), fitted.transform(tested)
-        rows = check_rows(
-            lead, seen, y_train, part, reset=True, class_weight=model.class_weight
-        )
-        if rows.multilabel:
+        if samples.multilabel:
             return
-        test = questions(scoring, X, y, split.test, tested)
-        places = np.arange(len(rows.codes))
-        fold = Fold(split, places, test, check_more(lead, tested), fitted)
-        yield Material(lead, [rows], [fold])
+
+        test = scoring_data(scoring, X, y, split.test, X_test)
+        places = np.arange(len(samples.codes))
+        checked = check_features(template, X_test)
+        fold = Fold(split, places, test, checked, fitted)
+        yield FoldData(template, [samples], [fold])
 
 
-def joined(materials: Iterator[Material], budget: float) -> Iterator[Material]:
-    """The same, those that are alike in form and small enough made one."""
-    waiting: Material | None = None
-    for material in materials:
-        if waiting is not None and _fit_together(waiting, material, budget):
-            offset = sum(len(rows.codes) for rows in waiting.rows)
-            moved = [fold._replace(rows=fold.rows + offset) for fold in material.folds]
-            rows = [*waiting.rows, *material.rows]
-            waiting = Material(waiting.lead, rows, [*waiting.folds, *moved])
+def merged(parts: Iterator[FoldData], budget: float) -> Iterator[FoldData]:
+    """Merge consecutive fold data of one form, up to ``budget`` bytes."""
+    waiting: FoldData | None = None
+    for part in parts:
+        if waiting is None:
+            waiting = part
+        elif _fit_together(waiting, part, budget):
+            offset = sum(len(samples.codes) for samples in waiting.samples)
+            moved = [
+                fold._replace(samples=fold.samples + offset) for fold in part.folds
+            ]
+            samples = [*waiting.samples, *part.samples]
+            waiting = FoldData(waiting.template, samples, [*waiting.folds, *moved])
         else:
-            if waiting is not None:
-                yield waiting
-            waiting = material
+            yield waiting
+            waiting = part
+
     if waiting is not None:
         yield waiting
 
 
-def _fit_together(one: Material, other: Material, budget: float) -> bool:
-    a, b = one.rows[0], other.rows[0]
-    same_form = a.X.shape[1] == b.X.shape[1] and a.X.dtype == b.X.dtype
-    same_size = len(one.folds[0].rows) == len(other.folds[0].rows)
-    same_classes = np.array_equal(a.classes, b.classes)
-    names = (
-        getattr(material.lead, "feature_names_in_", None) for material in (one, other)
+def _fit_together(one: FoldData, other: FoldData, budget: float) -> bool:
+    """Return whether the folds may share a run, and fit into memory together."""
+    a = one.samples[0]
+    b = other.samples[0]
+    names = [getattr(data.template, "feature_names_in_", None) for data in (one, other)]
+    return (
+        a.X.shape[1] == b.X.shape[1]
+        and a.X.dtype == b.X.dtype
+        and len(one.folds[0].samples) == len(other.folds[0].samples)
+        and np.array_equal(a.classes, b.classes)
+        and same_setting(*names)
+        and one.nbytes() + other.nbytes() <= budget
     )
-    small = one.nbytes() + other.nbytes() <= budget
-    same_names = same_setting(*names)
-    return same_form and same_size and same_classes and same_names and small
-
-
-def _places(rows: Rows, positions: np.ndarray) -> np.ndarray:
-    """Where given rows are among those that were kept."""
-    if rows.kept is None:
-        return positions
-    return np.searchsorted(rows.kept, positions[np.isin(positions, rows.kept)])

@@ -1,153 +1,187 @@
-"""Which candidates may train in one run: those alike in all but batchable parameters."""
+"""Candidates that may share a run: those that differ in batchable parameters only."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sklearn.base import clone
+import numpy as np
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
-from skdigits._convnet import ConvNetClassifier
-from skdigits._fitting import BATCHABLE
-from skdigits._mlp import MLPClassifierTorch
-from skdigits._parameters import check_parameters, same_setting
-from skdigits._softmax_regression import SoftmaxRegression
+from skdigits._gradient import GradientClassifier
+from skdigits._input_checks import check_parameters, has_callbacks
+from skdigits.training.settings import BATCHABLE
 
-BATCHED = (ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression)
-RIDING = (*BATCHABLE, "random_state")  # in which the models of a group may differ
+OWN_METHODS = (
+    "fit",
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "score",
+)
 
 
 class Candidate(NamedTuple):
     """A setting of the search: its number, the steps before the model, and the model.
 
-    ``prefix`` is a Pipeline that is not fitted, or None, and ``name`` what its last step, the
-    model, is called; ``moved`` are the parameters that the search sets in the prefix.
+    ``prefix`` is an unfitted Pipeline or None, ``name`` that of the last step, the
+    model. Candidates with equal ``data_settings`` train on the same features and
+    weights. Those with equal ``run_settings`` may share a run, and those of one
+    ``seed`` a replica.
     """
 
     number: int
     prefix: Pipeline | None
     name: str | None
-    moved: dict[str, Any]
-    model: Any
+    model: GradientClassifier
+    data_settings: dict[str, Any]
+    run_settings: dict[str, Any]
+    seed: dict[str, Any]
 
 
 class Group(NamedTuple):
-    """Candidates that may train in one run, a row for each ``random_state``."""
+    """Candidates that may train in one run.
 
-    rows: list[list[Candidate]]
+    Each seed has a list of candidates, and all lists have the same length.
+    """
 
-    @property
-    def width(self) -> int:
-        """Candidates in a row."""
-        return len(self.rows[0])
-
-    @property
-    def has_prefix(self) -> bool:
-        """Whether the model stands behind other steps."""
-        return self.rows[0][0].prefix is not None
-
-    def columns(self, start: int, stop: int) -> "Group":
-        """Some of the candidates of every row."""
-        return Group([row[start:stop] for row in self.rows])
+    seeds: list[list[Candidate]]
 
 
 def group_candidates(
-    estimator: Any, settings: Sequence[Mapping[str, Any]]
+    estimator: BaseEstimator, settings: Sequence[Mapping[str, Any]]
 ) -> list[list[Group]]:
-    """Sort settings of an estimator by what they may share.
+    """Sort settings of an estimator by what their models may share.
 
     Returns
     -------
     list of list of Group
-        Groups by the steps before the model and the weights of the classes, which those of a
-        list share. Settings that are to be fitted one by one are in none.
+        The groups of a list have the same steps before the model and the same class
+        weights. Settings that must be fitted one by one are in none of them.
     """
-    found = [_as_candidate(estimator, number, s) for number, s in enumerate(settings)]
-    candidates = [candidate for candidate in found if candidate is not None]
-    prefixes = _alike(candidates, _same_rows)
-    return [
-        [group for alike in _alike(members, _may_ride) for group in _by_seed(alike)]
-        for members in prefixes
+    found = [
+        _as_candidate(estimator, number, one) for number, one in enumerate(settings)
     ]
+    candidates = [candidate for candidate in found if candidate is not None]
+
+    prefixes = []
+    for same_data in _alike(candidates, "data_settings"):
+        groups = []
+        for same_run in _alike(same_data, "run_settings"):
+            seeds = _alike(same_run, "seed")
+            # Seeds with other learning rates than the rest make a group of their own.
+            for width in dict.fromkeys(map(len, seeds)):
+                groups.append(Group([one for one in seeds if len(one) == width]))
+        prefixes.append(groups)
+    return prefixes
 
 
-def split_pipeline(estimator: Any) -> tuple[Pipeline | None, Any]:
-    """The steps before the model, if any, and the model."""
+def split_pipeline(estimator: BaseEstimator) -> tuple[Pipeline | None, BaseEstimator]:
+    """Return the steps before the model, if there are any, and the model."""
     if not isinstance(estimator, Pipeline):
         return None, estimator
     return estimator[:-1] if len(estimator) > 1 else None, estimator[-1]
 
 
+def fresh(estimator: BaseEstimator, setting: dict[str, Any]) -> BaseEstimator:
+    """Return an unfitted estimator with a setting of the search."""
+    # Settings are cloned as well: they may be estimators themselves.
+    return clone(estimator).set_params(**clone(setting, safe=False))
+
+
+def same_setting(one: Any, other: Any) -> bool:
+    """Return whether two values of a parameter mean the same.
+
+    Estimators do if their parameters do and they have nothing else, such as fitted
+    attributes; generators if they are in the same state. Values that cannot be compared
+    are taken to differ.
+    """
+    if one is other:
+        return True
+    if isinstance(one, BaseEstimator) and type(one) is type(other):
+        ours = one.get_params(deep=False)
+        theirs = other.get_params(deep=False)
+        # A frozen estimator, for example, means what it was fitted to.
+        plain = type(one).__sklearn_clone__ is BaseEstimator.__sklearn_clone__
+        return (
+            plain
+            and vars(one).keys() | vars(other).keys() <= ours.keys()
+            and all(same_setting(ours[name], theirs[name]) for name in ours)
+        )
+    if isinstance(one, np.random.RandomState) and isinstance(
+        other, np.random.RandomState
+    ):
+        states = zip(one.get_state(), other.get_state(), strict=True)
+        return all(np.array_equal(a, b) for a, b in states)
+
+    try:
+        return bool(np.array_equal(one, other))
+    except Exception:  # of whatever objects users search over
+        return False
+
+
 def same_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two sets of parameters have the same names and values."""
-    return one.keys() == other.keys() and all(
-        same_setting(one[k], other[k]) for k in one
+    """Return whether two sets of parameters have the same names and values."""
+    if one.keys() != other.keys():
+        return False
+    return all(same_setting(one[name], other[name]) for name in one)
+
+
+def is_batchable(model: object) -> bool:
+    """Return whether a model fits and predicts as the classifiers of skdigits do."""
+    if not isinstance(model, GradientClassifier):
+        return False
+    return all(
+        getattr(type(model), name) is getattr(GradientClassifier, name)
+        for name in OWN_METHODS
     )
 
 
 def _as_candidate(
-    estimator: Any, number: int, setting: Mapping[str, Any]
+    estimator: BaseEstimator, number: int, setting: Mapping[str, Any]
 ) -> Candidate | None:
-    """None for what we cannot batch, and for what is wrong, which the loop will report."""
+    """Return a candidate; None if it cannot be batched, or not be fitted at all."""
     try:
-        whole = clone(estimator).set_params(**clone(dict(setting), safe=False))
-        if isinstance(whole, Pipeline) and not _is_plain(whole):
-            return None
+        whole = fresh(estimator, dict(setting))
         prefix, model = split_pipeline(whole)
-        if type(model) not in BATCHED or not _can_ride(whole, model):
+        if not is_batchable(model):
             return None
         check_parameters(model)
     except Exception:
+        return None  # the setting's own fault, which its fit will report
+
+    # Scorers and callbacks look at a model while it trains: it trains by itself.
+    if has_callbacks(whole) or has_callbacks(model):
         return None
-    last = whole.steps[-1][0] if isinstance(whole, Pipeline) else None
-    moved = {k: v for k, v in setting.items() if last and k.split("__")[0] != last}
-    return Candidate(number, prefix, last, moved, model)
+    if model.scoring not in (None, "loss"):
+        return None
+
+    name = None
+    data_settings = {"class_weight": model.class_weight}
+    if isinstance(whole, Pipeline):
+        if type(whole) is not Pipeline or whole.transform_input is not None:
+            return None
+        name = whole.steps[-1][0]
+        for key, value in setting.items():
+            if key.split("__")[0] != name:
+                data_settings[key] = value
+
+    run_settings = model.get_params(deep=False) | {"class": type(model)}
+    for key in BATCHABLE:
+        run_settings.pop(key, None)
+    seed = {"random_state": run_settings.pop("random_state")}
+    return Candidate(number, prefix, name, model, data_settings, run_settings, seed)
 
 
-def _can_ride(whole: Any, model: Any) -> bool:
-    """Whether nobody wants to look at the model, or its Pipeline, while it trains."""
-    told = any(getattr(each, "_skl_callbacks", ()) for each in (whole, model))
-    return model.scoring in (None, "loss") and not told
-
-
-def _is_plain(pipeline: Pipeline) -> bool:
-    """Whether what the steps do one after the other is all there is to it."""
-    return type(pipeline) is Pipeline and pipeline.transform_input is None
-
-
-def _alike(candidates: Sequence[Candidate], same: Any) -> list[list[Candidate]]:
-    """Sort into lists of those that are the same, in the order they came in."""
+def _alike(candidates: Sequence[Candidate], field: str) -> list[list[Candidate]]:
+    """Sort candidates into lists with equal settings, in the order of candidates."""
     lists: list[list[Candidate]] = []
     for candidate in candidates:
+        own = getattr(candidate, field)
         for members in lists:
-            if same(members[0], candidate):
+            if same_settings(getattr(members[0], field), own):
                 members.append(candidate)
                 break
         else:
             lists.append([candidate])
     return lists
-
-
-def _same_rows(one: Candidate, other: Candidate) -> bool:
-    """Whether both learn from rows of the same features and weights."""
-    same_weights = same_setting(one.model.class_weight, other.model.class_weight)
-    return same_weights and same_settings(one.moved, other.moved)
-
-
-def _may_ride(one: Candidate, other: Candidate) -> bool:
-    if type(one.model) is not type(other.model):
-        return False
-    ours, theirs = (
-        {k: v for k, v in c.model.get_params(deep=False).items() if k not in RIDING}
-        for c in (one, other)
-    )
-    return same_settings(ours, theirs)
-
-
-def _by_seed(candidates: Sequence[Candidate]) -> list[Group]:
-    """Rows of one seed each; those of the same length are a group."""
-    rows = _alike(
-        candidates,
-        lambda a, b: same_setting(a.model.random_state, b.model.random_state),
-    )
-    lengths = dict.fromkeys(map(len, rows))
-    return [Group([row for row in rows if len(row) == length]) for length in lengths]

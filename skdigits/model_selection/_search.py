@@ -1,98 +1,149 @@
-"""How a search runs: its tasks, its results, its best candidate fitted once more."""
+"""``GridSearchCV.fit``, with candidates that share runs.
 
+GridSearchCV has no hook between its candidates and their evaluation. This module calls
+the same parts of it in the same order, by their private names.
+"""
+
+import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
+from numpy.typing import ArrayLike
 from sklearn import get_config
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, _fit_context, clone, is_classifier
+from sklearn.callback import CallbackContext
+from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import check_cv
+from sklearn.model_selection._validation import (
+    _fit_and_score,
+    _insert_error_scores,
+    _warn_or_raise_about_fit_failures,
+)
 from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params, _num_samples
 
-from skdigits.model_selection._evaluation import evaluate
+from skdigits._arrays import fork_safe, training_device
+from skdigits._input_checks import warn_user
+from skdigits.engine.network import Network
+from skdigits.engine.solvers import SOLVERS
+from skdigits.model_selection._execution import Failure, Job, evaluate, pieces
 from skdigits.model_selection._folds import Split
-from skdigits.model_selection._grouping import Group, group_candidates, split_pipeline
-from skdigits.model_selection._jobs import Job, Outcome
-from skdigits.model_selection._private import (
-    fit_and_score,
-    insert_error_scores,
-    n_rows,
-    rows_of_params,
-    scorers_by_name,
-    warn_or_raise_about_fit_failures,
+from skdigits.model_selection._grouping import (
+    Group,
+    fresh,
+    group_candidates,
+    split_pipeline,
 )
 from skdigits.model_selection._refit import (
     best_number_of_epochs,
     check_epochs_can_be_chosen,
     fit_for,
-    fresh,
 )
-from skdigits.model_selection._results import add_scores_by_epoch, print_outcome
 from skdigits.model_selection._routing import NOT_BATCHED, model_weight
-from skdigits.model_selection._scoring import Scoring
+from skdigits.model_selection._scoring import (
+    Outcome,
+    Scoring,
+    Search,
+    add_scores_by_epoch,
+    print_outcome,
+    safe_indexing,
+)
 
 MIB = 2**20
+# The estimator of a search is checked when it is fitted, as in GridSearchCV.
+fit_context = _fit_context(prefer_skip_nested_validation=False)
+Outcomes = dict[tuple[int, int], Outcome]
 
 
 class Task(NamedTuple):
-    """What the parts of a search are told of it.
+    """The arguments of a search, for its parts.
 
-    ``fit_params`` are those of the estimator's fit, and ``weight`` what they have for its
-    model; ``told`` goes to callbacks.
+    ``fit_params`` are passed to the estimator's fit, and ``weight`` are the sample
+    weights among them for its model. ``arguments`` are passed to callbacks.
     """
 
-    search: Any
-    estimator: Any
-    X: Any
-    y: Any
+    search: Search
+    estimator: BaseEstimator
+    X: ArrayLike
+    y: ArrayLike
+    settings: list[dict[str, Any]]
+    splits: list[Split]
     fit_params: dict[str, Any]
     weight: Any
     scoring: Scoring
-    told: dict[str, Any]
+    arguments: dict[str, Any]
 
 
 def fit_search(
-    search: Any, X: Any, y: Any, params: dict[str, Any], settings: Iterable[Any]
+    search: Search,
+    X: ArrayLike,
+    y: ArrayLike,
+    params: dict[str, Any],
+    settings: Iterable[dict[str, Any]],
 ) -> None:
-    """``GridSearchCV.fit``, with candidates that share runs."""
+    """Fit a search: evaluate all candidates, choose the best, and refit it."""
     scorers, refit_metric = search._get_scorers()
     X, y = indexable(X, y)
-    params = rows_of_params(X, params)
+    params = _check_method_params(X, params)
     routed = search._get_routed_params_for_fit(params)
     weight = params.get("sample_weight")
     metadata = None if weight is None else {"sample_weight": weight}
-    told = {"estimator": search, "X": X, "y": y, "metadata": metadata}
+    arguments = {"estimator": search, "X": X, "y": y, "metadata": metadata}
     context = search._init_callback_context(
         max_subtasks=1 + (search.refit is not False)
     )
-    context.call_on_fit_task_begin(**told)
-    # Settings first, as in scikit-learn: one generator may draw both.
-    settings = [dict(setting) for setting in settings]
-    check_epochs_can_be_chosen(search, settings)
+    context.call_on_fit_task_begin(**arguments)
+
+    # Settings before splits, as in scikit-learn: one generator may draw both.
+    listed = [dict(setting) for setting in settings]
+    if search.refit_epochs is not None:
+        check_epochs_can_be_chosen(search, listed)
     splits = _splits(search, X, y, routed.splitter.split)
-    scoring = Scoring(
-        scorers, routed.scorer.score, search.return_train_score, search.error_score
+    estimator = clone(search.estimator)
+    fit_params = routed.estimator.fit
+    task = Task(
+        search,
+        estimator,
+        X,
+        y,
+        listed,
+        splits,
+        fit_params,
+        model_weight(estimator, fit_params) if fit_params else None,
+        Scoring(
+            scorers,
+            routed.scorer.score,
+            search.return_train_score,
+            search.error_score,
+        ),
+        arguments,
     )
-    base, fit_params = clone(search.estimator), routed.estimator.fit
-    weight = model_weight(base, fit_params)
-    task = Task(search, base, X, y, fit_params, weight, scoring, told)
-    results = _evaluate_all(task, settings, splits, context)
-    search.multimetric_ = isinstance(results[0]["test_scores"], dict)
-    if callable(search.scoring) and search.multimetric_:
-        search._check_refit_for_multimetric(results[0]["test_scores"])
-        refit_metric = search.refit
-    _select(search, refit_metric)
-    if search.refit:
-        _refit(task, context)
-    search.scorer_ = scorers_by_name(scorers)
-    context.call_on_fit_task_end(**told)
+
+    # In scikit-learn's order: a callable refit gets cv_results_, so it is set first.
+    with fork_safe():
+        results = _evaluate_all(task, context)
+        search.multimetric_ = isinstance(results[0]["test_scores"], dict)
+        if callable(search.scoring) and search.multimetric_:
+            search._check_refit_for_multimetric(results[0]["test_scores"])
+            refit_metric = search.refit
+        _select(search, refit_metric)
+        if search.refit:
+            _refit(task, context)
+    several = isinstance(scorers, _MultimetricScorer)
+    search.scorer_ = scorers._scorers if several else scorers
+    context.call_on_fit_task_end(**arguments)
 
 
-def _splits(search: Any, X: Any, y: Any, params: dict[str, Any]) -> list[Split]:
+def _splits(
+    search: Search, X: ArrayLike, y: ArrayLike, params: dict[str, Any]
+) -> list[Split]:
+    """Return the folds, and set their number."""
     cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
     search.n_splits_ = cv.get_n_splits(X, y, **params)
     pairs = list(cv.split(X, y, **params))
@@ -101,156 +152,218 @@ def _splits(search: Any, X: Any, y: Any, params: dict[str, Any]) -> list[Split]:
             "cv.split and cv.get_n_splits return inconsistent results. Expected "
             f"{search.n_splits_} splits, got {len(pairs)}"
         )
-    rows = np.arange(n_rows(X))  # for masks, and for places counted from the end
+
+    # Splitters may yield masks, or places that count from the end.
+    samples = np.arange(_num_samples(X))
     return [
-        Split(number, rows[train], rows[test])
+        Split(number, samples[train], samples[test])
         for number, (train, test) in enumerate(pairs)
     ]
 
 
-def _evaluate_all(
-    task: Task,
-    settings: Sequence[dict[str, Any]],
-    splits: Sequence[Split],
-    context: Any,
-) -> list[dict[str, Any]]:
-    """Results of all candidates in all folds; sets ``cv_results_`` and ``batched_``."""
-    search, n_splits = task.search, len(splits)
+def _evaluate_all(task: Task, context: CallbackContext) -> list[dict[str, Any]]:
+    """Return results of all candidates in all folds; set ``cv_results_``."""
+    search = task.search
+    n_candidates = len(task.settings)
     if search.verbose > 0:
         print(
-            f"Fitting {n_splits} folds for each of {len(settings)} candidates, totalling "
-            f"{n_splits * len(settings)} fits"
+            f"Fitting {len(task.splits)} folds for each of {n_candidates} candidates, "
+            f"totalling {len(task.splits) * n_candidates} fits"
         )
-    jobs = _jobs(task, settings, splits)
+
+    batched, single = _jobs(task)
+    n_subtasks = len(batched) + len(single) + 1
     context = context.subcontext(
-        task_name="search", max_subtasks=len(jobs) + 1, sequential_subtasks=False
+        task_name="search", max_subtasks=n_subtasks, sequential_subtasks=False
     ).call_on_fit_task_begin(estimator=search)
+    jobs = [
+        job._replace(
+            context=context.subcontext(
+                task_name="batched-runs", task_id=number, max_subtasks=None
+            )
+        )
+        for number, job in enumerate([*batched, *single])
+    ]
+
     with Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch) as parallel:
-        outcomes = _run_jobs(jobs, parallel, context)
-        pairs = list(product(range(len(settings)), splits))
-        left = [pair for pair in pairs if (pair[0], pair[1].number) not in outcomes]
-        outcomes |= _one_by_one(task, settings, left, parallel, context)
+        # A batched run uses all cores: in processes, its models would only be divided.
+        found = [evaluate(job) for job in jobs[: len(batched)]]
+        found += parallel(delayed(evaluate)(job) for job in jobs[len(batched) :])
+        outcomes = {
+            (one.candidate, one.split): one for some, _ in found for one in some
+        }
+        pairs = list(product(range(n_candidates), task.splits))
+        missing = [pair for pair in pairs if (pair[0], pair[1].number) not in outcomes]
+        if missing:
+            outcomes |= _one_by_one(task, missing, parallel, context)
     context.call_on_fit_task_end(estimator=search)
+
     if not outcomes:
         raise ValueError(
-            "No fits were performed. Was the CV iterator empty? Were there no candidates?"
+            "No fits were performed. Was the CV iterator empty? Were there no "
+            "candidates?"
         )
+    failures = [failure for _, some in found for failure in some]
+    if failures:
+        _warn_of_unexplained(failures, outcomes, search.error_score)
     ordered = [outcomes[candidate, split.number] for candidate, split in pairs]
-    _report(search, settings, ordered)
+    _report(task, ordered)
     return [outcome.result for outcome in ordered]
 
 
-def _jobs(
-    task: Task, settings: Sequence[dict[str, Any]], splits: Sequence[Split]
-) -> list[Job]:
-    """The work of all runs, in as many pieces as there are processes to do it."""
-    if task.weight is NOT_BATCHED or not splits:
-        return []
-    prefixes = group_candidates(task.estimator, settings)
-    memory = task.search.working_memory
+def _jobs(task: Task) -> tuple[list[Job], list[Job]]:
+    """Return jobs whose models train together, and jobs whose models train alone."""
+    if task.weight is NOT_BATCHED or not task.splits:
+        return [], []
+
+    search = task.search
+    memory = search.working_memory
     memory = MIB * (get_config()["working_memory"] if memory is None else memory)
-    rest = task.X, task.y, task.weight, task.scoring, memory, task.search
-    pieces = _pieces(prefixes, splits, effective_n_jobs(task.search.n_jobs))
-    return [Job(groups, some, *rest) for groups, some in pieces]
+    rest = (task.X, task.y, task.weight, task.scoring, memory, search)
+    n_jobs = effective_n_jobs(search.n_jobs)
+    batched = []
+    single = []
+    for groups in group_candidates(task.estimator, task.settings):
+        together = [group for group in groups if _trains_together(task, group)]
+        alone = [group for group in groups if group not in together]
+        if together:
+            batched.append(Job(together, task.splits, *rest))
+        if alone:
+            for some, splits in pieces(alone, task.splits, n_jobs):
+                single.append(Job(some, splits, *rest))
+    return batched, single
 
 
-def _pieces(
-    prefixes: Sequence[list[Group]], splits: Sequence[Split], n_jobs: int
-) -> Iterator[tuple[list[Group], list[Split]]]:
-    """Groups and folds of each job.
+def _trains_together(task: Task, group: Group) -> bool:
+    """Return whether models of a group share runs, as far as X shows.
 
-    Those behind a prefix are divided by folds, so that it is fitted once for each; others
-    by candidates, of which there are as many in each piece.
+    Steps before the model are assumed not to change the number of features.
     """
-    whole = [p for p in prefixes if p[0].has_prefix]
-    loose = [group for p in prefixes if not p[0].has_prefix for group in p]
-    parts = -(-n_jobs // max(1, len(whole) + len(loose)))
-    for groups in whole:
-        for some in np.array_split(np.arange(len(splits)), min(parts, len(splits))):
-            yield groups, [splits[number] for number in some]
-    for group in loose:
-        for columns in np.array_split(np.arange(group.width), min(parts, group.width)):
-            yield [group.columns(columns[0], columns[-1] + 1)], list(splits)
-
-
-def _run_jobs(
-    jobs: Sequence[Job], parallel: Parallel, context: Any
-) -> dict[tuple[int, int], Outcome]:
-    """What came of every candidate and fold that could be batched."""
-    contexts = [
-        context.subcontext(task_name="batched-runs", task_id=number, max_subtasks=None)
-        for number in range(len(jobs))
-    ]
-    done = parallel(
-        delayed(evaluate)(job._replace(context=own))
-        for job, own in zip(jobs, contexts, strict=True)
-    )
-    return {
-        (outcome.candidate, outcome.split): outcome for some in done for outcome in some
-    }
+    model = group.seeds[0][0].model
+    try:
+        shape: tuple[int, ...] = getattr(task.X, "shape", ())
+        if not shape:
+            shape = np.shape(safe_indexing(task.X, [0]))
+        n_features = math.prod(shape[1:])
+        network: Network = model._network(n_features, len(np.unique(task.y)), False)
+        device = training_device(model.device, task.X)
+        return network.trains_together(SOLVERS[model.solver].n_moments, device)
+    except Exception:
+        return False  # the group's evaluation meets the error again, and reports it
 
 
 def _one_by_one(
     task: Task,
-    settings: Sequence[dict[str, Any]],
-    left: Sequence[tuple[int, Split]],
+    missing: Sequence[tuple[int, Split]],
     parallel: Parallel,
-    context: Any,
-) -> dict[tuple[int, int], Outcome]:
-    """The same for all others, as GridSearchCV does it."""
-    search, scoring = task.search, task.scoring
-    if not left:
-        return {}
+    context: CallbackContext,
+) -> Outcomes:
+    """Evaluate pairs of candidate and fold as GridSearchCV does."""
+    search = task.search
+    scoring = task.scoring
     context = context.subcontext(
-        task_name="one-by-one", task_id=-1, max_subtasks=len(left)
+        task_name="one-by-one", task_id=-1, max_subtasks=len(missing)
     ).call_on_fit_task_begin(estimator=search)
     contexts = [
-        context.subcontext(task_name="candidate-split-evaluation") for _ in left
+        context.subcontext(task_name="candidate-split-evaluation") for _ in missing
     ]
     results = parallel(
-        delayed(fit_and_score)(
-            clone(task.estimator), task.X, task.y, train=split.train, test=split.test,
-            parameters=settings[candidate], fit_params=task.fit_params, scorer=scoring.scorer,
-            score_params=scoring.params, return_train_score=scoring.return_train_score,
-            error_score=scoring.error_score, return_n_test_samples=True, return_times=True,
-            verbose=search.verbose, split_progress=(split.number, search.n_splits_),
-            candidate_progress=(candidate, len(settings)), caller=search, callback_ctx=own,
+        delayed(_fit_and_score)(
+            clone(task.estimator),
+            task.X,
+            task.y,
+            train=split.train,
+            test=split.test,
+            parameters=task.settings[candidate],
+            fit_params=task.fit_params,
+            scorer=scoring.scorer,
+            score_params=scoring.params,
+            return_train_score=scoring.return_train_score,
+            error_score=scoring.error_score,
+            return_n_test_samples=True,
+            return_times=True,
+            verbose=search.verbose,
+            split_progress=(split.number, search.n_splits_),
+            candidate_progress=(candidate, len(task.settings)),
+            caller=search,
+            callback_ctx=own,
         )
-        for (candidate, split), own in zip(left, contexts, strict=True)
-    )  # fmt: skip
+        for (candidate, split), own in zip(missing, contexts, strict=True)
+    )
     context.call_on_fit_task_end(estimator=search)
     return {
         (candidate, split.number): Outcome(candidate, split.number, result, [], True)
-        for (candidate, split), result in zip(left, results, strict=True)
+        for (candidate, split), result in zip(missing, results, strict=True)
     }
 
 
-def _report(
-    search: Any, settings: Sequence[dict[str, Any]], outcomes: Sequence[Outcome]
+def _warn_of_unexplained(
+    failures: Sequence[Failure], outcomes: Outcomes, error_score: Any
 ) -> None:
+    """Warn of batched runs that failed although each candidate succeeds by itself.
+
+    An error of a candidate's own settings is reported with its fit or its scores. Any
+    other error is a lack of memory, or a fault of this package, and must not pass
+    unnoticed.
+    """
+    failed = {
+        candidate
+        for (candidate, _), outcome in outcomes.items()
+        if _has_failed(outcome, error_score)
+    }
+    unexplained: defaultdict[str, set[int]] = defaultdict(set)
+    for failure in failures:
+        if failed.isdisjoint(failure.candidates):
+            unexplained[failure.error].update(failure.candidates)
+
+    for error, candidates in unexplained.items():
+        warn_user(
+            f"Batched runs of {len(candidates)} candidates failed, which were then "
+            f"fitted one by one. {error}. If memory was short, lower working_memory; "
+            "otherwise, please report this as a bug.",
+            RuntimeWarning,
+        )
+
+
+def _has_failed(outcome: Outcome, error_score: Any) -> bool:
+    """Return whether a fit failed, or a score is the one for errors."""
+    if outcome.result["fit_error"] is not None:
+        return True
+    scores = outcome.result["test_scores"]
+    values = scores.values() if isinstance(scores, dict) else [scores]
+    return any(not math.isfinite(value) or value == error_score for value in values)
+
+
+def _report(task: Task, outcomes: Sequence[Outcome]) -> None:
     """Set ``cv_results_`` and ``batched_`` from outcomes, candidate by candidate."""
-    results, n_splits = [outcome.result for outcome in outcomes], search.n_splits_
-    warn_or_raise_about_fit_failures(results, search.error_score)
+    search = task.search
+    n_splits = search.n_splits_
+    results = [outcome.result for outcome in outcomes]
+    _warn_or_raise_about_fit_failures(results, search.error_score)
     if callable(search.scoring):
-        insert_error_scores(results, search.error_score)
-    for outcome in outcomes:
-        if outcome.by_epoch:
-            print_outcome(
-                search.verbose, settings[outcome.candidate], outcome, n_splits
-            )
-    search.cv_results_ = search._format_results(list(settings), n_splits, results)
+        _insert_error_scores(results, search.error_score)
+    if search.verbose > 1:
+        for outcome in outcomes:
+            # scikit-learn has printed the outcomes without scores by epoch.
+            if outcome.by_epoch:
+                setting = task.settings[outcome.candidate]
+                print_outcome(search.verbose, setting, outcome, n_splits)
+
+    search.cv_results_ = search._format_results(task.settings, n_splits, results)
     by_candidate = [
-        outcomes[i : i + n_splits] for i in range(0, len(outcomes), n_splits)
+        outcomes[start : start + n_splits]
+        for start in range(0, len(outcomes), n_splits)
     ]
     add_scores_by_epoch(search.cv_results_, by_candidate)
     alone = [[outcome.alone for outcome in some] for some in by_candidate]
     search.batched_ = ~np.array(alone).any(1)
 
 
-def _select(search: Any, metric: Any) -> None:
+def _select(search: Search, metric: Any) -> None:
     """Set ``best_index_`` and its like, as GridSearchCV does, or by the best epoch."""
     if not search.refit and search.multimetric_:
         return
+
     results = search.cv_results_
     if search.refit_epochs is None:
         search.best_index_ = search._select_best_index(search.refit, metric, results)
@@ -260,31 +373,35 @@ def _select(search: Any, metric: Any) -> None:
         chosen = None
         if callable(search.refit):
             chosen = search._select_best_index(search.refit, metric, results)
-        search.best_index_, search.best_n_epochs_, score = best_number_of_epochs(
-            results, metric, chosen
-        )
+        best_pair = best_number_of_epochs(results, metric, chosen)
+        search.best_index_, search.best_n_epochs_, score = best_pair
+
     if not callable(search.refit):
         search.best_score_ = score
     search.best_params_ = results["params"][search.best_index_]
 
 
-def _refit(task: Task, context: Any) -> None:
-    """Fit the best candidate to all rows."""
-    search, X, y = task.search, task.X, task.y
-    search.best_estimator_ = best = fresh(task.estimator, search.best_params_)
+def _refit(task: Task, context: CallbackContext) -> None:
+    """Fit the best candidate to all samples."""
+    search = task.search
+    best = fresh(task.estimator, search.best_params_)
+    search.best_estimator_ = best
     context = context.subcontext(task_name="refit-with-best-params")
-    # For a number of epochs, it is the model in a Pipeline that is fitted.
+
+    # `fit_for` calls the model's own fit: callbacks belong to the model, not to its
+    # Pipeline.
     fitted = best if search.refit_epochs is None else split_pipeline(best)[1]
     with context.propagate_callback_context(fitted):
-        context.call_on_fit_task_begin(**task.told)
+        context.call_on_fit_task_begin(**task.arguments)
         began = time.time()
         if search.refit_epochs is not None:
-            fit_for(best, X, y, task.weight, search.best_n_epochs_)
-        elif y is None:
-            best.fit(X, **task.fit_params)
+            fit_for(best, task.X, task.y, task.weight, search.best_n_epochs_)
+        elif task.y is None:
+            best.fit(task.X, **task.fit_params)
         else:
-            best.fit(X, y, **task.fit_params)
+            best.fit(task.X, task.y, **task.fit_params)
         search.refit_time_ = time.time() - began
+
     if hasattr(best, "feature_names_in_"):
         search.feature_names_in_ = best.feature_names_in_
-    context.call_on_fit_task_end(**task.told)
+    context.call_on_fit_task_end(**task.arguments)

@@ -1,63 +1,73 @@
-"""Many learning rates compared on rows held out: a short batched search."""
+"""Many learning rates compared on held-out samples, by a short batched search."""
 
 import copy
 import math
 import warnings
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn import get_config
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import type_of_target
 
-from skdigits._arrays import to_numpy
-from skdigits._parameters import COUNT, POSITIVE, check_parameters
+from skdigits._arrays import fork_safe, to_numpy
+from skdigits._gradient import GradientClassifier
+from skdigits._input_checks import (
+    COUNT,
+    POSITIVE,
+    check_parameters,
+    check_samples,
+    private_random_state,
+)
 from skdigits._plotting import BLUE, ORANGE, axes
-from skdigits._validation import check_rows, private_random_state
 from skdigits.model_selection._batched import BatchedGridSearchCV
-from skdigits.model_selection._grouping import BATCHED
-from skdigits.model_selection._private import n_rows
 from skdigits.model_selection._range_test import check_solver, find_model
 from skdigits.model_selection._rate_curve import label_rate_plot, mark_rate
+from skdigits.model_selection._scoring import Search, n_samples_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RATES = np.geomspace(1e-5, 1, 16)
 HELD_OUT = 0.1
 
 
 class LearningRateSweep:
-    """Outcome of a `learning_rate_sweep`.
+    """Result of a `learning_rate_sweep`.
 
-    The score of every rate on rows held out, and the best of them.
+    The score of every learning rate on held-out samples, and the best of them.
 
     Parameters
     ----------
     search : BatchedGridSearchCV
-        Fitted over rates that rise.
+        A search over rising learning rates, fitted.
     parameter : str
-        Name of the parameter that the rates are of.
+        Name of the parameter that holds the learning rate.
 
     Attributes
     ----------
     search_ : BatchedGridSearchCV
-        The fitted search; it has refitted nothing.
+        The fitted search, without a refitted estimator.
     parameter : str
-        ``"learning_rate_init"`` or, in a Pipeline, ``"<step>__learning_rate_init"``, for
-        ``set_params``.
+        ``"learning_rate_init"`` or, in a Pipeline, ``"<step>__learning_rate_init"``,
+        for ``set_params``.
     best_rate : float or None
-        The rate with the highest mean score, of several the middle one: few rows cannot
-        tell them apart. None if no rate has a finite score.
+        The learning rate with the highest mean score; None if no score is finite. Of
+        equal ones the middle one, as few samples cannot tell them apart.
     message : str
-        What was found, and whether it lies at the edge of the rates that were tried.
+        The best learning rate, and whether it lies at the edge of the grid.
 
     See Also
     --------
-    learning_rate_sweep : Makes it.
-    LearningRateRangeTest : What a hundred steps have led to.
+    learning_rate_sweep : Makes this result.
+    LearningRateRangeTest : Result of a hundred steps with rising learning rates.
 
     Examples
     --------
@@ -73,12 +83,13 @@ class LearningRateSweep:
     ['learning_rate', 'mean_test_score', 'std_test_score', 'fit_seconds']
     """
 
-    def __init__(self, search: Any, parameter: str):
-        self.search_, self.parameter = search, parameter
+    def __init__(self, search: Search, parameter: str) -> None:
+        self.search_ = search
+        self.parameter = parameter
 
     @property
     def best_rate(self) -> float | None:
-        """The rate with the highest mean score, of equals the middle one; None without any."""
+        """Learning rate with the highest mean score; the middle one of equal ones."""
         frame = self.to_frame()
         best = frame["learning_rate"][
             frame["mean_test_score"] == frame["mean_test_score"].max()
@@ -87,27 +98,31 @@ class LearningRateSweep:
 
     @property
     def message(self) -> str:
-        """What was found, and whether it lies at the edge of the rates that were tried."""
+        """The best learning rate, and whether it lies at the edge of the grid."""
         frame = self.to_frame()
-        best, rates = self.best_rate, frame["learning_rate"].tolist()
+        best = self.best_rate
+        rates = frame["learning_rate"].tolist()
         if best is None:
             return "no rate has a finite score: scale X, or try smaller rates"
+
         score = frame["mean_test_score"].max()
         text = f"best rate {best:.2g}, score {score:.4f}, of {len(rates)} rates"
-        if best in (rates[0], rates[-1]) and len(rates) > 1:
-            which, way = ("smallest", "down") if best == rates[0] else ("largest", "up")
-            text += f"; it is the {which} that was tried, so try more further {way}"
+        if len(rates) > 1 and best == rates[0]:
+            text += "; it is the smallest one tried, so try smaller ones"
+        if len(rates) > 1 and best == rates[-1]:
+            text += "; it is the largest one tried, so try larger ones"
         return text
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the scores as a DataFrame.
+        """Return the scores as a DataFrame.
 
         Returns
         -------
         DataFrame
-            A row for each rate, from the smallest: ``learning_rate``, ``mean_test_score``
-            (NaN where training diverged or a score is not finite), ``std_test_score`` over
-            the splits and ``fit_seconds``, those of the fit or its share of a run of many.
+            A row for each learning rate, the smallest first: ``learning_rate``;
+            ``mean_test_score``, NaN if training diverged or the score is not finite;
+            ``std_test_score`` over the splits; ``fit_seconds`` of the fit, or its share
+            of a batched run.
         """
         results = self.search_.cv_results_
         return pd.DataFrame(
@@ -121,7 +136,7 @@ class LearningRateSweep:
             }
         )
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Plot the score against the learning rate, with the best one marked.
 
         Parameters
@@ -158,87 +173,89 @@ class LearningRateSweep:
 
         if self.best_rate is not None:
             mark_rate(ax, "best", self.best_rate, scores.max(), ("D", ORANGE, 10))
-        label_rate_plot(ax, rates, self.parameter, "Score on held-out rows")
+        label_rate_plot(ax, rates, self.parameter, "Score on held-out samples")
         return ax
 
     def __repr__(self) -> str:
         return f"LearningRateSweep({self.parameter}: {self.message})"
 
 
+@fork_safe()
 def learning_rate_sweep(
-    estimator: Any,
-    X: Any,
-    y: Any,
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    rates: Any = None,
+    rates: ArrayLike | None = None,
     max_iter: int = 1,
     cv: Any = None,
-    scoring: Any = None,
+    scoring: str | Callable[..., float] | None = None,
     n_jobs: int | None = None,
-    sample_weight: Any = None,
-    random_state: Any = None,
+    sample_weight: ArrayLike | None = None,
+    random_state: int | np.random.RandomState | None = None,
 ) -> LearningRateSweep:
-    """Train with many learning rates, for an epoch each, and score them on rows held out.
+    """Train with many learning rates for an epoch, and score them on held-out samples.
 
-    A search by `BatchedGridSearchCV` over nothing but the rate. What it tells is not read off
-    a training loss, but measured. It takes as long as so many epochs, or for small models,
-    which train together, as a few.
+    A search by `BatchedGridSearchCV` over the learning rate alone. Its scores are
+    measured, not read off a training loss. It takes an epoch for each learning rate or,
+    for small models, which train together, the time of a few.
 
     Parameters
     ----------
     estimator : estimator
-        With a ``learning_rate_init``, or a Pipeline whose last step has one. It is not
-        changed, fitted or not.
+        An estimator with ``learning_rate_init``, or a Pipeline whose last step has one.
+        It is not changed.
     X : array-like of shape (n_samples, n_features)
-        Rows; uint8 are pixels.
+        Samples; uint8 are pixels.
     y : array-like of shape (n_samples,) or (n_samples, n_labels)
-        Labels.
+        Classes or labels of the samples.
     rates : array-like of float, default=None
-        Rates to try; default: 16 from 1e-5 to 1 in geometric progression.
+        Learning rates to try; None are 16 from 1e-5 to 1 in geometric progression.
     max_iter : int, default=1
-        Epochs, in the place of the estimator's own. Of ``learning_rate="one_cycle"`` it is
-        the length of the cycle: each rate goes through a whole one, if a short one.
+        Number of epochs, instead of the estimator's own. With
+        ``learning_rate="one_cycle"``, a cycle has this length.
     cv : int, cross-validation generator or iterable, default=None
-        Which rows are held out, as in scikit-learn's GridSearchCV; default: a tenth of
-        each class, once.
+        The held-out samples, as in scikit-learn's GridSearchCV; None holds out a tenth
+        of each class, once.
     scoring : str or callable, default=None
-        One scorer, as in scikit-learn; default: the estimator's ``score``.
+        One scorer, as in scikit-learn; None is the estimator's ``score``.
     n_jobs : int, default=None
-        Processes, as in `BatchedGridSearchCV`.
+        Number of processes, as in `BatchedGridSearchCV`.
     sample_weight : array-like of shape (n_samples,), default=None
-        How often each row counts for the model as it trains.
+        Weight of each sample in training; None weighs each as 1.
     random_state : int, RandomState instance or None, default=None
-        Drives which rows are held out, and the model; None: the model's own. An instance is
-        copied, and left as it is.
+        Seed of the held-out samples and of the model; None takes the model's own. An
+        instance is copied, and not changed.
 
     Returns
     -------
     LearningRateSweep
-        The scores, and the best rate.
+        The scores, and the best learning rate.
 
     Raises
     ------
     TypeError
         If the estimator has no ``learning_rate_init``.
     ValueError
-        If its solver has no use for one, if y has too few rows of a class to hold a tenth
-        out, or if anything else is not as described. What a scorer raises is raised.
+        If the solver has no learning rate, if a class has too few samples to hold out a
+        tenth, or if an argument is not valid. Errors of a scorer are raised as well.
 
     See Also
     --------
-    learning_rate_range_test : A hundred steps instead, and a rule of thumb.
-    BatchedGridSearchCV : Compare whatever else.
+    learning_rate_range_test : A rule of thumb, within a hundred steps.
+    BatchedGridSearchCV : Compares any parameters.
 
     Notes
     -----
-    The best rate for one epoch tends to be higher than that for many, for Adam several times
-    so: a larger ``max_iter`` takes longer and comes closer. Rates at which
-    training diverges have NaN as their score; of skdigits' models it is not warned of.
+    The best learning rate for one epoch tends to be higher than that for many, for Adam
+    several times: a larger ``max_iter`` takes longer and comes closer. A learning rate
+    at which training diverges has the score NaN; models of skdigits do not warn of it
+    here.
 
-    Models train together whose optimizer keeps up to 200,000 numbers, that is one for each
-    parameter with SGD, two with Adam. Larger ones on a CPU, such as a perceptron of 784
-    features, 128 hidden units and 10 classes with Adam, are trained one after another, as is
-    whatever else `BatchedGridSearchCV` does not batch: an epoch for each rate.
+    Models train together if their solver keeps up to 200,000 numbers: one for each
+    parameter with SGD, two with Adam. Larger ones, such as a perceptron of 784
+    features, 128 hidden units and 10 classes with Adam, train one after another on a
+    CPU, as do all models that `BatchedGridSearchCV` does not batch.
 
     Examples
     --------
@@ -246,16 +263,19 @@ def learning_rate_sweep(
     >>> from skdigits import SoftmaxRegression
     >>> from skdigits.model_selection import learning_rate_sweep
     >>> X, y = load_digits(return_X_y=True)
-    >>> sweep = learning_rate_sweep(SoftmaxRegression(random_state=0), X / 16, y, max_iter=5)
+    >>> model = SoftmaxRegression(random_state=0)
+    >>> sweep = learning_rate_sweep(model, X / 16, y, max_iter=5)
     >>> 0.05 < sweep.best_rate <= 1
     True
     """
     parameter, _ = find_model(estimator)
     estimator = _prepared(estimator, parameter, max_iter, random_state)
-    grid, scorer = {parameter: _checked(rates)}, _scorer(estimator, scoring)
-    ours = isinstance(find_model(estimator)[1], BATCHED)
+    grid = {parameter: _checked(rates)}
+    scorer = _scorer(estimator, scoring)
+    ours = isinstance(find_model(estimator)[1], GradientClassifier)
     if ours:
-        _check_rows(estimator, X, y, sample_weight)
+        _check_samples(estimator, X, y, sample_weight)
+
     search = BatchedGridSearchCV(
         estimator,
         grid,
@@ -263,47 +283,61 @@ def learning_rate_sweep(
         n_jobs=n_jobs,
         refit=False,
         cv=_one_split(estimator, y) if cv is None else cv,
-        error_score="raise"
-        if ours
-        else math.nan,  # others may raise where they diverge
+        # Other estimators may raise where they diverge, which is a score of NaN.
+        error_score="raise" if ours else math.nan,
     )
     _fit(search, X, y, _weight(estimator, parameter, sample_weight))
     return LearningRateSweep(search, parameter)
 
 
 class _Scorer(NamedTuple):
-    """A scorer that gives NaN for a model whose training, or score, is not finite."""
+    """A scorer that returns NaN if the training loss or the score is not finite."""
 
-    scorer: Any
+    scorer: Callable[..., float]
 
-    def __call__(self, estimator: Any, X: Any, y: Any) -> float:
+    def __call__(self, estimator: BaseEstimator, X: ArrayLike, y: ArrayLike) -> float:
         history = getattr(find_model(estimator)[1], "history_", None)
         if history is not None and not math.isfinite(history["train_loss"].iloc[-1]):
             return math.nan
+
         score = float(self.scorer(estimator, X, y))
         return score if math.isfinite(score) else math.nan
 
 
-def _scorer(estimator: Any, scoring: Any) -> _Scorer:
+def _scorer(
+    estimator: BaseEstimator, scoring: str | Callable[..., float] | None
+) -> _Scorer:
     if scoring is not None and not isinstance(scoring, str) and not callable(scoring):
         raise ValueError(
-            f"scoring must be the name of a score, a callable or None, got {scoring!r}: a "
-            "sweep compares by one. BatchedGridSearchCV takes several."
+            "scoring must be the name of a score, a callable or None, got "
+            f"{scoring!r}: a sweep compares by one score. BatchedGridSearchCV takes "
+            "several."
         )
     return _Scorer(check_scoring(estimator, scoring))
 
 
-def _check_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
-    """Check what the model will be given, but for what a Pipeline makes of X."""
+def _check_samples(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+) -> None:
+    """Check the arguments once for all folds, but for what a Pipeline makes of X."""
     model = clone(find_model(estimator)[1])
-    seen = np.zeros((n_rows(X), 1)) if isinstance(estimator, Pipeline) else X
-    check_rows(
-        model, seen, y, sample_weight, reset=True, class_weight=model.class_weight
+    seen = np.zeros((n_samples_of(X), 1)) if isinstance(estimator, Pipeline) else X
+    check_samples(
+        model,
+        seen,
+        y,
+        sample_weight,
+        reset=True,
+        class_weight=model.class_weight,
+        takes_labels=model._takes_labels,
     )
 
 
-def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
-    """Fit a search, warning of no divergence; what a scorer raises is raised."""
+def _fit(search: Search, X: ArrayLike, y: ArrayLike, params: dict[str, Any]) -> None:
+    """Fit a search without warnings of divergence; an error of a scorer is raised."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings(
@@ -312,60 +346,63 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
         warnings.filterwarnings("error", "Scoring failed")
         try:
             search.fit(X, y, **params)
-        except UserWarning as warning:  # what a scorer raised is its context
+        except UserWarning as warning:
+            # scikit-learn warns while it handles the scorer's error.
             raise warning.__context__ or warning from None
 
 
-def _prepared(estimator: Any, parameter: str, max_iter: Any, random_state: Any) -> Any:
-    """A clone that trains for so many epochs."""
+def _prepared(
+    estimator: BaseEstimator, parameter: str, max_iter: int, random_state: object
+) -> BaseEstimator:
+    """Return a clone that trains for ``max_iter`` epochs."""
     if not COUNT.is_satisfied_by(max_iter):
         raise ValueError(
             f"max_iter must be a whole number of 1 or more, got {max_iter!r}."
         )
-    estimator, prefix = clone(estimator), parameter.removesuffix("learning_rate_init")
+
+    estimator = clone(estimator)
     model = find_model(estimator)[1]
     if not hasattr(model, "learning_rate_init") or not hasattr(model, "max_iter"):
         raise TypeError(
-            f"learning_rate_sweep compares values of learning_rate_init, which "
-            f"{type(model).__name__} has not: pass a model that is trained by gradients, such "
-            "as MLPClassifierTorch, or a Pipeline that ends in one. Of a search, that is its "
-            "estimator."
+            "learning_rate_sweep compares values of learning_rate_init, which "
+            f"{type(model).__name__} has not: pass a model that is trained by "
+            "gradients, such as MLPClassifierTorch, or a Pipeline that ends in one. Of "
+            "a search, that is its estimator."
         )
     check_solver(model)
-    settings: dict[str, Any] = {"max_iter": max_iter}
+
+    settings: dict[str, object] = {"max_iter": max_iter}
     if random_state is not None:
         settings["random_state"] = random_state
+    prefix = parameter.removesuffix("learning_rate_init")
     estimator.set_params(**{prefix + name: settings[name] for name in settings})
-    if isinstance(model, BATCHED):
+    if isinstance(model, GradientClassifier):
         check_parameters(model)
     return estimator
 
 
-def _checked(rates: Any) -> list[float]:
-    """Distinct rates, the smallest first."""
+def _checked(rates: ArrayLike | None) -> list[float]:
+    """Return distinct learning rates, the smallest first."""
     values = np.asarray(RATES if rates is None else rates, dtype=object)
-    good = (
-        values.ndim == 1 and values.size and all(map(POSITIVE.is_satisfied_by, values))
-    )
-    if not good:
+    numbers = values.ndim == 1 and values.size > 0
+    if not numbers or not all(map(POSITIVE.is_satisfied_by, values)):
         raise ValueError(
             f"rates must be positive, finite numbers, at least one, got {rates!r}: "
-            "numpy.geomspace(1e-5, 1, 16), say."
+            "pass numpy.geomspace(1e-5, 1, 16), for example."
         )
     return [float(rate) for rate in np.unique(values.astype(float))]
 
 
-def _one_split(estimator: Any, y: Any) -> Any:
-    """A tenth of each class, or of all rows where these have none; the same in every sweep."""
-    random_state = copy.deepcopy(
-        getattr(find_model(estimator)[1], "random_state", None)
-    )
-    if (
-        random_state is None
-    ):  # of which the splitter would take NumPy's global generator
+def _one_split(estimator: BaseEstimator, y: ArrayLike) -> Any:
+    """Return a splitter that holds out a tenth of each class, or of all samples."""
+    model = find_model(estimator)[1]
+    random_state = copy.deepcopy(getattr(model, "random_state", None))
+    if random_state is None:
+        # For None, the splitter would take NumPy's global generator.
         random_state = private_random_state(None).randint(2**31 - 1)
+
     y = to_numpy(y) if hasattr(y, "dtype") else y
-    kind: Any = ShuffleSplit
+    kind = ShuffleSplit
     if is_classifier(estimator) and type_of_target(y) in ("binary", "multiclass"):
         _check_counts(np.unique(y, return_counts=True)[1])
         kind = StratifiedShuffleSplit
@@ -373,18 +410,21 @@ def _one_split(estimator: Any, y: Any) -> Any:
 
 
 def _check_counts(counts: np.ndarray) -> None:
-    """Check that a tenth of all rows has some of each class, and leaves some."""
-    n, fewest = counts.sum(), counts.min()
-    if fewest < 2 or math.ceil(HELD_OUT * n) < len(counts):
+    """Check that a tenth of all samples has some of each class, and leaves some."""
+    n_samples = counts.sum()
+    fewest = counts.min()
+    if fewest < 2 or math.ceil(HELD_OUT * n_samples) < len(counts):
         raise ValueError(
-            f"cv=None holds out a tenth of each class, for which y has too few rows: {n} of "
-            f"{len(counts)} classes, {fewest} of the rarest. Pass cv, such as "
-            "ShuffleSplit(1, test_size=0.2)."
+            "cv=None holds out a tenth of each class, for which y has too few samples: "
+            f"{n_samples} of {len(counts)} classes, {fewest} of the rarest. Pass cv, "
+            "such as ShuffleSplit(1, test_size=0.2)."
         )
 
 
-def _weight(estimator: Any, parameter: str, sample_weight: Any) -> dict[str, Any]:
-    """Sample weights as a Pipeline's ``fit`` wants to be passed them."""
+def _weight(
+    estimator: BaseEstimator, parameter: str, sample_weight: ArrayLike | None
+) -> dict[str, Any]:
+    """Return sample weights under the name that the ``fit`` of a search needs."""
     if sample_weight is None:
         return {}
     routing = get_config()["enable_metadata_routing"] or not isinstance(

@@ -8,9 +8,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import Tensor
 
-from skdigits._arrays import from_numpy, from_tensor, prediction_device, training_device
-from skdigits._parameters import check_parameters
-from skdigits._validation import check_same_namespace, unharmed
+from skdigits._arrays import fork_safe, from_numpy, from_tensor, training_device
+from skdigits._input_checks import (
+    check_parameters,
+    check_same_namespace,
+    prediction_device,
+    rollback_on_error,
+)
 from skdigits.engine.images import by_chunks
 from skdigits.preprocessing._images import Images, check_images
 
@@ -35,6 +39,7 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
     def _n_out(self, n_pixels: int) -> int:
         """Return the number of pixels made from an image of ``n_pixels``."""
 
+    @fork_safe()
     def fit(self, X, y=None):
         """Check the parameters and images; store the number and names of pixels.
 
@@ -56,13 +61,14 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
         ValueError
             If a parameter or X is invalid.
         """
-        with unharmed(self):
+        with rollback_on_error(self):
             check_parameters(self)
             self._function()
             training_device(self.device, X)
             self._check(X, reset=True)
         return self
 
+    @fork_safe()
     def transform(self, X):
         """Transform images; the transformer need not be fitted.
 

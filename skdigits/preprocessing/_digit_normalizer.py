@@ -8,7 +8,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from torch import Tensor
 
-from skdigits._parameters import COUNT, FRACTION, StrOptions
+from skdigits._arrays import fork_safe
+from skdigits._input_checks import COUNT, FRACTION
+from skdigits._parameters import StrOptions
 from skdigits.engine.images import normalise
 from skdigits.preprocessing._base import IMAGE_SHAPE, ImageTransformer
 from skdigits.preprocessing._images import Images, list_of_images
@@ -135,6 +137,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         self.image_shape = image_shape
         self.device = device
 
+    @fork_safe()
     def transform(self, X):
         """Turn images into digits like MNIST's; the transformer need not be fitted.
 

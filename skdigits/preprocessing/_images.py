@@ -11,7 +11,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from skdigits._arrays import input_dtypes, surely_finite, to_numpy, to_tensor
-from skdigits._parameters import given_shape, shape_of_images
+from skdigits._image_shapes import given_shape, shape_of_images
 
 if TYPE_CHECKING:
     from skdigits.preprocessing._base import ImageTransformer

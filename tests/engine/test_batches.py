@@ -1,37 +1,40 @@
-"""Every row once an epoch, and pixels as fractions."""
+"""Every sample once an epoch, and pixels as fractions."""
+
+import math
 
 import numpy as np
 import pytest
 import torch
+from small_networks import class_targets
 
-from skdigits.engine.batches import as_floats, batches, n_batches, row_orders
-from skdigits.engine.losses import logistic_table, target_table
-from skdigits.engine.types import Data
+from skdigits.engine.batches import Data, as_floats, batches, sample_orders
 
 
-def test_an_epoch_holds_every_row_once():
+def test_an_epoch_holds_every_sample_once():
     X = torch.arange(10.0)[:, None]
     data = Data(X, torch.arange(10) % 3, torch.arange(1.0, 11, dtype=torch.float64))
-    order = row_orders([np.random.RandomState(0)], data, 4, shuffle=True)
-    seen = list(batches(data, target_table(3, 0.0, X), 4, order))
+    order = sample_orders([np.random.RandomState(0)], data, 4, shuffle=True)
+    seen = list(batches(data, class_targets(3, 0.0, X), 4, order))
     assert [batch.X.shape[1] for batch in seen] == [4, 4, 2]
-    assert len(seen) == n_batches(10, 4)
-    rows = torch.cat([batch.X[0, :, 0] for batch in seen]).long()
-    assert rows.tolist() != list(range(10))
-    assert sorted(rows.tolist()) == list(range(10))
+    assert len(seen) == math.ceil(10 / 4)
+    samples = torch.cat([batch.X[0, :, 0] for batch in seen]).long()
+    assert samples.tolist() != list(range(10))
+    assert sorted(samples.tolist()) == list(range(10))
     classes = torch.cat([batch.targets[0].argmax(0) for batch in seen])
-    assert torch.equal(classes, rows % 3)
+    assert torch.equal(classes, samples % 3)
     for batch in seen:
-        assert batch.share.sum() == pytest.approx(1)
+        assert batch.normalised_weight.sum() == pytest.approx(1)
         np.testing.assert_allclose(
-            (batch.share * batch.total)[0, 0], batch.X[0, :, 0] + 1, rtol=1e-6
+            (batch.normalised_weight * batch.total_weight)[0, 0],
+            batch.X[0, :, 0] + 1,
+            rtol=1e-6,
         )
 
 
 @pytest.mark.parametrize(("batch_size", "shuffle"), [(10, True), (4, False)])
 def test_one_batch_and_no_shuffling_keep_the_order(batch_size, shuffle):
     data = Data(torch.zeros(10, 1), torch.zeros(10, dtype=int))
-    assert row_orders([np.random.RandomState(0)], data, batch_size, shuffle) is None
+    assert sample_orders([np.random.RandomState(0)], data, batch_size, shuffle) is None
 
 
 def test_pixels_are_divided_and_floats_are_not():
@@ -43,13 +46,15 @@ def test_pixels_are_divided_and_floats_are_not():
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e300])
-def test_weights_of_any_scale_are_shares(scale):
+def test_weights_of_any_scale_are_normalised(scale):
     X = torch.zeros(4, 1)
     weight = torch.tensor([1.0, 2, 3, 4], dtype=torch.float64) * scale
     (batch,) = batches(
-        Data(X, torch.zeros(4, dtype=int), weight), target_table(2, 0, X), 4
+        Data(X, torch.zeros(4, dtype=int), weight), class_targets(2, 0, X), 4
     )
-    np.testing.assert_allclose(batch.share[0, 0], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(
+        batch.normalised_weight[0, 0], [0.1, 0.2, 0.3, 0.4], rtol=1e-6
+    )
 
 
 def test_labels_are_targets_themselves():
@@ -57,36 +62,42 @@ def test_labels_are_targets_themselves():
         torch.zeros(3, 2, dtype=torch.float64),
         torch.tensor([[1, 0], [0, 0], [1, 1]]),
     )
-    rows = torch.tensor([[2, 0], [1, 2]])  # of two streams
-    (batch,) = batches(Data(X, codes, rows=rows), logistic_table(0.2, X), 4)
+    samples = torch.tensor([[2, 0], [1, 2]])  # of two replicas
+    (batch,) = batches(
+        Data(X, codes, samples=samples), class_targets(2, 0.2, X, "logistic"), 4
+    )
     expected = [[[0.9, 0.9], [0.9, 0.1]], [[0.1, 0.9], [0.1, 0.9]]]
     assert batch.targets.tolist() == expected
 
 
-@pytest.mark.parametrize("per_stream", [1, 2])
-def test_rows_are_distorted_batch_by_batch_and_nothing_else_is(per_stream):
-    """As fractions where they are pixels; each stream's are its own."""
+@pytest.mark.parametrize("models_per_replica", [1, 2])
+def test_samples_are_distorted_batch_by_batch_and_nothing_else_is(models_per_replica):
+    """Pixels as fractions; each replica has its own samples."""
     pixels = torch.arange(0, 240, 4, dtype=torch.uint8).view(20, 3)
-    rows = torch.stack([torch.arange(10), torch.arange(19, 9, -1)])
+    samples = torch.stack([torch.arange(10), torch.arange(19, 9, -1)])
     weight = torch.arange(1.0, 21, dtype=torch.float64)
-    data, seen = Data(pixels, torch.arange(20) % 3, weight, rows), []
+    data, seen = Data(pixels, torch.arange(20) % 3, weight, samples), []
 
     def negative(X):
         seen.append(X.clone())
         return 1 - X
 
-    table = target_table(3, 0.0, torch.zeros(0))
-    plain = list(batches(data, table, 4, per_stream=per_stream))
-    found = list(batches(data, table, 4, per_stream=per_stream, distort=negative))
+    targets = class_targets(3, 0.0, torch.zeros(0))
+    plain = list(batches(data, targets, 4, models_per_replica=models_per_replica))
+    found = list(
+        batches(
+            data, targets, 4, models_per_replica=models_per_replica, distort=negative
+        )
+    )
     assert [tuple(X.shape) for X in seen] == [(2, 4, 3), (2, 4, 3), (2, 2, 3)]
-    expected = pixels.numpy()[rows].astype(np.float32) / np.float32(255)
+    expected = pixels.numpy()[samples].astype(np.float32) / np.float32(255)
     np.testing.assert_array_equal(torch.cat(seen, 1), expected)
     np.testing.assert_array_equal(
         torch.cat([batch.X for batch in found], 1), 1 - expected
     )
     for one, other in zip(found, plain, strict=True):
-        assert torch.equal(one.columns, one.X.mT)
+        assert torch.equal(one.XT, one.X.mT)
         assert torch.equal(one.targets, other.targets)
         assert torch.equal(one.weight, other.weight)
-        assert torch.equal(one.share, other.share)
+        assert torch.equal(one.normalised_weight, other.normalised_weight)
     assert pixels.flatten().tolist() == list(range(0, 240, 4))

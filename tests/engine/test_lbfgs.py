@@ -4,37 +4,41 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import check_grad
+from small_networks import class_targets, initial_params, initial_state
 
 from skdigits.engine import lbfgs
-from skdigits.engine.losses import LOSSES, target_table
-from skdigits.engine.networks import DenseNetwork
-from skdigits.engine.train import initial_state
-from skdigits.engine.types import Data
+from skdigits.engine.batches import Data
+from skdigits.engine.dense import DenseNetwork
+from skdigits.engine.losses import LOSSES
+from skdigits.engine.network import select
 
 
 def solve(network, data, plan, hyper, **options):
     rng = np.random.RandomState(0)
-    state = initial_state(network, "lbfgs", [rng], len(hyper.alpha), data.X[:0])
+    state = initial_state(network, "lbfgs", [rng], len(hyper.alpha))
     return lbfgs.minimise(network, data, plan, hyper, state, [rng], **options)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("penalty_per_row", [True, False])
+@pytest.mark.parametrize("penalty_per_sample", [True, False])
 def test_the_gradient_in_chunks_is_that_of_the_objective(
-    loss, penalty_per_row, data, make_hyper, monkeypatch
+    loss, penalty_per_sample, data, make_step_hyper, monkeypatch
 ):
-    network = DenseNetwork((64, 3, 10), loss, "tanh", penalty_per_row=penalty_per_row)
-    params = network.initial(np.random.RandomState(0), 1, data.X[:0])
-    table, hyper = target_table(10, 0.0, data.X), make_hyper(1, alpha=0.5).to(data.X)
+    network = DenseNetwork(
+        (64, 3, 10), loss, "tanh", penalty_per_sample=penalty_per_sample
+    )
+    params = initial_params(network)
+    targets = class_targets(10, 0.0, data.X)
+    hyper = make_step_hyper(params, alpha=0.5)
 
     def objective(flat):
         return lbfgs.objective_and_gradients(
-            network, lbfgs._unflatten(flat, params), data, table, hyper
+            network, lbfgs._unflatten(flat, params), data, targets, hyper
         )
 
     start = lbfgs._flatten(params)
     whole, _ = objective(start)
-    monkeypatch.setattr(lbfgs, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(lbfgs, "CHUNK_SAMPLES", 64)
     chunked, _ = objective(start)
     assert chunked.item() == pytest.approx(whole.item(), rel=1e-13)
     error = check_grad(
@@ -51,30 +55,30 @@ def test_many_equal_one_by_one(data, make_hyper, make_plan):
     plan, hyper = make_plan(epochs=20, tol=1e-4), make_hyper(2, alpha=[0.1, 10])
     together = solve(network, data, plan, hyper)
     for k, found in enumerate(together):
-        (alone,) = solve(network, data, plan, hyper.take(torch.tensor([k])))
+        (alone,) = solve(network, data, plan, select(hyper, torch.tensor([k])))
         assert found.epochs[-1].train_loss == alone.epochs[-1].train_loss
         assert all(map(torch.equal, found.state.params, alone.state.params))
     assert together[0].epochs[-1].train_loss < together[1].epochs[-1].train_loss
 
 
 def test_losses_fall_and_are_counted(data, make_hyper, make_plan):
-    heard = []
+    seen = []
     (found,) = solve(
         DenseNetwork((64, 10), "cross_entropy"),
         data,
         make_plan(epochs=7, tol=0.0),
         make_hyper(alpha=1.0),
-        on_epoch=lambda models, epochs, params: heard.append(
+        observer=lambda models, epochs, params: seen.append(
             (models, *epochs, params[0])
         ),
     )
     assert found.status == "max_iter"
     assert [epoch.epoch for epoch in found.epochs] == list(range(1, 8))
-    assert [(models, epoch) for models, epoch, _ in heard] == [
+    assert [(models, epoch) for models, epoch, _ in seen] == [
         ([0], e) for e in found.epochs
     ]
-    assert torch.equal(heard[-1][-1], found.state.params[0])
-    assert not torch.equal(heard[-2][-1], found.state.params[0])
+    assert torch.equal(seen[-1][-1], found.state.params[0])
+    assert not torch.equal(seen[-2][-1], found.state.params[0])
     losses = [epoch.train_loss for epoch in found.epochs]
     assert losses == sorted(losses, reverse=True)
     assert found.state.progress.epochs == 7
@@ -93,5 +97,5 @@ def test_an_objective_that_is_not_finite_is_divergence(data, make_hyper, make_pl
     network = DenseNetwork((64, 10), "cross_entropy", weight_init="normal")
     (found,) = solve(network, huge, make_plan(tol=1e-4), make_hyper(1))
     assert found.status == "diverged"
-    start = network.initial(np.random.RandomState(0), 1, data.X[:0])
+    start = initial_params(network)
     assert all(map(torch.equal, found.state.params, start))

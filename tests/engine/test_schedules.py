@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
+from small_networks import initial_state
 
+from skdigits.engine.batches import Data
+from skdigits.engine.dense import DenseNetwork
 from skdigits.engine.schedules import SCHEDULES
+from skdigits.engine.train import train
 from skdigits.engine.types import Progress
 
 NONE = torch.zeros(2, dtype=torch.float64)
@@ -14,7 +18,7 @@ BEGINNING = Progress(NONE)
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 2), (1, 10), (4, 7), (50, 1)])
 def test_one_cycle_equals_torchs(epochs, steps, make_hyper):
-    hyper = make_hyper(2, learning_rate=[0.5, 0.01])
+    hyper = make_hyper(2, learning_rate_init=[0.5, 0.01])
     found = torch.cat(
         [
             SCHEDULES["one_cycle"](
@@ -38,7 +42,7 @@ def test_one_cycle_equals_torchs(epochs, steps, make_hyper):
 
 
 def test_one_cycle_ends_low_and_stays_there(make_hyper):
-    hyper = make_hyper(2, learning_rate=0.5)
+    hyper = make_hyper(2, learning_rate_init=0.5)
     after = SCHEDULES["one_cycle"](hyper, BEGINNING._replace(cycle=4), 10, 4, NONE)
     np.testing.assert_allclose(after, np.full((10, 2), 0.5 / 250_000), rtol=1e-12)
 
@@ -49,7 +53,7 @@ def test_one_cycle_of_a_single_step_is_taken_at_the_full_rate(make_hyper):
 
 
 def test_invscaling_equals_scikit_learns(make_hyper):
-    hyper = make_hyper(2, learning_rate=[0.5, 0.01], power_t=[0.5, 0.3])
+    hyper = make_hyper(2, learning_rate_init=[0.5, 0.01], power_t=[0.5, 0.3])
     for k, (rate, power_t) in enumerate([(0.5, 0.5), (0.01, 0.3)]):
         theirs = SGDOptimizer([np.zeros(1)], rate, "invscaling", power_t=power_t)
         for seen in (0, 150, 300):
@@ -61,8 +65,8 @@ def test_invscaling_equals_scikit_learns(make_hyper):
 
 def test_adaptive_equals_scikit_learns(make_hyper):
     theirs = SGDOptimizer([np.zeros(1)], 0.1, "adaptive")
-    for divisions in range(4):
-        count = torch.tensor([divisions, 0], dtype=torch.float64)
+    for reductions in range(4):
+        count = torch.tensor([reductions, 0], dtype=torch.float64)
         found = SCHEDULES["adaptive"](make_hyper(2), BEGINNING, 3, 10, count)
         assert found[0].tolist() == pytest.approx(
             [theirs.learning_rate, 0.1], rel=1e-12
@@ -70,8 +74,18 @@ def test_adaptive_equals_scikit_learns(make_hyper):
         assert not theirs.trigger_stopping("", False)
 
 
-def test_constant_is_constant(make_hyper):
-    found = SCHEDULES["constant"](
-        make_hyper(2), Progress(NONE + 999, 9, 99), 3, 10, NONE + 5
-    )
-    assert found.tolist() == [[0.1, 0.1]]
+def test_constant_is_constant(make_hyper, make_plan):
+    """No schedule changes it, however far training and reductions have come."""
+    assert SCHEDULES["constant"] is None
+    network = DenseNetwork((1, 2), "cross_entropy")
+    data = Data(torch.zeros(6, 1), torch.arange(6) % 2)
+    state = initial_state(network, "sgd", [np.random.RandomState(0)], 2)
+    stopping = state.stopping._replace(n_lr_reductions=NONE + 5)
+    progress = Progress(NONE + 999, 9, 99, 9)
+    state = state._replace(stopping=stopping, progress=progress)
+
+    rngs = [np.random.RandomState(0)]
+    plan = make_plan(batch_size=2, epochs=3)
+    runs = train(network, data, plan, make_hyper(2), state, rngs)
+    rates = [[epoch.learning_rate for epoch in run.epochs] for run in runs]
+    assert rates == [[0.1] * 3] * 2

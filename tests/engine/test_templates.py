@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import log_softmax
 
 from skdigits.engine import templates
-from skdigits.engine.types import Data
+from skdigits.engine.batches import Data
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,21 @@
-"""K models at once equal K models one by one; a stopped or diverged one touches no other."""
+"""K models at once equal K models one by one; one that has ended affects no other."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from small_networks import initial_params, initial_state
 
-from skdigits.engine.lbfgs import minimise
+from skdigits.engine.dense import DenseNetwork
 from skdigits.engine.losses import LOSSES
-from skdigits.engine.networks import DenseNetwork
+from skdigits.engine.network import select
 from skdigits.engine.schedules import SCHEDULES
-from skdigits.engine.train import initial_state, train
+from skdigits.engine.solvers import SOLVERS
+from skdigits.engine.train import train
 
 RATES = [0.3, 0.03, 0.003]
+STOCHASTIC = [name for name, solver in SOLVERS.items() if not solver.full_batch]
 
 
 @pytest.fixture
@@ -23,17 +26,18 @@ def data(data):
 
 def run(network, data, plan, hyper, **options):
     rng = np.random.RandomState(0)
-    state = initial_state(network, plan.solver, [rng], len(hyper.alpha), data.X[:0])
+    state = initial_state(network, plan.solver, [rng], len(hyper.alpha))
     return train(network, data, plan, hyper, state, [rng], **options)
 
 
-def run_streams(network, data, plan, hyper, seeds, rows, **options):
-    """A run of several streams, each with rows and a seed of its own."""
+def run_replicas(network, data, plan, hyper, seeds, samples, **options):
+    """A run of several replicas, each with samples and a seed of its own."""
     rngs = [np.random.RandomState(seed) for seed in seeds]
-    state = initial_state(network, plan.solver, rngs, len(hyper.alpha), data.X[:0])
+    state = initial_state(network, plan.solver, rngs, len(hyper.alpha))
     plan = plan._replace(noise_seeds=tuple(seeds))
-    solve = minimise if plan.solver == "lbfgs" else train
-    return solve(network, data._replace(rows=rows), plan, hyper, state, rngs, **options)
+    data = data._replace(samples=samples)
+    minimise = SOLVERS[plan.solver].minimise or train
+    return minimise(network, data, plan, hyper, state, rngs, **options)
 
 
 def assert_same(found, expected, rtol=1e-10):
@@ -45,7 +49,7 @@ def assert_same(found, expected, rtol=1e-10):
     np.testing.assert_allclose(*losses, rtol=rtol)
 
 
-@pytest.mark.parametrize("solver", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("solver", STOCHASTIC)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("hidden", [(), (12,)])
@@ -54,14 +58,14 @@ def test_many_at_once_equal_one_by_one(
 ):
     network = DenseNetwork((64, *hidden, 10), loss)
     plan = make_plan(
-        solver=solver, schedule=schedule, batch_size=25, epochs=4, max_iter=4
+        solver=solver, learning_rate=schedule, batch_size=25, epochs=4, max_iter=4
     )
     hyper = make_hyper(
-        3, learning_rate=RATES, alpha=[0, 0.1, 1], dropout=[0.0, 0.2, 0.4]
+        3, learning_rate_init=RATES, alpha=[0, 0.1, 1], dropout=[0.0, 0.2, 0.4]
     )
     together = run(network, data, plan, hyper)
     for k in range(3):
-        (alone,) = run(network, data, plan, hyper.take(torch.tensor([k])))
+        (alone,) = run(network, data, plan, select(hyper, torch.tensor([k])))
         assert_same(together[k], alone)
     assert together[0].epochs[-1].train_loss != together[1].epochs[-1].train_loss
 
@@ -71,7 +75,7 @@ def test_a_diverging_neighbour_changes_nothing(hidden, data, make_hyper, make_pl
     network = DenseNetwork((64, *hidden, 10), "cross_entropy")
     plan = make_plan(batch_size=25, epochs=4)
     wild, tame = run(
-        network, data, plan, make_hyper(2, learning_rate=[1e200, 0.1], alpha=1)
+        network, data, plan, make_hyper(2, learning_rate_init=[1e200, 0.1], alpha=1)
     )
     (alone,) = run(network, data, plan, make_hyper(1, alpha=1))
     assert wild.status == "diverged"
@@ -81,25 +85,25 @@ def test_a_diverging_neighbour_changes_nothing(hidden, data, make_hyper, make_pl
 
 def test_a_diverged_model_is_what_it_was_an_epoch_before(data, make_hyper, make_plan):
     network = DenseNetwork((64, 10), "cross_entropy")
-    hyper = make_hyper(1, learning_rate=1e200, alpha=1)
+    hyper = make_hyper(1, learning_rate_init=1e200, alpha=1)
     (wild,) = run(network, data, make_plan(batch_size=25), hyper)
     assert len(wild.epochs) == 1
     assert math.isnan(wild.epochs[0].train_loss) or math.isinf(
         wild.epochs[0].train_loss
     )
-    start = network.initial(np.random.RandomState(0), 1, data.X[:0])
+    start = initial_params(network)
     assert all(map(torch.equal, wild.state.params, start))
 
 
 def test_models_stop_by_themselves(data, make_hyper, make_plan):
     network = DenseNetwork((64, 10), "cross_entropy")
     plan = make_plan(epochs=150, tol=1e-2, n_iter_no_change=3)
-    hyper = make_hyper(3, learning_rate=[1e-7, 0.1, 0.03])
+    hyper = make_hyper(3, learning_rate_init=[1e-7, 0.1, 0.03])
     together = run(network, data, plan, hyper)
     assert [run.status for run in together] == ["converged", "converged", "converged"]
     assert len({len(run.epochs) for run in together}) == 3
     for k in range(3):
-        (alone,) = run(network, data, plan, hyper.take(torch.tensor([k])))
+        (alone,) = run(network, data, plan, select(hyper, torch.tensor([k])))
         assert_same(together[k], alone)
 
 
@@ -108,7 +112,7 @@ def test_early_stopping_returns_to_each_models_best_epoch(data, make_hyper, make
     validation = data.take(torch.arange(60, 90))
     training = data.take(torch.arange(60))
     plan = make_plan(epochs=12, early_stopping=True, batch_size=20)
-    hyper = make_hyper(2, learning_rate=[3.0, 0.01])
+    hyper = make_hyper(2, learning_rate_init=[3.0, 0.01])
     for k, found in enumerate(
         run(network, training, plan, hyper, validation=validation)
     ):
@@ -116,72 +120,78 @@ def test_early_stopping_returns_to_each_models_best_epoch(data, make_hyper, make
         best = int(np.argmax(scores)) + 1
         assert best < 12 or k == 1
         shorter = plan._replace(epochs=best, early_stopping=False)
-        (expected,) = run(network, training, shorter, hyper.take(torch.tensor([k])))
+        (expected,) = run(network, training, shorter, select(hyper, torch.tensor([k])))
         for ours, theirs in zip(found.state.params, expected.state.params, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-10)
-        hit = (
-            network.scores(found.state.params, validation.X[None])[0].argmax(0)
-            == validation.codes
-        )
+        logits = network.logits(found.state.params, validation.X[None])
+        hit = network.to_scores(logits)[0].argmax(0) == validation.codes
         expected = (hit * validation.weight).sum() / validation.weight.sum()
         assert max(scores) == pytest.approx(expected.item(), rel=1e-12)
 
 
-def test_on_epoch_hears_of_every_epoch_of_every_model(data, make_hyper, make_plan):
-    heard = []
+def test_an_observer_sees_every_epoch_of_every_model(data, make_hyper, make_plan):
+    seen = []
     runs = run(
         DenseNetwork((64, 10), "cross_entropy"),
         data,
         make_plan(epochs=3),
         make_hyper(2),
-        on_epoch=lambda models, epochs, params: (
-            heard.append((models, epochs, params[0])) or ()
+        observer=lambda models, epochs, params: (
+            seen.append((models, epochs, params[0])) or ()
         ),
     )
-    assert [models for models, _, _ in heard] == [[0, 1]] * 3
-    assert [epochs for _, epochs, _ in heard] == [
+    assert [models for models, _, _ in seen] == [[0, 1]] * 3
+    assert [epochs for _, epochs, _ in seen] == [
         [run.epochs[e] for run in runs] for e in range(3)
     ]
     last = torch.cat([run.state.params[0] for run in runs])
-    assert torch.equal(heard[-1][2], last)
-    assert not torch.equal(heard[-2][2], last)
+    assert torch.equal(seen[-1][2], last)
+    assert not torch.equal(seen[-2][2], last)
 
 
 def test_the_training_loss_is_the_mean_objective_of_the_epoch(
     data, make_hyper, make_plan
 ):
-    """With a rate that moves nothing, that of all rows at the start."""
-    network = DenseNetwork((64, 5, 10), "cross_entropy", penalty_per_row=False)
-    hyper = make_hyper(1, learning_rate=1e-300, alpha=0.2)
+    """At a learning rate that changes nothing, it is that of the initial weights."""
+    network = DenseNetwork((64, 5, 10), "cross_entropy", penalty_per_sample=False)
+    hyper = make_hyper(1, learning_rate_init=1e-300, alpha=0.2)
     (found,) = run(network, data, make_plan(epochs=1, batch_size=17), hyper)
-    start = network.initial(np.random.RandomState(0), 1, data.X[:0])
-    logits = network.scores(start, data.X[None])[0].T
-    rows = torch.nn.functional.cross_entropy(logits, data.codes, reduction="none")
+    start = initial_params(network)
+    logits = network.to_scores(network.logits(start, data.X[None]))[0].T
+    losses = torch.nn.functional.cross_entropy(logits, data.codes, reduction="none")
     squares = sum(p.square().sum() for p in start[::2])
-    expected = (rows * data.weight).sum() / data.weight.sum() + 0.1 * squares
+    expected = (losses * data.weight).sum() / data.weight.sum() + 0.1 * squares
     assert found.epochs[0].train_loss == pytest.approx(expected.item(), rel=1e-12)
 
 
-@pytest.mark.parametrize("solver", ["sgd", "adam", "adamw", "lbfgs"])
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("hidden", [(), (12,)])
-def test_streams_equal_runs_of_their_own(solver, hidden, data, make_hyper, make_plan):
-    """Rows, their weights, seeds, orders and what is dropped out are each stream's own."""
+def test_replicas_equal_runs_of_their_own(solver, hidden, data, make_hyper, make_plan):
+    """Each replica has its own samples, weights, seeds, orders and dropout masks."""
     network = DenseNetwork((64, *hidden, 10), "cross_entropy", weight_init="glorot")
     plan = make_plan(
-        solver=solver, schedule="invscaling", batch_size=25, epochs=3, nesterov=False
+        solver=solver,
+        learning_rate="invscaling",
+        batch_size=25,
+        epochs=3,
+        nesterovs_momentum=False,
     )
-    settings = {"learning_rate": RATES[:2] * 3, "alpha": 1, "dropout": [0, 0.4] * 3}
+    settings = {
+        "learning_rate_init": RATES[:2] * 3,
+        "alpha": 1,
+        "dropout": [0, 0.4] * 3,
+    }
     hyper = make_hyper(6, **settings)
-    rows = torch.stack([torch.arange(60), torch.arange(30, 90), torch.arange(60)])
-    together = run_streams(network, data, plan, hyper, (0, 0, 7), rows)
+    samples = torch.stack([torch.arange(60), torch.arange(30, 90), torch.arange(60)])
+    together = run_replicas(network, data, plan, hyper, (0, 0, 7), samples)
     for k, found in enumerate(together):
-        stream = k // 2
-        (alone,) = run_streams(
+        replica = k // 2
+        (alone,) = run_replicas(
             network,
-            data.take(rows[stream]),
+            data.take(samples[replica]),
             plan,
-            hyper.take(torch.tensor([k])),
-            (0, 0, 7)[stream : stream + 1],
+            select(hyper, torch.tensor([k])),
+            (0, 0, 7)[replica : replica + 1],
             None,
         )
         assert_same(found, alone)
@@ -189,23 +199,25 @@ def test_streams_equal_runs_of_their_own(solver, hidden, data, make_hyper, make_
     assert together[0].epochs[-1].train_loss != together[4].epochs[-1].train_loss
 
 
-def test_streams_end_when_they_would_alone(data, make_hyper, make_plan):
-    """Some stop, one diverges, and what goes on is not touched."""
+def test_replicas_end_when_they_would_alone(data, make_hyper, make_plan):
+    """Some stop, one diverges, and the others are not affected."""
     network = DenseNetwork((64, 10), "cross_entropy")
     plan = make_plan(epochs=150, tol=1e-2, n_iter_no_change=3, batch_size=40)
-    hyper = make_hyper(6, learning_rate=[1e-7, 1e200, 0.1, 0.2, 0.03, 0.3], alpha=1e-3)
-    rows = torch.stack([torch.arange(45), torch.arange(45, 90)])
-    together = run_streams(network, data, plan, hyper, (1, 2), rows)
+    hyper = make_hyper(
+        6, learning_rate_init=[1e-7, 1e200, 0.1, 0.2, 0.03, 0.3], alpha=1e-3
+    )
+    samples = torch.stack([torch.arange(45), torch.arange(45, 90)])
+    together = run_replicas(network, data, plan, hyper, (1, 2), samples)
     assert [run.status for run in together].count("diverged") == 1
     assert len({len(run.epochs) for run in together}) > 3
     for k, found in enumerate(together):
-        (alone,) = run_streams(
+        (alone,) = run_replicas(
             network,
             data,
             plan,
-            hyper.take(torch.tensor([k])),
+            select(hyper, torch.tensor([k])),
             [(1, 2)[k // 3]],
-            rows[[k // 3]],
+            samples[[k // 3]],
         )
         assert_same(found, alone)
         for ours, theirs in zip(
@@ -214,23 +226,23 @@ def test_streams_end_when_they_would_alone(data, make_hyper, make_plan):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_streams_validate_on_rows_of_their_own(data, make_hyper, make_plan):
+def test_replicas_validate_on_samples_of_their_own(data, make_hyper, make_plan):
     network = DenseNetwork((64, 10), "cross_entropy")
     plan = make_plan(epochs=12, early_stopping=True, batch_size=20)
-    hyper = make_hyper(4, learning_rate=[3.0, 0.01] * 2)
-    rows = torch.stack([torch.arange(60), torch.arange(30, 90)])
+    hyper = make_hyper(4, learning_rate_init=[3.0, 0.01] * 2)
+    samples = torch.stack([torch.arange(60), torch.arange(30, 90)])
     held_out = torch.stack([torch.arange(60, 90), torch.arange(30)])
-    options = {"validation": data._replace(rows=held_out)}
-    together = run_streams(network, data, plan, hyper, (1, 2), rows, **options)
+    options = {"validation": data._replace(samples=held_out)}
+    together = run_replicas(network, data, plan, hyper, (1, 2), samples, **options)
     for k, found in enumerate(together):
         options = {"validation": data.take(held_out[k // 2])}
         chosen = (
-            data.take(rows[k // 2]),
+            data.take(samples[k // 2]),
             plan,
-            hyper.take(torch.tensor([k])),
+            select(hyper, torch.tensor([k])),
             [1 + k // 2],
         )
-        (alone,) = run_streams(network, *chosen, None, **options)
+        (alone,) = run_replicas(network, *chosen, None, **options)
         assert_same(found, alone)
         scores = [
             [epoch.validation_score for epoch in run.epochs] for run in (found, alone)
@@ -238,46 +250,48 @@ def test_streams_validate_on_rows_of_their_own(data, make_hyper, make_plan):
         assert scores[0] == pytest.approx(scores[1], rel=1e-12)
 
 
-def sprinkled(rows, generator):
-    """Rows (B, D) times noise of their own."""
-    noise = torch.rand(rows.shape, generator=generator, dtype=rows.dtype)
-    return rows * (0.5 + noise)
+def sprinkled(samples, generator):
+    """Samples (B, D) times noise of their own."""
+    noise = torch.rand(samples.shape, generator=generator, dtype=samples.dtype)
+    return samples * (0.5 + noise)
 
 
 @pytest.mark.parametrize("batch_size", [25, 60])
 @pytest.mark.parametrize("hidden", [(), (12,)])
-def test_streams_are_distorted_as_they_would_be_alone(
+def test_replicas_are_distorted_as_they_would_be_alone(
     hidden, batch_size, data, make_hyper, make_plan
 ):
-    """All rows in one batch as well, and when a stream has left."""
+    """Also if one batch holds all samples, and after a replica has left."""
     network = DenseNetwork((64, *hidden, 10), "cross_entropy", weight_init="glorot")
     plan = make_plan(batch_size=batch_size, epochs=4, distort=sprinkled)
-    rates = [1e200, 1e200, 0.1, 0.03, 0.1, 0.2]  # the first stream diverges and leaves
-    hyper = make_hyper(6, learning_rate=rates, alpha=1e-3, dropout=[0, 0.4] * 3)
-    rows = torch.stack([torch.arange(60), torch.arange(30, 90), torch.arange(30, 90)])
-    together = run_streams(network, data, plan, hyper, (0, 5, 7), rows)
+    rates = [1e200, 1e200, 0.1, 0.03, 0.1, 0.2]  # the first replica diverges and leaves
+    hyper = make_hyper(6, learning_rate_init=rates, alpha=1e-3, dropout=[0, 0.4] * 3)
+    samples = torch.stack(
+        [torch.arange(60), torch.arange(30, 90), torch.arange(30, 90)]
+    )
+    together = run_replicas(network, data, plan, hyper, (0, 5, 7), samples)
     assert [found.status for found in together] == ["diverged"] * 2 + ["max_iter"] * 4
     for k, found in list(enumerate(together))[2:]:
         seed = (0, 5, 7)[k // 2]
-        alone = data.take(rows[k // 2])
-        one = hyper.take(torch.tensor([k]))
-        (expected,) = run_streams(network, alone, plan, one, [seed], None)
+        alone = data.take(samples[k // 2])
+        one = select(hyper, torch.tensor([k]))
+        (expected,) = run_replicas(network, alone, plan, one, [seed], None)
         assert_same(found, expected)
         plain = plan._replace(distort=None)
-        (undistorted,) = run_streams(network, alone, plain, one, [seed], None)
+        (undistorted,) = run_replicas(network, alone, plain, one, [seed], None)
         assert found.epochs[0].train_loss != undistorted.epochs[0].train_loss
 
 
 @pytest.mark.parametrize("batch_size", [25, 90])
-def test_distorted_rows_are_those_trained_on_and_new_in_every_epoch(
+def test_distorted_samples_are_those_trained_on_and_new_in_every_epoch(
     batch_size, data, make_hyper, make_plan
 ):
-    """As if each epoch had been given the rows that were drawn for it; the loss is theirs."""
+    """As if each epoch had been given the distorted samples; the loss is theirs."""
     network = DenseNetwork((64, 10), "cross_entropy")
     seen = []
 
-    def recorded(rows, generator):
-        seen.append(sprinkled(rows, generator).clone())
+    def recorded(samples, generator):
+        seen.append(sprinkled(samples, generator).clone())
         return seen[-1]
 
     plan = make_plan(batch_size=batch_size, epochs=3, shuffle=False, distort=recorded)
@@ -286,10 +300,10 @@ def test_distorted_rows_are_those_trained_on_and_new_in_every_epoch(
     assert not any(
         torch.isclose(epochs[e], epochs[e - 1]).all(1).any() for e in range(3)
     )
-    state = initial_state(network, "sgd", [np.random.RandomState(0)], 1, data.X[:0])
+    state = initial_state(network, "sgd", [np.random.RandomState(0)], 1)
     plain = plan._replace(distort=None, epochs=1)
-    for rows, record in zip(epochs, found.epochs, strict=True):
-        given = data._replace(X=rows)
+    for samples, record in zip(epochs, found.epochs, strict=True):
+        given = data._replace(X=samples)
         rngs = [np.random.RandomState(0)]
         (step,) = train(
             network, given, plain, make_hyper(1), state, rngs, validation=data

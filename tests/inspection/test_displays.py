@@ -333,7 +333,7 @@ class TestWeights:
         X = digits[0][:40, :63]
         y = digits[1][:40]
         model = ConvNetClassifier((2,), max_iter=1, random_state=0)
-        with pytest.warns(UserWarning, match="no square can be made"):
+        with pytest.warns(UserWarning, match="do not make a square image"):
             model.fit(X, y)
         with pytest.raises(ValueError, match="is that of 297 features, but X has 63"):
             WeightsDisplay.from_estimator(model, image_shape=(3, 99))

@@ -1,4 +1,4 @@
-"""What the tests of searches share: few rows, and scikit-learn's own search as the oracle."""
+"""Shared by tests of searches: few samples, and scikit-learn's search as the oracle."""
 
 import numpy as np
 import pytest
@@ -43,8 +43,8 @@ def assert_same_results():
 def assert_same_search(assert_same_results):
     """Search in both ways, compare, and return ours.
 
-    The log-loss shows what accuracies hide; ``batched`` is what ``batched_`` is to be, or
-    None where it does not matter.
+    The log-loss shows what accuracies hide; ``batched`` is what ``batched_`` is to be,
+    or None where it does not matter.
     """
 
     def compare(estimator, grid, X, y, *, fit_params=None, batched=True, **options):

@@ -270,7 +270,7 @@ def test_dtypes(model, dtype, few, assert_same_results):
     expected = GridSearchCV(model, RATES, **options).fit(X, few[1])
     assert found.batched_.all()
     assert_same_results(found, expected, rtol=1e-4)
-    assert found.best_estimator_._weights()[0].dtype == np.float32
+    assert found.best_estimator_._layers[0][0].dtype == np.float32
 
 
 @pytest.mark.parametrize("model", [softmax(), piped(mlp())])

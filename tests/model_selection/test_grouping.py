@@ -8,13 +8,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
-from skdigits._fitting import BATCHABLE
 from skdigits.augmentation import RandomAffine, RandomElastic, RandomShift
 from skdigits.model_selection._grouping import (
     group_candidates,
     same_settings,
     split_pipeline,
 )
+from skdigits.training.settings import BATCHABLE
 
 PIPELINE = Pipeline([("scale", StandardScaler()), ("model", MLPClassifierTorch())])
 
@@ -23,7 +23,7 @@ def numbers(estimator, settings):
     """Numbers of the candidates, row by row, group by group, prefix by prefix."""
     prefixes = group_candidates(estimator, list(settings))
     return [
-        [[[c.number for c in row] for row in g.rows] for g in groups]
+        [[[c.number for c in row] for row in g.seeds] for g in groups]
         for groups in prefixes
     ]
 
@@ -106,10 +106,18 @@ def test_what_we_cannot_batch_is_in_no_group():
     assert numbers(LogisticRegression(), [{"C": 1.0}, {"C": 2.0}]) == []
 
 
-def test_subclasses_are_in_no_group():
+def test_subclasses_are_batched_like_ours():
     class Own(SoftmaxRegression):
         pass
 
+    settings = [{"alpha": 0.1}, {"alpha": 0.2}]
+    assert numbers(Own(), settings) == [[[[0, 1]]]]
+
+
+@pytest.mark.parametrize("method", ["fit", "predict", "predict_proba", "score"])
+def test_subclasses_that_fit_or_predict_otherwise_are_in_no_group(method):
+    """A batched run would train and score without their own method."""
+    Own = type("Own", (SoftmaxRegression,), {method: lambda self, *args: None})
     assert numbers(Own(), [{"alpha": 0.1}]) == []
 
 
@@ -139,10 +147,12 @@ def test_settings_of_the_steps_are_prefixes():
 def test_candidates_know_their_steps_and_model():
     setting = {"scale__with_mean": False, "model__alpha": 0.5}
     group = group_candidates(PIPELINE, [setting])[0][0]
-    candidate = group.rows[0][0]
-    assert group.has_prefix
+    candidate = group.seeds[0][0]
     assert candidate.name == "model"
-    assert candidate.moved == {"scale__with_mean": False}
+    assert candidate.data_settings == {
+        "class_weight": None,
+        "scale__with_mean": False,
+    }
     assert candidate.model.alpha == 0.5
     assert candidate.prefix.named_steps["scale"].with_mean is False
     assert PIPELINE.named_steps["model"].alpha == 0.0001
@@ -158,17 +168,14 @@ def test_a_pipeline_that_transforms_metadata_is_in_no_group():
     assert numbers(pipeline, [{"model__alpha": 0.1}]) == []
 
 
-def test_columns_of_a_group():
+def test_seeds_of_a_group():
     grid = ParameterGrid({"alpha": [0.1, 0.2, 0.3], "random_state": [0, 1]})
-    group = group_candidates(SoftmaxRegression(), list(grid))[0][0]
-    part = group.columns(1, 3)
-    assert group.width == 3
-    assert not group.has_prefix
-    assert part.width == 2
-    assert [[c.model.alpha for c in row] for row in part.rows] == [
-        [0.2, 0.3],
-        [0.2, 0.3],
-    ]
+    ((group,),) = group_candidates(SoftmaxRegression(), list(grid))
+    assert group.seeds[0][0].prefix is None
+    alphas = [[one.model.alpha for one in candidates] for candidates in group.seeds]
+    assert alphas == [[0.1, 0.2, 0.3], [0.1, 0.2, 0.3]]
+    seeds = [[one.model.random_state for one in some] for some in group.seeds]
+    assert seeds == [[0, 0, 0], [1, 1, 1]]
 
 
 def test_split_pipeline():

@@ -98,7 +98,7 @@ def test_adam_keeps_its_moments_from_step_to_step(digits):
 
 @pytest.mark.parametrize("noise", [{"dropout": 0.3}, {"augment": "shift"}])
 def test_noise_is_another_in_each_step_and_the_same_in_each_test(few, noise):
-    """At rates of nothing, the loss of the same rows is one number, unless there is noise."""
+    """With a rate of nearly 0, the loss of equal samples is constant without noise."""
     still = {"n_steps": 20, "min_rate": 1e-20, "max_rate": 1e-19}
     model = mlp(batch_size=240, shuffle=False)
     without = learning_rate_range_test(model, *few, **still).losses
@@ -158,7 +158,7 @@ def test_the_end_is_four_times_the_least(digits, smoothing):
 
 
 def test_suggestions_stay_below_where_descent_diverges(digits):
-    """Beside a penalty of 500 ‖W‖² the rest is small: descent diverges beyond 2 / 1000."""
+    """With a penalty of 500 ‖W‖² alone, descent would diverge beyond 2 / 1000."""
     model = softmax(alpha=1000.0, weight_init="normal", momentum=0.0)
     test = learning_rate_range_test(model, *digits, n_steps=60)
     assert test.found
@@ -366,8 +366,8 @@ def test_a_convolutional_network_and_pixels(few):
         ),
         ({"min_rate": 0}, "min_rate must be a positive, finite number, got 0"),
         ({"max_rate": math.inf}, "max_rate must be a positive, finite number, got inf"),
-        ({"n_steps": 19}, "n_steps must be a whole number of 20 or more, got 19"),
-        ({"n_steps": 50.0}, r"n_steps must be a whole number of 20 or more, got 50\.0"),
+        ({"n_steps": 19}, "n_steps must be an integer of 20 or more, got 19"),
+        ({"n_steps": 50.0}, r"n_steps must be an integer of 20 or more, got 50\.0"),
         ({"smoothing": 1}, r"smoothing must be a number in \[0, 1\), got 1"),
         ({"random_state": "a"}, "random_state"),
         ({"sample_weight": [1.0]}, "sample_weight"),
@@ -462,7 +462,7 @@ def test_the_sweep_leaves_out_what_diverges(digits):
 
 def test_the_sweep_tells_of_the_edge(digits):
     sweep = learning_rate_sweep(softmax(), *digits, rates=[1e-5, 1e-4, 0.1])
-    assert "largest that was tried" in repr(sweep)
+    assert "largest one tried" in repr(sweep)
     assert "tried" not in repr(
         learning_rate_sweep(softmax(), *digits, rates=[1e-5, 0.1, 1e5])
     )
@@ -596,7 +596,7 @@ def test_pictures(digits):
     assert sorted(shown) == ["best: 0.1", "held out", "no finite score"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == (
         "Learning rate",
-        "Score on held-out rows",
+        "Score on held-out samples",
     )
 
 

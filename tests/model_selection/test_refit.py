@@ -184,7 +184,7 @@ def test_by_one_metric_of_many(few):
 
 
 def test_of_a_candidate_that_a_callable_chooses_by_many_metrics(few):
-    """Nothing says by which metric the epochs are to be chosen, and the error has to."""
+    """No metric is named to choose the epochs by, which the error says."""
     options = {"scoring": ["accuracy", "neg_log_loss"], "refit": lambda results: 1}
     with pytest.raises(ValueError, match="metric"):
         best(mlp(), RATES, *few, **options)

@@ -14,8 +14,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdigits.model_selection import BatchedGridSearchCV
-from skdigits.model_selection._jobs import Outcome
-from skdigits.model_selection._results import add_scores_by_epoch, print_outcome
+from skdigits.model_selection._scoring import (
+    Outcome,
+    add_scores_by_epoch,
+    print_outcome,
+)
 
 RATES = {"learning_rate_init": [0.1, 0.01]}
 

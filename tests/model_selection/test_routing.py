@@ -1,4 +1,4 @@
-"""What is passed to fit reaches the model, the scorer and the splitter, or goes their way."""
+"""Parameters of fit reach the model, the scorer and the splitter."""
 
 import numpy as np
 import pytest

@@ -19,10 +19,10 @@ from small_models import softmax
 from skdigits import MLPClassifierTorch
 from skdigits.model_selection import BatchedGridSearchCV
 from skdigits.model_selection._scoring import (
-    KnownResponses,
-    Questions,
+    KnownPredictions,
     Scoring,
-    by_metric,
+    ScoringData,
+    _by_metric,
     score_model,
 )
 
@@ -98,14 +98,19 @@ def test_one_metric(scoring, return_train_score, few, assert_same_search):
         (GREAT, "neg_log_loss"),
         (tuple(GREAT), "accuracy"),
         (GREAT, False),
-        ({"right": "accuracy", "macro": make_scorer(fbeta_score, beta=2, average="macro")},
-         "macro"),
+        (
+            {
+                "right": "accuracy",
+                "macro": make_scorer(fbeta_score, beta=2, average="macro"),
+            },
+            "macro",
+        ),
         ({"right": "accuracy", "own": by_weights}, "own"),
         (many, "right"),
         (many, False),
     ],
     ids=named,
-)  # fmt: skip
+)
 def test_many_metrics(scoring, refit, return_train_score, few, assert_same_search):
     options = {"scoring": scoring, "return_train_score": return_train_score}
     search = assert_same_search(softmax(), RATES, *few, refit=refit, **options)
@@ -118,7 +123,7 @@ def test_many_metrics(scoring, refit, return_train_score, few, assert_same_searc
 def test_scorers_that_read_the_records_of_a_fit(
     scoring, solver, few, assert_same_search
 ):
-    """They may do so after every epoch, too, and nothing fails that does not otherwise."""
+    """They may fail after an epoch; the search fails only if GridSearchCV does."""
     refit = "right" if scoring is many_with_records else True
     model = softmax(solver=solver)
     assert_same_search(model, {"alpha": [0.1, 1.0]}, *few, scoring=scoring, refit=refit)
@@ -273,9 +278,10 @@ def test_a_scorer_has_to_give_a_number(few):
 
 
 @pytest.mark.parametrize("classes", [np.arange(3), np.array(["a", "b", "c"])])
-def test_known_responses(classes):
+def test_known_predictions(classes):
     logits = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], dtype=torch.float64)
-    model, X = KnownResponses(classes, logits), np.zeros((2, 5))
+    model = KnownPredictions(classes, logits, overflow=False)
+    X = np.zeros((2, 5))
     exponents = np.exp(logits.numpy())
     expected = exponents / exponents.sum(1, keepdims=True)
     assert model.predict(X).tolist() == classes[[1, 0]].tolist()
@@ -286,22 +292,29 @@ def test_known_responses(classes):
 
 def test_score_model_asks_for_the_estimator_only_where_it_is_needed():
     logits, y = torch.eye(2, dtype=torch.float64), np.array([0, 1])
-    asked = Questions("seen", "passed", y, {})
+    data = ScoringData("seen", "passed", y, {})
 
     def own(estimator, X, y):
         return len(estimator + X)
 
     def score(scorer, fitted):
         return score_model(
-            Scoring(scorer, {}, False, "raise"), asked, y, logits, fitted
+            Scoring(scorer, {}, False, "raise"), data, y, logits, False, fitted
         )
 
     assert score(make_scorer(accuracy_score), None) == 1.0
     assert score(own, lambda: "the estimator ") == len("the estimator passed")
 
 
+def test_known_predictions_that_overflow_are_an_error():
+    logits = torch.tensor([[0.0, torch.inf]])
+    model = KnownPredictions(np.arange(2), logits, overflow=True)
+    with pytest.raises(ValueError, match=r"KnownPredictions overflow torch\.float32"):
+        model.predict(np.zeros((1, 5)))
+
+
 def test_by_metric():
-    assert by_metric([]) == {"score": []}
-    assert by_metric([0.1, 0.2]) == {"score": [0.1, 0.2]}
-    found = by_metric([{"a": 1, "b": 2}, {"a": 3, "b": 4}])
+    assert dict(_by_metric([])) == {"score": []}
+    assert dict(_by_metric([0.1, 0.2])) == {"score": [0.1, 0.2]}
+    found = dict(_by_metric([{"a": 1, "b": 2}, {"a": 3, "b": 4}]))
     assert found == {"a": [1, 3], "b": [2, 4]}

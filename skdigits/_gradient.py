@@ -1,0 +1,279 @@
+"""The classifiers trained by gradients: fit, partial_fit and logits of all of them."""
+
+import sys
+
+import torch
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils.metaestimators import available_if
+
+from skdigits._arrays import fork_safe
+from skdigits._base import TorchClassifier
+from skdigits._input_checks import (
+    check_classes,
+    check_parameters,
+    check_samples,
+    has_callbacks,
+    rollback_on_error,
+)
+from skdigits.engine.evaluate import predict_scores
+from skdigits.engine.losses import LOGISTIC
+from skdigits.engine.solvers import SOLVERS, stochastic_solvers
+from skdigits.training.checkpoint import fitted_params
+from skdigits.training.data import ValidationSet, check_validation_set
+from skdigits.training.fitted import set_fitted_attributes
+from skdigits.training.messages import after_training, emit, ending
+from skdigits.training.observers import EpochPrinter, FitCallbacks, is_part_of_more
+from skdigits.training.session import prepare, run
+from skdigits.training.settings import working_dtype
+
+EPSILON = sys.float_info.epsilon
+# A list: `in` also works for an invalid solver that is not hashable.
+FULL_BATCH = [name for name, solver in SOLVERS.items() if solver.full_batch]
+
+
+def _is_stochastic(model):
+    """Return True, or raise an AttributeError for a full-batch solver."""
+    if model.solver in FULL_BATCH:
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers; "
+            f"solver={model.solver!r} is not stochastic. Use {stochastic_solvers()}."
+        )
+    return True
+
+
+def last_layer(loss, n_classes, multilabel):
+    """Return the number of outputs and their loss.
+
+    With two classes, the network has one logistic output; with multilabel targets, it
+    has one for each label.
+    """
+    if multilabel and loss != "cross_entropy":
+        raise ValueError(
+            f"loss={loss!r} compares the classes of a sample, but y is multilabel: set "
+            "loss='cross_entropy', or pass one class per sample."
+        )
+
+    if loss != "cross_entropy" or (n_classes != 2 and not multilabel):
+        return n_classes, loss
+    return (n_classes if multilabel else 1), LOGISTIC
+
+
+class GradientClassifier(CallbackSupportMixin, TorchClassifier):
+    """A classifier whose network is trained by gradients.
+
+    Subclasses add ``__init__``, ``_parameter_constraints`` and ``_network``. Fitted
+    weights and biases are ``coefs_`` and ``intercepts_``, unless ``_layers`` and
+    ``_set_layers`` say otherwise.
+    """
+
+    _takes_labels = True
+    _ftol = 1e7 * EPSILON  # SciPy's own default, as in MLPClassifier
+
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels: numbers, strings or booleans; or multilabel targets, a column
+            of zeros and ones for each label, unless the classifier takes none.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples; None gives every sample weight 1. Samples of weight
+            0 are left out, and so are classes without other samples.
+        X_val : array-like of shape (n_val, n_features), default=None
+            Validation samples, evaluated after every epoch. With ``early_stopping``,
+            they replace the part of X that would be set aside.
+        y_val : array-like, default=None
+            Class labels of the validation samples, in the format of y.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the validation samples; None gives every sample weight 1.
+
+        Returns
+        -------
+        self : object
+            The fitted model.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y, the weights or the validation set are invalid.
+        """
+        validation_set = ValidationSet(X_val, y_val, sample_weight_val)
+        return self._train(X, y, sample_weight, validation_set)
+
+    @available_if(_is_stochastic)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one more epoch, on the given samples.
+
+        Not available with ``solver="lbfgs"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels: numbers, strings or booleans; or multilabel targets, a column
+            of zeros and ones for each label, unless the classifier takes none.
+        classes : array-like of shape (n_classes,), default=None
+            All class labels that will occur; required in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples; None gives every sample weight 1.
+
+        Returns
+        -------
+        self : object
+            The model after the epoch.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or the weights are invalid, if the first call lacks
+            ``classes``, or with ``early_stopping``.
+        """
+        return self._train(X, y, sample_weight, classes=classes, incremental=True)
+
+    @with_callbacks
+    def _train(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        validation_set=ValidationSet(),  # noqa: B008 (immutable)
+        *,
+        classes=None,
+        incremental=False,
+        epochs=None,
+    ):
+        """Train in a session, set the fitted attributes and emit the messages.
+
+        ``incremental`` adds one epoch to the running cycle, as ``partial_fit`` does.
+        ``epochs`` trains only for the first of the ``max_iter`` planned epochs.
+        """
+        check_parameters(self)
+        if incremental:
+            classes = self._incremental_classes(classes)
+        observers = [EpochPrinter([self])] if self.verbose else []
+        callbacks = None
+        if not incremental and has_callbacks(self):
+            callbacks = FitCallbacks(self, X, y, sample_weight)
+            observers.append(callbacks)
+
+        # Callbacks are set up outside: their teardown runs even if the fit fails.
+        with fork_safe(), rollback_on_error(self):
+            session = self._session(
+                X, y, sample_weight, validation_set, classes, incremental
+            )
+            emit(session.messages)
+            if callbacks is not None:
+                callbacks.follow(session)
+            (result,) = run(session, observers, 1 if incremental else epochs)
+            set_fitted_attributes(self, session, result)
+
+        if self.verbose:
+            for line in ending(self, result):
+                print(line)
+        partial = incremental or epochs is not None
+        emit(after_training(self, result, session.samples, partial))
+
+        # An interrupt ends the search that a fit is part of, but a fit alone keeps its
+        # model.
+        if result.status == "interrupted" and not incremental and is_part_of_more(self):
+            raise KeyboardInterrupt(f"A fit of {type(self).__name__} was interrupted.")
+        if callbacks is not None:
+            callbacks.end()
+        return self
+
+    def _session(self, X, y, sample_weight, validation_set, classes, incremental):
+        """Check the arguments of fit or partial_fit, and prepare a session."""
+        # A first partial_fit starts from scratch like a fit.
+        resuming = hasattr(self, "classes_") and (incremental or self.warm_start)
+        samples = check_samples(
+            self,
+            X,
+            y,
+            sample_weight,
+            reset=not resuming,
+            classes=classes,
+            class_weight=self.class_weight,
+            takes_labels=self._takes_labels,
+        )
+        validation_samples = None
+        if any(part is not None for part in validation_set):
+            validation_samples = check_validation_set(self, validation_set, samples)
+        return prepare(
+            [self],
+            [samples],
+            validation_samples=validation_samples,
+            resuming=resuming,
+            incremental=incremental,
+        )
+
+    def _incremental_classes(self, classes):
+        """Return the classes of a partial_fit, after checking that it can be done."""
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True: set it to False."
+            )
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all samples at once, but partial_fit "
+                "sees a part of them: pass the result of "
+                "sklearn.utils.class_weight.compute_class_weight('balanced', "
+                "classes=classes, y=y) as a dict."
+            )
+        return check_classes(self, classes)
+
+    def _network(self, n_features, n_classes, multilabel=False):
+        """Return the network that the parameters describe."""
+        raise NotImplementedError
+
+    def _fitted_network(self):
+        """Return the network of the fitted layers, whatever the parameters name now."""
+        return self._network(self.n_features_in_, len(self.classes_), self._multilabel)
+
+    @property
+    def _layers(self):
+        """Fitted weights, dense ones (inputs, outputs), and biases of each layer."""
+        return list(zip(self.coefs_, self.intercepts_, strict=True))
+
+    def _set_layers(self, layers, network):
+        """Set the fitted attributes of all layers."""
+        self.coefs_ = [weight for weight, _ in layers]
+        self.intercepts_ = [bias for _, bias in layers]
+        self.n_layers_ = len(layers) + 1
+        self.n_outputs_ = network.shapes[-1][0]
+        self.out_activation_ = "logistic" if network.loss == LOGISTIC else "softmax"
+
+    @property
+    def _fitted_array(self):
+        return self._layers[0][0]
+
+    def _logits(self, X):
+        """Return logits (n_samples, n_classes) of checked samples on their device."""
+        network = self._fitted_network()
+        params = fitted_params(self, network, X.device)
+        if X.is_floating_point():
+            # In the wider dtype of samples and parameters. For pixels, the parameters'
+            # dtype holds.
+            dtype = torch.promote_types(params[0].dtype, working_dtype(self, X))
+            params = tuple(p.to(dtype) for p in params)
+        return predict_scores(network, params, X)[0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        tags.classifier_tags.multi_label = (
+            self._takes_labels and self.loss == "cross_entropy"
+        )
+        return tags

@@ -1,0 +1,475 @@
+"""Checks of everything that users pass: parameters, samples, targets and weights."""
+
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+from sklearn import get_config
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils._array_api import check_same_namespace
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from skdigits._arrays import (
+    Array,
+    input_dtypes,
+    surely_finite,
+    take_samples,
+    to_numpy,
+    training_device,
+)
+
+TOTAL_WEIGHTS = (1e-300, 1e300)  # sums of weights that float64 can divide by
+INSIDE = {"skdigits", "sklearn", "joblib", "contextlib"}  # never a user's own code
+
+
+class Number(Interval):  # type: ignore[misc]
+    """An interval of numbers that a float can hold; booleans and fractions are none."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether a value is a number within the interval."""
+        if isinstance(val, bool):
+            return False
+        if not isinstance(val, int | float | np.integer | np.floating):
+            return False
+        size: Any = abs(val)
+        return bool(size <= sys.float_info.max and super().is_satisfied_by(val))
+
+
+POSITIVE = Number(Real, 0, None, closed="neither")
+NOT_NEGATIVE = Number(Real, 0, None, closed="left")
+FRACTION = Number(Real, 0, 1, closed="left")
+COUNT = Number(Integral, 1, None, closed="left")
+
+
+class Samples(NamedTuple):
+    """Checked samples to learn from.
+
+    ``X`` (N, D) has a dtype that is computed in, or uint8. ``codes`` (N,) are positions
+    in the sorted ``classes`` (C,), or (N, C) for labels: 1 if the sample has the label.
+    ``weight`` (N,) is positive, or None. ``kept`` are the positions of these samples
+    among the given ones if some had no weight, else None.
+    """
+
+    X: Array
+    codes: np.ndarray
+    weight: np.ndarray | None
+    classes: np.ndarray
+    kept: np.ndarray | None = None
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a sample may have any number of labels, instead of one class."""
+        return self.codes.ndim == 2
+
+    @property
+    def y(self) -> np.ndarray:
+        """Targets in the user's own labels."""
+        return self.codes if self.multilabel else self.classes[self.codes]
+
+    def weighted(self, weight: np.ndarray) -> "Samples":
+        """Return the samples with these weights, those of weight 0 left out."""
+        if weight.all():
+            return self._replace(weight=weight)
+
+        kept = np.flatnonzero(weight)
+        places = kept if self.kept is None else self.kept[kept]
+        X = take_samples(self.X, kept)
+        return Samples(X, self.codes[kept], weight[kept], self.classes, places)
+
+
+def has_callbacks(estimator: BaseEstimator) -> bool:
+    """Return whether callbacks of scikit-learn follow the fit of an estimator."""
+    return bool(getattr(estimator, "_skl_callbacks", ()))
+
+
+def check_parameters(estimator: BaseEstimator) -> None:
+    """Check all parameters against the estimator's constraints, as scikit-learn does.
+
+    Raises
+    ------
+    sklearn.utils._param_validation.InvalidParameterError
+        A ValueError that names the parameter, its possible values and its value.
+    """
+    if not get_config()["skip_parameter_validation"]:
+        estimator._validate_params()
+
+
+def layer_sizes(name: str, given: object) -> tuple[int, ...]:
+    """Return the size of each layer, from one number or a sequence of numbers.
+
+    Raises
+    ------
+    ValueError
+        If one is not a positive integer.
+    """
+    sizes: Sequence[Any] = [given]
+    if not isinstance(given, Integral):
+        sizes = np.atleast_1d(np.asarray(given, dtype=object)).tolist()
+
+    if not all(COUNT.is_satisfied_by(size) for size in sizes):
+        raise ValueError(
+            f"{name} must be > 0, got {given!r}: pass an integer for each layer, such "
+            "as (100,)."
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def check_samples(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    *,
+    reset: bool,
+    classes: np.ndarray | None = None,
+    class_weight: dict[Any, float] | str | None = None,
+    takes_labels: bool = False,
+) -> Samples:
+    """Check the arguments of a fit, and leave out samples of weight zero.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Learns the number and names of features if ``reset``, else they are compared
+        with its own.
+    X, y, sample_weight : array-like
+        As passed to fit.
+    reset : bool
+        Whether the fit starts from scratch.
+    classes : ndarray, optional
+        All classes, sorted; default: the ones in ``y``.
+    class_weight : dict, "balanced" or None
+        Multiplies the weights of the samples of each class.
+    takes_labels : bool
+        Whether a sample may have several labels.
+
+    Raises
+    ------
+    ValueError
+        If X, y or the weights are not as described.
+    """
+    shape = getattr(X, "shape", ())
+    if len(shape) > 2:
+        raise _not_flat(estimator, shape)
+
+    checked, y = validate_data(
+        estimator,
+        X,
+        dense_targets(y) if issparse(y) else y,
+        dtype=input_dtypes(X),
+        reset=reset,
+        # scikit-learn's own check takes five times as long, so it has the doubtful
+        # ones.
+        ensure_all_finite=not surely_finite(X),
+        multi_output=takes_labels,
+    )
+    targets = check_targets(to_numpy(y))
+    weight = None
+    if sample_weight is not None:
+        # Not as part of X's check: weights stay float64, whatever X is.
+        weight = _check_sample_weight(sample_weight, checked, ensure_non_negative=True)
+        weight = to_numpy(weight)
+        _check_total("sample_weight", weight)
+
+    # A class whose samples all have no weight is not a class to learn.
+    multilabel = targets.ndim == 2
+    counted = targets if weight is None else targets[weight > 0]
+    found = np.arange(targets.shape[1]) if multilabel else np.unique(counted)
+    known = found if classes is None else _known(found, classes, multilabel)
+    codes = targets.astype(np.int64) if multilabel else np.searchsorted(known, targets)
+
+    samples = Samples(checked, codes, None, known)
+    if weight is not None:
+        samples = samples.weighted(weight)
+    if class_weight is not None:
+        samples = _class_weighted(samples, class_weight)
+    return samples
+
+
+def _not_flat(estimator: BaseEstimator, shape: tuple[int, ...]) -> ValueError:
+    """Return the error about images that are not flattened, in scikit-learn's words."""
+    return ValueError(
+        f"Found array with dim {len(shape)}, while dim <= 2 is required by "
+        f"{type(estimator).__name__}: X has shape {tuple(shape)}, flatten each image "
+        "by X.reshape(len(X), -1)."
+    )
+
+
+def dense_targets(y: Any) -> Any:
+    """Return a sparse indicator matrix as a dense one, and anything else as it is."""
+    return y.toarray() if issparse(y) else y
+
+
+def check_targets(y: np.ndarray) -> np.ndarray:
+    """Return one class per sample (N,), or which labels each sample has (N, L).
+
+    Raises
+    ------
+    ValueError
+        If y is neither.
+    """
+    try:
+        check_classification_targets(y)
+    except TypeError as error:
+        if y.dtype.kind != "O":
+            raise
+        raise ValueError(
+            "y has labels that cannot be sorted, such as words beside numbers or None: "
+            "make all of them words, for example by y.astype(str)."
+        ) from error
+
+    if y.ndim == 1:
+        return y
+    # A column of classes has two axes as well, and scikit-learn's warning about it.
+    kind = type_of_target(y)
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            f"y has shape {y.shape}, several classes per sample: pass one column with "
+            "the class of each sample, or an indicator matrix of zeros and ones with a "
+            "column for each label."
+        )
+    if kind != "multilabel-indicator":
+        column: np.ndarray = column_or_1d(y, warn=True)
+        return column
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError(
+            f"y has a column for each label, but values {np.unique(y).tolist()}: pass "
+            "1 for a label that a sample has, and 0 for any other."
+        )
+    return y
+
+
+def _check_total(name: str, weight: np.ndarray) -> None:
+    with np.errstate(over="ignore"):  # an overflow is reported below
+        total = weight.sum(dtype=np.float64)
+
+    if total == 0:
+        raise ValueError(
+            f"{name} is zero for all samples: at least one must have a positive weight."
+        )
+    smallest, largest = TOTAL_WEIGHTS
+    if not smallest < total < largest:
+        raise ValueError(
+            f"{name} sums to {total:g}, which is out of range for float64: scale it so "
+            "that its sum is near the number of samples."
+        )
+
+
+def _known(found: np.ndarray, classes: np.ndarray, multilabel: bool) -> np.ndarray:
+    """Return the known classes, if they include all that were found."""
+    if multilabel and len(found) != len(classes):
+        raise ValueError(
+            f"y has {len(found)} columns, one for each label, but the model has "
+            f"{len(classes)} labels: pass the labels of the first call."
+        )
+
+    unknown = np.setdiff1d(found, classes)
+    if len(unknown):
+        raise ValueError(
+            f"y has labels that are not among the classes: {unknown.tolist()}. The "
+            f"classes are {classes.tolist()}: those of the training samples or, for "
+            "partial_fit, of the first call, to which all of them must be passed."
+        )
+    return classes
+
+
+def _class_weighted(samples: Samples, class_weight: dict[Any, float] | str) -> Samples:
+    """Multiply weights by those of the classes, as scikit-learn computes them."""
+    if samples.multilabel:
+        raise ValueError(
+            f"class_weight={class_weight!r} weighs samples by their class, but y is "
+            "multilabel: pass sample_weight to fit."
+        )
+
+    weight = samples.weight
+    if weight is None:
+        weight = np.ones(len(samples.codes))
+    if isinstance(class_weight, dict):
+        each = _of_each_class(class_weight, samples.classes.tolist())
+    else:
+        each = compute_class_weight(
+            class_weight, classes=samples.classes, y=samples.y, sample_weight=weight
+        )
+
+    with np.errstate(over="ignore"):  # an overflow is reported below
+        weight = weight * each[samples.codes]
+    _check_total("sample_weight times class_weight", weight)
+    return samples.weighted(weight)
+
+
+def _of_each_class(class_weight: dict[Any, float], classes: list[Any]) -> np.ndarray:
+    """Return the weight of each class, 1 by default."""
+    if not all(NOT_NEGATIVE.is_satisfied_by(one) for one in class_weight.values()):
+        raise ValueError(
+            f"class_weight={class_weight!r} has negative weights, or some that are not "
+            "finite: the weight of a class must be a number of 0 or more."
+        )
+
+    # compute_class_weight would look for the label "3" as the number 3.
+    missing = [label for label in classes if label not in class_weight]
+    unknown = [label for label in class_weight if label not in classes]
+    if missing and unknown:
+        raise ValueError(
+            f"The classes, {missing}, are not in class_weight={class_weight!r}, which "
+            f"has {unknown} instead: its keys must be labels of y."
+        )
+    return np.array(
+        [class_weight.get(label, 1.0) for label in classes], dtype=np.float64
+    )
+
+
+def _listed_classes(classes: ArrayLike) -> np.ndarray:
+    """Return the distinct classes among those that a user lists."""
+    try:
+        plain = hasattr(classes, "dtype") and not issparse(classes)
+        labels = to_numpy(classes) if plain else np.asarray(classes)
+        if labels.ndim != 1:
+            raise ValueError(f"its shape is {labels.shape}")
+        with np.errstate(invalid="ignore"):
+            check_classification_targets(labels)
+        found: np.ndarray = np.unique(labels)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"classes must be a list of all labels, numbers or words, got {classes!r}: "
+            f"{error}"
+        ) from error
+    return found
+
+
+def check_classes(estimator: BaseEstimator, classes: ArrayLike | None) -> np.ndarray:
+    """Return the classes of a partial_fit: given in the first call, then unchanged.
+
+    Raises
+    ------
+    ValueError
+        If the first call gives none, or a later call gives others.
+    """
+    # Listed classes are sorted like those of fit, so that columns have the same order.
+    known = getattr(estimator, "classes_", None)
+    if classes is None:
+        if known is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return to_numpy(known)
+
+    given = _listed_classes(classes)
+    if known is not None and not np.array_equal(known, given):
+        raise ValueError(
+            f"classes={given.tolist()}, but the model was started with "
+            f"{known.tolist()}. Leave classes out, or fit a new model."
+        )
+    return given
+
+
+def private_random_state(random_state: object) -> np.random.RandomState:
+    """Return a generator; None is a fresh one, never NumPy's global one."""
+    if random_state is None:
+        return np.random.RandomState()
+    rng: np.random.RandomState = check_random_state(random_state)
+    return rng
+
+
+@contextmanager
+def rollback_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Restore all attributes of an estimator if an error ends this block."""
+    # A shallow copy: fitted attributes are replaced, never written into.
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def check_features(estimator: BaseEstimator, X: ArrayLike) -> Array:
+    """Check samples against the number and names of features seen in fit.
+
+    Raises
+    ------
+    ValueError
+        If X has other features, is empty or holds NaN or infinity.
+    """
+    # The full check takes longer than the prediction of a single sample.
+    if (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and len(X)
+        and X.shape[1] == estimator.n_features_in_
+        and not hasattr(estimator, "feature_names_in_")
+        and surely_finite(X)
+    ):
+        return X
+
+    shape = getattr(X, "shape", ())
+    if len(shape) > 2:
+        raise _not_flat(estimator, shape)
+
+    checked: Array = validate_data(estimator, X, dtype=input_dtypes(X), reset=False)
+    return checked
+
+
+def check_query(
+    estimator: BaseEstimator, X: ArrayLike, fitted_array: str, method: str
+) -> Array:
+    """Check samples to predict against those that the estimator was fitted to.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If X has other features, is empty or holds NaN or infinity.
+    """
+    if not estimator.__sklearn_is_fitted__():
+        check_is_fitted(estimator)  # slower, and it has the words for the error
+    check_same_namespace(X, estimator, attribute=fitted_array, method=method)
+    return check_features(estimator, X)
+
+
+def prediction_device(device: str, X: object) -> torch.device:
+    """Return the device to predict on: the CPU, with a warning, if the GPU is gone.
+
+    A model that was fitted on a GPU then still predicts on a machine without one.
+    """
+    try:
+        return training_device(device, X)
+    except ValueError as error:
+        if not device.startswith("cuda"):
+            raise
+        warn_user(f"Computing on the CPU: {error}", UserWarning)
+        return torch.device("cpu")
+
+
+def warn_user(text: str, category: type[Warning]) -> None:
+    """Warn at the line of the user's code that led here.
+
+    The number of frames in between depends on the way: through a Pipeline or a search,
+    say. Frames of this package and of those around it are skipped, whatever their
+    number.
+    """
+    # warnings.warn can skip files by itself from Python 3.12 on.
+    level = 1
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.partition(".")[0] not in INSIDE:
+            break
+        frame = frame.f_back
+        level += 1
+    warnings.warn(text, category, stacklevel=level)

@@ -1,0 +1,73 @@
+"""Evaluation: scores of many samples, and how models do on validation samples."""
+
+import torch
+from torch import Tensor
+
+from skdigits.engine.batches import Data, as_floats, batches
+from skdigits.engine.network import CHUNK_SAMPLES, Network
+from skdigits.engine.types import Params, Plan, Score
+
+
+@torch.inference_mode()
+def predict_scores(network: Network, params: Params, X: Tensor) -> Tensor:
+    """Return scores (K, N, C) of K networks for samples X (N, D); uint8 are pixels.
+
+    Their softmax over the classes are the probabilities.
+    """
+    dtype = params[0].dtype
+    first = X[:CHUNK_SAMPLES]
+    logits = network.logits(params, as_floats(first, dtype)[None])
+    scores = network.to_scores(logits)
+    if len(X) == len(first):
+        return scores.mT
+
+    # Allocated first: small results between chunks that come and go break up the heap.
+    found = scores.new_empty(*scores.shape[:2], len(X))
+    found[..., :CHUNK_SAMPLES] = scores
+    for start in range(CHUNK_SAMPLES, len(X), CHUNK_SAMPLES):
+        places = slice(start, start + CHUNK_SAMPLES)
+        logits = network.logits(params, as_floats(X[places], dtype)[None])
+        found[..., places] = network.to_scores(logits)
+    return found.mT
+
+
+def measure(
+    network: Network,
+    params: Params,
+    validation: Data,
+    class_targets: Tensor,
+    score: Score | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return mean loss (K,) and score (K,) on validation samples.
+
+    Both are float64 on the host. The score is the accuracy unless there is another.
+    """
+    losses = []
+    accuracies = []
+    totals = []
+    per_replica = len(params[0]) // validation.n_replicas
+    for batch in batches(
+        validation, class_targets, CHUNK_SAMPLES, models_per_replica=per_replica
+    ):
+        loss, accuracy = network.evaluate(params, batch)
+        losses.append(loss)
+        accuracies.append(accuracy)
+        total = torch.as_tensor(batch.total_weight, dtype=torch.float64, device="cpu")
+        totals.append(total.flatten())
+
+    weights = torch.stack(totals)
+    loss = _weighted_mean(losses, weights)
+    if score is None:
+        return loss, _weighted_mean(accuracies, weights)
+    return loss, score(params, loss.isfinite())
+
+
+def monitored_score(plan: Plan, loss: Tensor, score: Tensor) -> Tensor:
+    """Return the score (K,) that early stopping monitors: the higher, the better."""
+    return -loss if plan.stop_by_loss else score
+
+
+def _weighted_mean(values: list[Tensor], weights: Tensor) -> Tensor:
+    """Return the mean (K,), on the host, of values (K,) of batches by their weights."""
+    columns = torch.stack(values).cpu()
+    return (columns * weights).sum(0) / weights.sum(0)

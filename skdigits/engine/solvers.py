@@ -1,0 +1,201 @@
+"""Solvers: how parameters move, for K models with K sets of hyper-parameters.
+
+A stochastic solver is a function that takes one step,
+``step(params, moments, gradients, hyper, rate, size)``. It updates parameters and
+moments in place. ``rate`` is the learning rate; ``size`` is the learning rate times
+Adam's bias correction, and equal to ``rate`` for solvers without one. Both have shape
+(K, 1, 1), like every hyper-parameter, to go with parameters (K, ·, ·).
+
+To add a solver, write such a function and enter it in `SOLVERS`: estimators offer it,
+and the tests check K models of it against single ones, from then on.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle, islice
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from skdigits.engine import lbfgs
+from skdigits.engine.batches import Batch
+from skdigits.engine.network import Gradients, Network, subtract
+from skdigits.engine.types import Hyper, Moments, Params, Run, StepHyper
+
+Step: TypeAlias = Callable[
+    [Params, Moments, Gradients, StepHyper, Tensor, Tensor], None
+]
+
+
+class Solver(NamedTuple):
+    """A way to minimise the objective.
+
+    ``n_moments`` is the number of tensors kept of every parameter. A stochastic solver
+    takes a ``step`` for each batch; ``bias_correction`` asks for Adam's, and
+    ``decoupled_decay`` lets the weights decay before each step. A ``full_batch`` solver
+    has no learning rate; its ``minimise`` is called like `skdigits.engine.train.train`.
+    """
+
+    n_moments: int
+    step: Step | None = None
+    bias_correction: bool = False
+    decoupled_decay: bool = False
+    minimise: Callable[..., list[Run]] | None = None
+    full_batch: bool = False
+
+
+def _sgd(
+    params: Params,
+    moments: Moments,
+    gradients: Gradients,
+    hyper: StepHyper,
+    rate: Tensor,
+    size: Tensor,
+) -> None:
+    """Gradient descent: ``p ← p − rate · g``; with momentum, as in scikit-learn.
+
+    ``v ← m v − rate · g``, then ``p ← p + v``; by Nesterov, ``p ← p + m v − rate · g``.
+    The rate is part of the velocity: a change of the rate acts on new gradients only.
+    """
+    if hyper.momentum is None:
+        for p, g in zip(params, gradients, strict=True):
+            subtract(p, g, rate)
+    elif hyper.nesterovs_momentum:
+        for p, gradient, v in zip(params, gradients, *moments, strict=True):
+            g = gradient.to_dense()
+            v.mul_(hyper.momentum).addcmul_(g, rate, value=-1)
+            p.addcmul_(v, hyper.momentum).addcmul_(g, rate, value=-1)
+    else:
+        for p, g, v in zip(params, gradients, *moments, strict=True):
+            subtract(v.mul_(hyper.momentum), g, rate)
+            p.add_(v)
+
+
+def _adam(
+    params: Params,
+    moments: Moments,
+    gradients: Gradients,
+    hyper: StepHyper,
+    rate: Tensor,
+    size: Tensor,
+) -> None:
+    """Adam (Kingma & Ba 2015).
+
+    Epsilon is added to ``√s`` before the bias correction, as in scikit-learn.
+    """
+    new_1 = 1 - hyper.beta_1
+    new_2 = 1 - hyper.beta_2
+    for p, gradient, m, s in zip(params, gradients, *moments, strict=True):
+        g = gradient.to_dense()
+        m.lerp_(g, new_1)
+        s.lerp_(g * g, new_2)
+        p.addcdiv_(m, s.sqrt().add_(hyper.epsilon).div_(size), value=-1)
+
+
+SOLVERS = {
+    "sgd": Solver(1, _sgd),
+    "adam": Solver(2, _adam, bias_correction=True),
+    # Adam after decoupled weight decay (Loshchilov & Hutter 2019).
+    "adamw": Solver(2, _adam, bias_correction=True, decoupled_decay=True),
+    "lbfgs": Solver(0, minimise=lbfgs.minimise, full_batch=True),
+}
+
+
+def stochastic_solvers() -> str:
+    """Return the names of the stochastic solvers, as messages list them."""
+    *names, last = [repr(name) for name, one in SOLVERS.items() if not one.full_batch]
+    return f"{', '.join(names)} or {last}"
+
+
+def bias_corrections(solver: Solver, hyper: Hyper, first: int, steps: int) -> Tensor:
+    """Return Adam's ``√(1 − β₂ᵗ) / (1 − β₁ᵗ)`` (steps, K), from ``t = first`` on.
+
+    For solvers without a correction: ones, of shape (1, K).
+    """
+    if not solver.bias_correction:
+        return torch.ones_like(hyper.beta_2)[None]
+
+    # All at once and in float64: in float32, 1 − 0.999 keeps four digits.
+    t = np.arange(first, first + steps, dtype=np.float64)[:, None]
+    numerator = np.sqrt(1 - hyper.beta_2.numpy() ** t)
+    return torch.from_numpy(numerator / (1 - hyper.beta_1.numpy() ** t))
+
+
+def take_steps(
+    network: Network,
+    solver: Solver,
+    params: Params,
+    moments: Moments,
+    hyper: StepHyper,
+    generators: Sequence[Generator],
+    batches: Iterable[Batch],
+    rates: Tensor,
+    sizes: Tensor,
+    block: int,
+) -> Tensor:
+    """Take a step for each batch; return the objective (K,), summed over all samples.
+
+    The objective of a batch is that of the parameters before its step. A step needs the
+    gradients alone: losses and penalties are computed for ``block`` steps at once.
+
+    Parameters
+    ----------
+    network, solver : Network, Solver
+        Determine gradients and steps.
+    params, moments : tuple of Tensor
+        Updated in place.
+    hyper : StepHyper
+        Hyper-parameters of the K models.
+    generators : sequence of Generator
+        One a replica, for dropout; empty for none.
+    batches : iterable of Batch
+        Batch of each step.
+    rates, sizes : Tensor of shape (steps, K) or (1, K)
+        Learning rate and size of each step, in float64 on the host; one row if they
+        are constant.
+    block : int
+        Number of steps whose losses are computed at once.
+    """
+    assert solver.step is not None  # a full-batch solver takes no such steps
+    n_models = len(params[0])
+    weights = params[network.penalised] if hyper.alpha is not None else ()
+    # Norms of each step, weight and model, written in place and added up once a block.
+    norms = params[0].new_empty(block, len(weights), n_models)
+    norms_of_steps = [one.unbind() for one in norms.unbind()]
+    objective = torch.zeros(n_models, dtype=torch.float64, device=params[0].device)
+
+    # To the device all at once: a step must not wait for a number from the host.
+    # Constant rates and sizes have one row, taken over and over.
+    reference = params[0]
+    rates_of_steps = cycle(rates.to(reference)[..., None, None].unbind())
+    sizes_of_steps = cycle(sizes.to(reference)[..., None, None].unbind())
+    remaining = zip(batches, rates_of_steps, sizes_of_steps, strict=False)
+    while steps := list(islice(remaining, block)):
+        logits = []
+        for (batch, rate, size), out in zip(steps, norms_of_steps, strict=False):
+            found, gradients = network.gradients(params, batch, hyper, generators)
+            logits.append(found)
+            for weight, norm in zip(weights, out, strict=True):
+                torch.linalg.vector_norm(weight, dim=(1, 2), out=norm)
+
+            if solver.decoupled_decay:
+                # An `Outer` reads the weights for its penalty: its numbers are computed
+                # before the decay changes the weights.
+                gradients = tuple(gradient.to_dense() for gradient in gradients)
+                for weight in params[network.decayed]:
+                    weight.mul_(1 - rate * hyper.weight_decay)
+            solver.step(params, moments, gradients, hyper, rate, size)
+
+        # Added up once a block: a small tensor kept of each step would break up the
+        # heap, by 100 MB.
+        compared = [batch for batch, _, _ in steps]
+        objective += network.total_loss(logits, compared)
+        if hyper.alpha is not None:
+            objective += network.total_penalty(
+                norms[: len(steps)], hyper.alpha, compared
+            )
+
+        # Freed before the next batches are gathered, which then take the same memory.
+        del steps, compared, logits, batch, found, gradients
+    return objective.cpu()

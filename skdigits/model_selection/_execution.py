@@ -1,0 +1,456 @@
+"""Sessions of a search: candidates in folds, trained together, scored separately."""
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
+from sklearn.callback import CallbackContext
+from sklearn.pipeline import Pipeline
+from torch import Tensor
+
+from skdigits._arrays import fork_safe, to_tensor, training_device
+from skdigits._gradient import GradientClassifier
+from skdigits._input_checks import check_features
+from skdigits.engine.evaluate import predict_scores
+from skdigits.engine.network import CHUNK_SAMPLES
+from skdigits.engine.solvers import SOLVERS
+from skdigits.engine.types import Epoch, Params, Run
+from skdigits.model_selection._folds import (
+    Fold,
+    FoldData,
+    Split,
+    merged,
+    separate_folds,
+    shared_folds,
+)
+from skdigits.model_selection._grouping import Candidate, Group
+from skdigits.model_selection._scoring import (
+    Outcome,
+    Scoring,
+    ScoringData,
+    Search,
+    needs_predictions_only,
+    safe_indexing,
+    score_model,
+    scoring_data,
+)
+from skdigits.training.fitted import set_fitted_attributes, set_history, snapshot
+from skdigits.training.messages import after_training, emit, ending
+from skdigits.training.observers import EpochPrinter
+from skdigits.training.session import Session, prepare, run
+from skdigits.training.settings import batch_size_of
+
+
+class Job(NamedTuple):
+    """Groups of candidates with the same steps before the model, and their folds.
+
+    ``memory`` bounds the bytes of a run. ``context`` and ``search`` are for callbacks.
+    """
+
+    groups: list[Group]
+    splits: list[Split]
+    X: ArrayLike
+    y: ArrayLike
+    weight: ArrayLike | None
+    scoring: Scoring
+    memory: float
+    search: Search
+    context: CallbackContext = None  # filled in before the job is evaluated
+
+
+class Failure(NamedTuple):
+    """An error of a batched run: the candidates that it concerns, and its text."""
+
+    candidates: list[int]
+    error: str
+
+
+class Entry(NamedTuple):
+    """One model of a session: a candidate in a fold, its replica and its epochs."""
+
+    candidate: Candidate
+    fold: Fold
+    replica: int
+    model: GradientClassifier
+    test: Tensor
+    epochs: list[Epoch]
+
+
+class CallbackError(Exception):
+    """Carries an error of a callback past the code that handles other errors."""
+
+
+@contextmanager
+def callbacks_called() -> Iterator[None]:
+    """Wrap errors of this block in a `CallbackError`."""
+    try:
+        yield
+    except Exception as error:
+        raise CallbackError from error
+
+
+@fork_safe()  # a process of joblib may be a forked one
+def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
+    """Evaluate all candidates of a job in all its folds, as far as they can be batched.
+
+    Where a run raises an error, its candidates and folds have no outcomes. They are
+    then fitted one by one, and scikit-learn's own code handles their errors.
+    """
+    outcomes: list[Outcome] = []
+    failures: list[Failure] = []
+    job.context.call_on_fit_task_begin(estimator=job.search)
+    try:
+        with _errors_noted(failures, job.groups):
+            for fold_data in _fold_data(job):
+                for group in job.groups:
+                    with _errors_noted(failures, [group]):
+                        for part, some in _parts(job, group, fold_data):
+                            outcomes += train_and_score(job, part, some)
+    except CallbackError as error:
+        raise error.__cause__ or error from None
+
+    job.context.call_on_fit_task_end(estimator=job.search)
+    return outcomes, failures
+
+
+@contextmanager
+def _errors_noted(failures: list[Failure], groups: Sequence[Group]) -> Iterator[None]:
+    """Note errors of this block, but for those of callbacks, which must be raised."""
+    try:
+        yield
+    except CallbackError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+        numbers = [
+            candidate.number
+            for group in groups
+            for candidates in group.seeds
+            for candidate in candidates
+        ]
+        failures.append(Failure(numbers, text))
+
+
+def _fold_data(job: Job) -> Iterator[FoldData]:
+    """Yield the samples of the job's folds."""
+    first = job.groups[0].seeds[0][0]
+    given = (first.model, job.X, job.y, job.weight, job.splits, job.scoring)
+    # Balanced class weights, like a prefix, are computed for each fold.
+    if first.prefix is None and first.model.class_weight != "balanced":
+        yield from shared_folds(*given)
+    else:
+        yield from merged(separate_folds(first.prefix, *given), job.memory / 2)
+
+
+def _parts(
+    job: Job, group: Group, fold_data: FoldData
+) -> Iterator[tuple[Group, FoldData]]:
+    """Yield a group and its folds in parts: seeds, folds and candidates of one run."""
+    n_seeds, n_folds, n_columns = _size_of_run(job, group, fold_data)
+    for seed in range(0, len(group.seeds), n_seeds):
+        seeds = group.seeds[seed : seed + n_seeds]
+        for fold in range(0, len(fold_data.folds), n_folds):
+            folds = fold_data.folds[fold : fold + n_folds]
+            some = fold_data._replace(folds=folds)
+            for column in range(0, len(group.seeds[0]), n_columns):
+                columns = slice(column, column + n_columns)
+                yield Group([candidates[columns] for candidates in seeds]), some
+
+
+def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int, int]:
+    """Return how many seeds, folds, and candidates of each, train in one run."""
+    model = group.seeds[0][0].model
+    samples = fold_data.samples[0]
+    n_features = samples.X.shape[1]
+    network = model._network(n_features, len(samples.classes), samples.multilabel)
+    solver = SOLVERS[model.solver]
+    device = training_device(model.device, samples.X)
+    if not network.trains_together(solver.n_moments, device):
+        return 1, 1, 1
+
+    fold = fold_data.folds[0]
+    n_samples = len(fold.samples)
+    batch_size = batch_size_of(model, network, n_samples)
+    if solver.full_batch:
+        batch_size = min(CHUNK_SAMPLES, n_samples)
+    replica = 16 * batch_size * n_features + 16 * n_samples
+    each = network.bytes_per_model(
+        solver.n_moments, batch_size, n_samples, len(fold.split.test)
+    )
+
+    # Replicas before candidates: every thread then computes products of its own.
+    at_once = max(1, int(job.memory // (replica + each)))
+    n_seeds = min(len(group.seeds), at_once)
+    n_folds = max(1, min(len(fold_data.folds), at_once // n_seeds))
+    n_columns = int((job.memory / (n_seeds * n_folds) - replica) // each)
+    return n_seeds, n_folds, max(1, min(len(group.seeds[0]), n_columns))
+
+
+def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome]:
+    """Train in one session; score the models after every epoch and at their end."""
+    began = time.perf_counter()
+    entries = _entries(group, fold_data)
+    models = [entry.model for entry in entries]
+    positions = {entry.replica: entry.fold.samples for entry in entries}
+    session = prepare(
+        models,
+        fold_data.samples,
+        template=fold_data.template,
+        replicas=list(positions.values()),
+    )
+    emit(session.messages)
+
+    # The printer first, so that an epoch is printed before a callback reports it.
+    scored = _ScoredSession(job, session, entries)
+    observers = [EpochPrinter(models)] if models[0].verbose else []
+    with scored.callbacks():
+        runs = run(session, [*observers, scored])
+    if any(one.status == "interrupted" for one in runs):
+        raise KeyboardInterrupt(f"A fit of {type(models[0]).__name__} was interrupted.")
+    if models[0].verbose:
+        _print_endings(models, runs)
+    for model, one in zip(models, runs, strict=True):
+        emit(after_training(model, one, session.samples, partial=False))
+
+    fit_seconds = time.perf_counter() - began - scored.seconds
+    results = scored.results(runs)
+    times = {
+        "fit_time": fit_seconds / len(models),
+        "score_time": scored.seconds / len(models),
+    }
+    return [
+        Outcome(
+            entry.candidate.number,
+            entry.fold.split.number,
+            result | times,
+            curve,
+            len(entries) == 1,
+        )
+        for entry, result, curve in zip(entries, results, scored.curves, strict=True)
+    ]
+
+
+def _entries(group: Group, fold_data: FoldData) -> list[Entry]:
+    """Return the models of a session by fold, then by seed, then by candidate."""
+    first = group.seeds[0][0].model
+    device = training_device(first.device, fold_data.samples[0].X)
+    entries = []
+    replica = 0
+    for fold in fold_data.folds:
+        test = to_tensor(fold.checked, device)
+        for candidates in group.seeds:
+            for candidate in candidates:
+                model = clone(candidate.model)
+                entries.append(Entry(candidate, fold, replica, model, test, []))
+            replica += 1
+    return entries
+
+
+def _print_endings(models: Sequence[GradientClassifier], runs: Sequence[Run]) -> None:
+    """Print why verbose models ended."""
+    for number, (model, one) in enumerate(zip(models, runs, strict=True)):
+        prefix = f"Model {number}, " if len(models) > 1 else ""
+        for line in ending(model, one, prefix):
+            print(line)
+
+
+class _ScoredSession:
+    """Observes a session: scores its models after every epoch, and calls callbacks.
+
+    ``curves`` are the scores of each model, ``seconds`` the time spent on them.
+    """
+
+    def __init__(self, job: Job, session: Session, entries: list[Entry]) -> None:
+        self.job = job
+        self.session = session
+        self.entries = entries
+        self.seconds = 0.0
+        self.curves: list[list[Any]] = [[] for _ in entries]
+        self.context: CallbackContext = None
+
+    @contextmanager
+    def callbacks(self) -> Iterator[None]:
+        """Call the search's callbacks when the run begins and ends."""
+        plan = self.session.plan
+        # L-BFGS minimises one model after the other, and reports each by itself.
+        reports = plan.max_iter
+        if SOLVERS[plan.solver].full_batch:
+            reports = plan.max_iter * len(self.entries)
+        context = self.job.context.subcontext(
+            task_name="batched-run", max_subtasks=reports
+        )
+
+        with callbacks_called():
+            self.context = context.call_on_fit_task_begin(estimator=self.job.search)
+        try:
+            yield
+        finally:
+            with callbacks_called():
+                self.context.call_on_fit_task_end(estimator=self.job.search)
+
+    def __call__(
+        self, models: list[int], epochs: list[Epoch], params: Params
+    ) -> Collection[int]:
+        """Score an epoch, and call back."""
+        for number, epoch in zip(models, epochs, strict=True):
+            self.entries[number].epochs.append(epoch)
+
+        began = time.perf_counter()
+        # Scorers are users' code, which may compute gradients of its own.
+        with torch.inference_mode(False):
+            scores = self._scores(models, params, self._snapshot)
+            for number, score in scores:
+                self.curves[number].append(score)
+        self.seconds += time.perf_counter() - began
+
+        with callbacks_called():
+            epoch = self.context.subcontext(task_name="epoch")
+            epoch.call_on_fit_task_begin(estimator=self.job.search)
+            epoch.call_on_fit_task_end(estimator=self.job.search)
+        return ()
+
+    def results(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
+        """Return the trained models' scores, in the form of scikit-learn's results."""
+        began = time.perf_counter()
+        params = tuple(
+            map(torch.cat, zip(*(r.state.params for r in runs), strict=True))
+        )
+        numbers = range(len(runs))
+
+        def finished(number: int, own: Params) -> BaseEstimator:
+            return self._finished(number, runs[number])
+
+        scores = dict(enumerate(curve[-1] for curve in self.curves))
+        plan = self.session.plan
+        keeps_best = SOLVERS[plan.solver].full_batch or plan.early_stopping
+        if keeps_best or not needs_predictions_only(self.job.scoring.scorer):
+            # The model is not the last epoch's, or the scorer needs a fitted estimator.
+            scores = dict(self._scores(numbers, params, finished))
+
+        results = []
+        for number, entry in enumerate(self.entries):
+            result = {
+                "fit_error": None,
+                "test_scores": scores[number],
+                "n_test_samples": len(entry.fold.split.test),
+            }
+            results.append(result)
+        if self.job.scoring.return_train_score:
+            for number, score in self._scores(numbers, params, finished, train=True):
+                results[number]["train_scores"] = score
+        self.seconds += time.perf_counter() - began
+        return results
+
+    def _scores(
+        self,
+        numbers: Sequence[int],
+        params: Params,
+        as_fitted: Callable[[int, Params], BaseEstimator],
+        train: bool = False,
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield numbers and scores of models on test or train samples of a fold."""
+        network = self.session.network
+        classes = self.session.samples.classes
+        # Models that were trained alone are predicted alone: equal ones then have equal
+        # scores to the last bit. Others are predicted together with those of their
+        # fold.
+        alone = SOLVERS[self.session.plan.solver].full_batch
+        folds = [self.entries[number].fold.split.number for number in numbers]
+        keys = [(fold, place if alone else 0) for place, fold in enumerate(folds)]
+        for _, group in groupby(range(len(numbers)), keys.__getitem__):
+            places = list(group)
+            entry = self.entries[numbers[places[0]]]
+            data = entry.fold.test
+            samples = entry.test
+            if train:
+                data, samples = self._train_samples(entry)
+
+            some = tuple(p[places] for p in params)
+            logits = predict_scores(network, some, samples)
+            finite = logits.amax(2).isfinite().all(1).tolist()
+            for k, place in enumerate(places):
+                own = tuple(p[k : k + 1] for p in some)
+                make = partial(as_fitted, numbers[place], own)
+                score = score_model(
+                    self.job.scoring, data, classes, logits[k], not finite[k], make
+                )
+                yield numbers[place], score
+
+    def _train_samples(self, entry: Entry) -> tuple[ScoringData, Tensor]:
+        """Return the train samples of a fold, for scorers and for the model."""
+        job = self.job
+        train = entry.fold.split.train
+        seen = None
+        if entry.fold.prefix is not None:
+            seen = entry.fold.prefix.transform(safe_indexing(job.X, train))
+
+        data = scoring_data(job.scoring, job.X, job.y, train, seen)
+        checked = check_features(self.session.template, data.samples)
+        return data, to_tensor(checked, entry.test.device)
+
+    def _snapshot(self, number: int, params: Params) -> BaseEstimator:
+        """Return an estimator as it is while it trains, for scorers that look at it."""
+        session = self.session
+        entry = self.entries[number]
+        model = snapshot(session.template, session.samples, session.network, params)
+        model.set_params(**entry.model.get_params())
+        set_history(model, pd.DataFrame(entry.epochs, columns=Epoch._fields))
+        model.t_ = int(self._total_weight(entry) * len(entry.epochs))
+        return _in_pipeline(entry, model)
+
+    def _total_weight(self, entry: Entry) -> float:
+        """Return the weight of all samples that a model trains on in an epoch."""
+        data = self.session.data
+        if data.weight is None:
+            return data.n_samples
+        samples = slice(None) if data.samples is None else data.samples[entry.replica]
+        return float(data.weight[samples].sum())
+
+    def _finished(self, number: int, one: Run) -> BaseEstimator:
+        """Return the fitted estimator."""
+        entry = self.entries[number]
+        set_fitted_attributes(entry.model, self.session, one, entry.replica)
+        return _in_pipeline(entry, entry.model)
+
+
+def _in_pipeline(entry: Entry, model: GradientClassifier) -> BaseEstimator:
+    """Return the model in its Pipeline, if it has one, behind its fold's prefix."""
+    if entry.candidate.name is None:
+        return model
+    prefix = entry.fold.prefix
+    steps = [] if prefix is None else prefix.steps
+    return Pipeline([*steps, (entry.candidate.name, model)])
+
+
+def pieces(
+    groups: list[Group], splits: list[Split], n_jobs: int
+) -> list[tuple[list[Group], list[Split]]]:
+    """Divide models that train alone into pieces for ``n_jobs`` processes.
+
+    Models behind a prefix are divided by folds, as the prefix is fitted once for each
+    fold. Others are divided by candidates, the same number in each piece.
+    """
+    if groups[0].seeds[0][0].prefix is not None:
+        parts = np.array_split(np.arange(len(splits)), min(n_jobs, len(splits)))
+        return [(groups, [splits[number] for number in part]) for part in parts]
+
+    found = []
+    for group in groups:
+        width = len(group.seeds[0])
+        n_parts = min(width, math.ceil(n_jobs / len(groups)))
+        for part in np.array_split(np.arange(width), n_parts):
+            columns = slice(part[0], part[-1] + 1)
+            some = Group([candidates[columns] for candidates in group.seeds])
+            found.append(([some], splits))
+    return found

@@ -1,0 +1,328 @@
+"""Messages about training, as data: they are emitted where the user's call returns.
+
+A message is a text and a warning category. Functions here look at samples and runs, and
+return messages; `emit` warns of them at the user's own line.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skdigits._input_checks import Samples, warn_user
+from skdigits.engine.network import Network
+from skdigits.engine.schedules import DIVISOR
+from skdigits.engine.solvers import SOLVERS
+from skdigits.engine.types import Epoch, Run
+
+if TYPE_CHECKING:
+    from skdigits._base import TorchClassifier
+    from skdigits._gradient import GradientClassifier
+
+UNSCALED = 20.0  # a root mean square at which training crawls or diverges
+HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
+CLEARLY = 2.0  # times it: dropout and few samples make a loss a little above guessing
+SAMPLE = 2000  # samples that suffice to judge the size of features
+DARK = 32  # images of pixels, 0 to 255, reach at least this
+BRIGHT = 1.5  # fractions of white that were resampled may be a little above 1
+
+
+class Message(NamedTuple):
+    """A warning that is still to be emitted."""
+
+    text: str
+    category: type[Warning]
+
+
+def emit(messages: Sequence[Message]) -> None:
+    """Warn of messages, at the user's line that called into this package."""
+    for message in messages:
+        warn_user(message.text, message.category)
+
+
+def before_training(
+    model: "GradientClassifier",
+    network: Network,
+    X: Tensor,
+    n_samples: int,
+    incremental: bool,
+) -> list[Message]:
+    """Return messages about samples and settings that training will suffer from.
+
+    ``n_samples`` are those of each replica; ``incremental`` stands for ``partial_fit``.
+    """
+    found = [] if X.is_floating_point() else [_dark_pixels(X)]
+    if network.reads_images and model.image_shape is None:
+        found.insert(0, _not_square(X.shape[1]))
+    if not SOLVERS[model.solver].full_batch:
+        for_images = network.reads_images or model.augment is not None
+        found.append(_large_features(type(model).__name__, X, for_images))
+        if incremental:
+            found.append(_cycle_is_over(model))
+        elif model.batch_size != "auto" and model.batch_size > n_samples:
+            found.append(_large_batch(model.batch_size, n_samples))
+    return [message for message in found if message is not None]
+
+
+def _not_square(n_features: int) -> Message | None:
+    if math.isqrt(n_features) ** 2 == n_features:
+        return None
+    return Message(
+        f"X has {n_features} features, which do not make a square image: they are "
+        "read as images with a single row of pixels. Pass image_shape=(height, "
+        "width), or use MLPClassifierTorch if the features are not pixels.",
+        UserWarning,
+    )
+
+
+def _dark_pixels(X: Tensor) -> Message | None:
+    brightest = int(X.max())
+    return _dark(brightest) if 0 < brightest < DARK else None
+
+
+def _dark(brightest: float) -> Message:
+    return Message(
+        "X is uint8, which is read as pixels of 0 to 255, but its largest value is "
+        f"only {brightest:g}: if the features are not such pixels, pass them as "
+        "float32.",
+        UserWarning,
+    )
+
+
+def on_other_scale(model: "TorchClassifier", X: Tensor) -> list[Message]:
+    """Return a message about samples to predict on another scale than those of fit."""
+    pixels = not X.is_floating_point()
+    if pixels == model._pixels:
+        return []
+
+    brightest = float(X.max())
+    if not pixels and brightest > BRIGHT:
+        text = (
+            f"{type(model).__name__} was fitted to pixels as uint8, which it reads as "
+            f"0 to 1, but X, which is not uint8, has values up to {brightest:g}: pass "
+            "pixels as uint8 here too, or divide them by 255."
+        )
+        return [Message(text, UserWarning)]
+    if pixels and 0 < brightest < DARK:
+        return [_dark(brightest)]
+    return []
+
+
+def _cycle_is_over(model: "GradientClassifier") -> Message | None:
+    if model.learning_rate != "one_cycle" or not model.__sklearn_is_fitted__():
+        return None
+    epochs = model._checkpoint.cycle
+    if epochs < model.max_iter:
+        return None
+    return Message(
+        f"The cycle of learning_rate='one_cycle' ended after {epochs} epochs, and this "
+        "partial_fit changes next to nothing: set max_iter to the number of calls that "
+        "you will make, or learning_rate='constant'.",
+        ConvergenceWarning,
+    )
+
+
+def _large_batch(batch_size: int, n_samples: int) -> Message:
+    return Message(
+        f"Got batch_size={batch_size}, but there are only {n_samples} samples: a "
+        "single batch will hold them all. Set batch_size='auto' to avoid this warning.",
+        UserWarning,
+    )
+
+
+def _large_features(name: str, X: Tensor, for_images: bool) -> Message | None:
+    if not X.is_floating_point():
+        return None
+    some = X[:: max(1, len(X) // SAMPLE)]
+    size = float(torch.linalg.vector_norm(some)) / math.sqrt(some.numel())
+    if not size > UNSCALED:
+        return None
+
+    cure = (
+        "pass pixels as uint8, which are read as 0 to 1, or put a StandardScaler "
+        "before the model for other features"
+    )
+    if for_images:
+        # A StandardScaler would change the background from 0 to other values.
+        cure = "pass pixels as uint8, which are read as 0 to 1, or divide them by 255"
+    return Message(
+        f"The features for {name} have a root mean square of {size:.3g}, "
+        f"but gradient descent needs it near 1: {cure}.",
+        UserWarning,
+    )
+
+
+def after_training(
+    model: "GradientClassifier", run: Run, samples: Samples, partial: bool
+) -> list[Message]:
+    """Return messages about a run, on such samples, that did not end well.
+
+    A ``partial`` run trains for fewer epochs than planned, on purpose.
+    """
+    found = []
+    if run.status == "interrupted":
+        found.append(Message(_interrupted(model, run), UserWarning))
+
+    text = ""
+    if run.status == "diverged":
+        text = _diverged(model, run)
+    elif _is_hopeless(model, run, samples, partial):
+        text = _hopeless(model, run)
+    elif run.status == "max_iter" and not partial:
+        text = _unfinished(model, run)
+    elif run.status == "abnormal" and model.tol is not None:
+        text = _abnormal(run)
+
+    validated = [one for one in run.epochs if not math.isnan(one.validation_score)]
+    if validated and _validation_overflows(validated):
+        text = f"{text} {_OVERFLOW}".lstrip()
+    if text:
+        found.append(Message(text, ConvergenceWarning))
+    return found
+
+
+def _validation_overflows(epochs: Sequence[Epoch]) -> bool:
+    """Return whether a validation loss is not finite although the training loss is."""
+    return any(
+        math.isfinite(epoch.train_loss) and not math.isfinite(epoch.validation_loss)
+        for epoch in epochs
+    )
+
+
+_OVERFLOW = (
+    "The validation samples overflow, and validation_loss is not finite: bring X_val "
+    "to the scale of X."
+)
+
+
+def _interrupted(model: "GradientClassifier", run: Run) -> str:
+    last = f"its last whole epoch, {run.epochs[-1].epoch}"
+    kept = f"its best epoch up to {last}" if _returns_to_best(model) else last
+    return (
+        f"Training interrupted by user: the model is that of {kept}. To continue, set "
+        "warm_start=True and fit again."
+    )
+
+
+def _returns_to_best(model: "GradientClassifier") -> bool:
+    """Return whether training ends with the parameters of the best epoch."""
+    return bool(model.early_stopping) and not SOLVERS[model.solver].full_batch
+
+
+def _unfinished(model: "GradientClassifier", run: Run) -> str:
+    full_batch = SOLVERS[model.solver].full_batch
+    if model.tol is None or (model.learning_rate == "one_cycle" and not full_batch):
+        return ""
+    if full_batch and len(run.epochs) < model.max_iter:
+        return (
+            f"{model.solver} failed to converge: Maximum evaluations ({model.max_fun}) "
+            "reached. Raise max_fun or tol."
+        )
+
+    # scikit-learn's words, so that filters for its warnings work for ours.
+    who = "Stochastic Optimizer"
+    other = "learning_rate_init"
+    if full_batch:
+        who = f"{model.solver} failed to converge"
+        other = "tol"
+    return (
+        f"{who}: Maximum iterations ({model.max_iter}) reached and the optimization "
+        f"hasn't converged yet. Raise max_iter or {other}; with tol=None, training "
+        "takes max_iter epochs and does not warn."
+    )
+
+
+def _cure(model: "GradientClassifier") -> str:
+    scale = "pixels by passing uint8, others with a StandardScaler."
+    if SOLVERS[model.solver].full_batch:
+        return f"Scale the features: {scale}"
+    return (
+        f"Lower learning_rate_init, which is {model.learning_rate_init:g}, or scale "
+        f"the features: {scale}"
+    )
+
+
+def _diverged(model: "GradientClassifier", run: Run) -> str:
+    returns = _returns_to_best(model) and len(run.epochs) > 1
+    kept = "that of its best epoch" if returns else "left as it was before"
+    return (
+        f"{type(model).__name__} diverged: the loss was no longer finite in epoch "
+        f"{run.epochs[-1].epoch}, and the model is {kept}. {_cure(model)}"
+    )
+
+
+def _is_hopeless(
+    model: "GradientClassifier", run: Run, samples: Samples, partial: bool
+) -> bool:
+    """Return whether training has ended with a loss that shows no learning."""
+    last = run.epochs[-1].train_loss
+    n_classes = len(samples.classes)
+    # A little more than the loss of equally likely classes.
+    guessing = math.log(n_classes + 1)
+    if samples.multilabel:
+        guessing = n_classes * math.log(2)
+    if run.status == "converged":
+        return last > HOPELESS * guessing
+    if run.status != "max_iter" or partial:
+        return False
+
+    # Losses other than cross-entropy cannot be compared with that of guessing. With
+    # early stopping, the model is not the one of the last epoch.
+    returns = model.early_stopping and not SOLVERS[model.solver].full_batch
+    if model.loss != "cross_entropy" or returns or len(run.epochs) < 2:
+        return False
+    limit = max(run.epochs[0].train_loss, CLEARLY * guessing)
+    return last > HOPELESS * guessing or last > limit
+
+
+def _hopeless(model: "GradientClassifier", run: Run) -> str:
+    return (
+        f"{type(model).__name__} did not learn: its loss ended at "
+        f"{run.epochs[-1].train_loss:.3g}, above that of guessing. {_cure(model)}"
+    )
+
+
+def _abnormal(run: Run) -> str:
+    return (
+        f"lbfgs stopped after {len(run.epochs)} iterations, as its line search found "
+        "no lower objective. Raise tol, pass float64 features, or scale them with a "
+        "StandardScaler."
+    )
+
+
+def stalled(model: "GradientClassifier") -> str:
+    """Return, in scikit-learn's words, that training has stopped improving."""
+    monitored = "Training loss"
+    if model.early_stopping:
+        by_loss = model.scoring == "loss"
+        monitored = "Validation loss" if by_loss else "Validation score"
+    return (
+        f"{monitored} did not improve more than tol={model.tol:f} for "
+        f"{model.n_iter_no_change:d} consecutive epochs."
+    )
+
+
+def rate_reduced(model: "GradientClassifier", rate: float) -> str:
+    """Return that the adaptive schedule has reduced the learning rate."""
+    return f"{stalled(model)} Setting learning rate to {rate:f}"
+
+
+def ending(model: "GradientClassifier", run: Run, prefix: str = "") -> list[str]:
+    """Return why a verbose model stopped, if it did for lack of progress."""
+    if not model.verbose or model.tol is None or SOLVERS[model.solver].full_batch:
+        return []
+
+    adaptive = model.learning_rate == "adaptive"
+    if run.status == "converged":
+        why = " Learning rate too small." if adaptive else ""
+        return [f"{prefix}{stalled(model)}{why} Stopping."]
+    if adaptive:
+        # A reduction after the last epoch has no later epoch to be printed with.
+        reductions = run.state.stopping.n_lr_reductions.item()
+        rate = model.learning_rate_init / DIVISOR**reductions
+        if rate < run.epochs[-1].learning_rate:
+            return [f"{prefix}{rate_reduced(model, rate)}"]
+    return []

@@ -1,0 +1,212 @@
+"""Observers of training: a printer, scikit-learn's callbacks, the validation scorer."""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from inspect import signature
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import torch
+from numpy.typing import ArrayLike
+from sklearn.callback import CallbackContext
+from sklearn.metrics import get_scorer
+from torch import Tensor
+
+from skdigits._arrays import Array, from_numpy
+from skdigits._input_checks import Samples
+from skdigits.engine.types import Epoch, Observer, Params, Score
+from skdigits.training.fitted import snapshot
+from skdigits.training.messages import rate_reduced
+
+if TYPE_CHECKING:
+    from skdigits._gradient import GradientClassifier
+    from skdigits.training.session import Session
+
+
+def all_of(observers: Sequence[Observer]) -> Observer:
+    """Return one observer for several."""
+
+    def observe(
+        models: list[int], epochs: list[Epoch], params: Params
+    ) -> Collection[int]:
+        return {model for each in observers for model in each(models, epochs, params)}
+
+    return observe
+
+
+class EpochPrinter:
+    """Prints each epoch in scikit-learn's words."""
+
+    def __init__(self, models: Sequence["GradientClassifier"]) -> None:
+        self.model = models[0]
+        self.several = len(models) > 1
+        self.rates: dict[int, float] = {}
+
+    def __call__(
+        self, models: list[int], epochs: list[Epoch], params: Params
+    ) -> Collection[int]:
+        """Print an epoch of every model."""
+        for number, epoch in zip(models, epochs, strict=True):
+            prefix = f"Model {number}, " if self.several else ""
+            self._print(prefix, epoch, self.rates.get(number, -math.inf))
+            self.rates[number] = epoch.learning_rate
+        return ()
+
+    def _print(self, prefix: str, epoch: Epoch, rate_before: float) -> None:
+        model = self.model
+        if model.learning_rate == "adaptive" and epoch.learning_rate < rate_before:
+            print(f"{prefix}{rate_reduced(model, epoch.learning_rate)}")
+
+        print(f"{prefix}Iteration {epoch.epoch}, loss = {epoch.train_loss:.8f}")
+        if model.scoring == "loss" and not math.isnan(epoch.validation_loss):
+            print(f"{prefix}Validation loss: {epoch.validation_loss:.8f}")
+        if not math.isnan(epoch.validation_score):
+            print(f"{prefix}Validation score: {epoch.validation_score:.6f}")
+
+
+class FitCallbacks:
+    """Calls an estimator's callbacks when its fit begins, after epochs and at its end.
+
+    Callbacks of scikit-learn may stop training, and may look at the model as it is.
+    """
+
+    def __init__(
+        self,
+        model: "GradientClassifier",
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+    ) -> None:
+        metadata = None
+        if sample_weight is not None:
+            metadata = {"sample_weight": sample_weight}
+        self.arguments = {"estimator": model, "X": X, "y": y, "metadata": metadata}
+        self.session: Session | None = None
+
+        context = model._init_callback_context(max_subtasks=model.max_iter)
+        self.context: CallbackContext = context.call_on_fit_task_begin(**self.arguments)
+
+    def follow(self, session: "Session") -> None:
+        """Learn from a session, before it runs, how a fitted model is made."""
+        self.session = session
+
+    def __call__(
+        self, models: list[int], epochs: list[Epoch], params: Params
+    ) -> Collection[int]:
+        """Call the callbacks after an epoch; stop training if one of them wants to."""
+        session = self.session
+        assert session is not None
+
+        # Few callbacks look at the model: it is made for those that do.
+        def fitted() -> dict[str, Any]:
+            template = session.template
+            model = snapshot(template, session.samples, session.network, params)
+            return dict(vars(model))
+
+        # Callbacks are users' code, which may compute gradients of its own.
+        with torch.inference_mode(False):
+            epoch = self.context.subcontext(task_name="epoch")
+            epoch = epoch.call_on_fit_task_begin(**self.arguments)
+            stop = epoch.call_on_fit_task_end(
+                **self.arguments, reconstruction_attributes=fitted
+            )
+        return models if stop else ()
+
+    def end(self) -> None:
+        """Call the callbacks at the end of the fit."""
+        self.context.call_on_fit_task_end(
+            **self.arguments, reconstruction_attributes={}
+        )
+
+
+def is_part_of_more(model: "GradientClassifier") -> bool:
+    """Return whether this fit is one of several, as in a search.
+
+    The fit of a Pipeline's last step is not.
+    """
+    parent = getattr(model, "_parent_callback_ctx", None)
+    while parent is not None and parent.estimator_name == "Pipeline":
+        parent = parent.parent
+    return parent is not None
+
+
+def validation_scorer(
+    scoring: str | Callable[..., float],
+    held_out: Samples | None,
+    as_fitted: Callable[[Params], "GradientClassifier"],
+) -> Score | None:
+    """Return a function that scores models on validation samples, by their parameters.
+
+    None if there are no such samples; a wrong name is an error all the same.
+    """
+    scorer = get_scorer(scoring)
+    if held_out is None:
+        return None
+
+    X = held_out.X
+    y = from_numpy(held_out.y, X)
+    weight = {}
+    if held_out.weight is not None and _takes_weights(scorer):
+        weight = {"sample_weight": from_numpy(held_out.weight, X)}
+
+    def score(params: Params, finite: Tensor) -> Tensor:
+        scores = []
+        # Scorers are users' code, which may compute gradients of its own.
+        with torch.inference_mode(False):
+            for number, sound in enumerate(finite.tolist()):
+                own = tuple(p[number : number + 1] for p in params)
+                if sound:
+                    model = _without_feature_names(as_fitted(own))
+                    scores.append(_score(scorer, scoring, model, X, y, weight))
+                else:
+                    scores.append(math.nan)
+        return torch.tensor(scores, dtype=torch.float64, device="cpu")
+
+    return score
+
+
+def _takes_weights(scorer: Callable[..., float]) -> bool:
+    function = getattr(scorer, "_score_func", scorer)  # of scorers made by scikit-learn
+    return "sample_weight" in signature(function).parameters
+
+
+def _without_feature_names(model: "GradientClassifier") -> "GradientClassifier":
+    """Return the model without names, which checked samples no longer have."""
+    if hasattr(model, "feature_names_in_"):
+        del model.feature_names_in_
+    return model
+
+
+def _score(
+    scorer: Callable[..., float],
+    scoring: str | Callable[..., float],
+    model: "GradientClassifier",
+    X: Array,
+    y: Array,
+    weight: dict[str, Array],
+) -> float:
+    try:
+        score = _number(scorer(model, X, y, **weight))
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        text = f"scoring={scoring!r} failed on the validation samples: {error}"
+        raise kind(text) from error
+
+    if not math.isfinite(score):
+        raise ValueError(
+            f"scoring={scoring!r} gave {score} on the validation samples, so no epoch "
+            "can be the best: pass samples of every class as X_val, or another scoring."
+        )
+    return score
+
+
+def _number(score: Any) -> float:
+    """Return what a scorer returned as a number, as scikit-learn's searches do."""
+    if getattr(score, "size", 1) == 1 and hasattr(score, "item"):
+        score = score.item()
+    if not isinstance(score, Real):
+        raise ValueError(
+            f"scoring must return a number, got {score!r} of {type(score)}: let the "
+            "callable return a float; the higher, the better."
+        )
+    return float(score)

@@ -1,0 +1,248 @@
+"""The training session: the only way from estimators and samples to trained models.
+
+`prepare` turns K estimators and their samples into a `Session`, `run` trains it. A fit
+prepares one model; a search prepares many, in a replica for each fold and seed; a range
+test runs single steps. Whoever wants to follow a run passes observers.
+"""
+
+import copy
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+
+from skdigits._arrays import Array, to_tensor, to_torch, training_device
+from skdigits._input_checks import Samples, private_random_state
+from skdigits.engine.batches import Data
+from skdigits.engine.network import Network
+from skdigits.engine.solvers import SOLVERS
+from skdigits.engine.train import fresh_state, train
+from skdigits.engine.types import Hyper, Observer, Plan, Run, Score
+from skdigits.training.checkpoint import Start, check_resumable, resume
+from skdigits.training.data import held_out_samples, split
+from skdigits.training.fitted import snapshot
+from skdigits.training.messages import Message, before_training
+from skdigits.training.observers import all_of, validation_scorer
+from skdigits.training.settings import hyper_of, plan_of, working_dtype
+
+if TYPE_CHECKING:
+    from skdigits._gradient import GradientClassifier
+
+
+class Trainable(Protocol):
+    """The members that an estimator owes a session, beside its parameters.
+
+    `skdigits._gradient.GradientClassifier` implements all of them but ``_network``.
+    """
+
+    _ftol: float
+
+    @property
+    def _layers(self) -> list[tuple[Array, Array]]:
+        """Return the fitted weights and biases of each layer."""
+
+    def _network(self, n_features: int, n_classes: int, multilabel: bool) -> Network:
+        """Return the network that the parameters describe."""
+
+    def _fitted_network(self) -> Network:
+        """Return the network of the fitted layers, whatever the parameters name now."""
+
+    def _set_layers(self, layers: list[tuple[Array, Array]], network: Network) -> None:
+        """Set the fitted attributes of the layers' weights and biases."""
+
+
+class Session(NamedTuple):
+    """K models in R replicas, ready to train.
+
+    ``models`` are K estimators, replica by replica. ``template`` is the estimator whose
+    ``n_features_in_`` and feature names come from the check of the samples. ``samples``
+    are the first ones: the others have the same classes and dtype. ``start`` has the
+    generators as they were before the validation split, so that a warm start draws the
+    same split. ``messages`` are for the user, before training begins.
+    """
+
+    models: "Sequence[GradientClassifier]"
+    template: "GradientClassifier"
+    samples: Samples
+    network: Network
+    data: Data
+    validation: Data | None
+    score: Score | None
+    plan: Plan
+    hyper: Hyper
+    start: Start
+    messages: list[Message]
+
+
+def prepare(
+    models: "Sequence[GradientClassifier]",
+    samples: Sequence[Samples],
+    *,
+    template: "GradientClassifier | None" = None,
+    replicas: Sequence[np.ndarray] | None = None,
+    validation_samples: Samples | None = None,
+    resuming: bool = False,
+    incremental: bool = False,
+) -> Session:
+    """Prepare the training of models that differ in batchable parameters only.
+
+    Parameters
+    ----------
+    models : sequence of GradientClassifier
+        K models, the same number in each replica; those of a replica have the same
+        ``random_state``. Their parameters are valid.
+    samples : sequence of Samples
+        Samples with the same features, classes and dtype; they are concatenated.
+    template : GradientClassifier, optional
+        The estimator that checked the samples; default: the first model.
+    replicas : sequence of ndarray, optional
+        Positions of the samples of each replica; default: one replica with all samples.
+    validation_samples : Samples, optional
+        Samples to evaluate on, for a single replica; default: with early stopping, part
+        of each replica's samples.
+    resuming : bool
+        Whether the only model continues from where it was left.
+    incremental : bool
+        Whether an epoch is added to the running cycle of the schedule, as in
+        ``partial_fit``.
+
+    Raises
+    ------
+    ValueError
+        If a setting, or the state to continue from, does not fit the samples.
+    """
+    first = models[0]
+    template = first if template is None else template
+    first_samples = samples[0]
+    device = training_device(first.device, first_samples.X)
+    data = to_torch(samples, device)
+    n_replicas = 1
+    if replicas is not None:
+        n_replicas = len(replicas)
+        data = data._replace(samples=to_tensor(np.stack(replicas), device))
+    dtype = working_dtype(first, data.X)
+    network = first._network(
+        first_samples.X.shape[1], len(first_samples.classes), first_samples.multilabel
+    )
+
+    if resuming:
+        check_resumable(first, first_samples, network)
+        start = resume(first, network, dtype, device, restart_cycle=not incremental)
+    else:
+        start = begin(models, network, dtype, device, n_replicas)
+
+    # The split advances the generators: those before it go into the session.
+    before_split = start._replace(split_rngs=copy.deepcopy(start.split_rngs))
+    validation = None
+    held_out = validation_samples
+    if held_out is not None:
+        validation = to_torch([held_out], device)
+    elif first.early_stopping and not SOLVERS[first.solver].full_batch:
+        data, validation = split(first, data, first_samples.classes, start.split_rngs)
+        held_out = held_out_samples(first_samples, validation)
+
+    score = None
+    if first.scoring not in (None, "loss"):
+        as_fitted = partial(snapshot, template, first_samples, network)
+        score = validation_scorer(first.scoring, held_out, as_fitted)
+
+    return Session(
+        models=models,
+        template=template,
+        samples=first_samples,
+        network=network,
+        data=data,
+        validation=validation,
+        score=score,
+        plan=plan_of(
+            first, network, data.n_samples, data.X.shape[1], start.noise_seeds
+        ),
+        hyper=hyper_of(models),
+        start=before_split,
+        messages=before_training(first, network, data.X, data.n_samples, incremental),
+    )
+
+
+def run(
+    session: Session, observers: Sequence[Observer] = (), epochs: int | None = None
+) -> list[Run]:
+    """Train the models of a session.
+
+    Parameters
+    ----------
+    session : Session
+        From `prepare`.
+    observers : sequence of Observer
+        Each is called after every epoch, in their order.
+    epochs : int, optional
+        Number of epochs to run now, of the planned ones; default: all of them.
+
+    Returns
+    -------
+    list of Run
+        One per model.
+    """
+    observer = observers[0] if observers else None
+    if len(observers) > 1:
+        observer = all_of(observers)
+
+    plan = session.plan if epochs is None else session.plan._replace(epochs=epochs)
+    solver = SOLVERS[plan.solver]
+    minimise = train if solver.minimise is None else solver.minimise
+
+    with _one_scipy_thread() if solver.full_batch else nullcontext():
+        return minimise(
+            session.network,
+            session.data,
+            plan,
+            session.hyper,
+            session.start.state,
+            session.start.rngs,
+            session.validation,
+            observer,
+            session.score,
+        )
+
+
+def begin(
+    models: "Sequence[GradientClassifier]",
+    network: Network,
+    dtype: torch.dtype,
+    device: torch.device,
+    n_replicas: int,
+) -> Start:
+    """Return the start of untrained models, the same number in each replica."""
+    width = len(models) // n_replicas
+    rngs = [private_random_state(model.random_state) for model in models[::width]]
+    # From copies: weights and sample orders are the same with and without noise.
+    seeds = [copy.deepcopy(rng).randint(2**31 - 1) for rng in rngs]
+
+    # As in scikit-learn, one generator draws weights, validation split and orders.
+    drawn = [network.initial(rng, width, dtype, device) for rng in rngs]
+    params = tuple(torch.cat(parts) for parts in zip(*drawn, strict=True))
+    return Start(fresh_state(params, models[0].solver), rngs, rngs, seeds)
+
+
+def _one_scipy_thread() -> AbstractContextManager[Any]:
+    """Let the OpenBLAS that comes with SciPy and NumPy compute in one thread.
+
+    Its threads spin while they wait for work. They would take cores from torch, which
+    uses a BLAS of its own.
+    """
+    # The number of threads is one for the process, and threadpoolctl restores it
+    # without regard to other threads: only the main thread changes it.
+    if threading.current_thread() is not threading.main_thread():
+        return nullcontext()
+
+    limit: AbstractContextManager[Any] = _scipy_blas().limit(limits=1)
+    return limit
+
+
+@cache
+def _scipy_blas() -> ThreadpoolController:
+    return ThreadpoolController().select(prefix="libscipy_openblas")

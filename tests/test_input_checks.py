@@ -1,0 +1,287 @@
+"""Bad input: each kind is an error that names what is wrong and how to mend it."""
+
+import warnings
+from inspect import currentframe
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils._param_validation import InvalidParameterError
+
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
+
+BOTH = (SoftmaxRegression, MLPClassifierTorch)
+ALL = (*BOTH, ConvNetClassifier)
+BAD = {
+    "solver": "newton",
+    "loss": "hinge",
+    "alpha": -1,
+    "batch_size": 0,
+    "learning_rate": "cosine",
+    "learning_rate_init": 0,
+    "power_t": -0.5,
+    "max_iter": 0,
+    "shuffle": "yes",
+    "random_state": "seed",
+    "tol": -1e-3,
+    "verbose": -1,
+    "warm_start": "yes",
+    "momentum": 1.5,
+    "nesterovs_momentum": "yes",
+    "early_stopping": "yes",
+    "validation_fraction": 1.0,
+    "beta_1": 1.0,
+    "beta_2": 1.0,
+    "epsilon": 0,
+    "weight_decay": -1,
+    "n_iter_no_change": 0,
+    "max_fun": 0,
+    "label_smoothing": 1.0,
+    "weight_init": "orthogonal",
+    "augment": "rotate",
+    "image_shape": 3,
+    "device": 3,
+}
+
+
+@pytest.mark.parametrize("Model", ALL)
+@pytest.mark.parametrize(("name", "value"), BAD.items())
+def test_a_bad_parameter_is_named(Model, name, value, iris):
+    message = (
+        f"The '{name}' parameter of {Model.__name__} must be .* Got {value!r} instead"
+    )
+    with pytest.raises(ValueError, match=message):
+        Model(**{name: value}).fit(*iris)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("activation", "gelu"),
+        ("dropout", 1.0),
+        ("hidden_layer_sizes", 0),
+        ("weight_init", "zeros"),
+    ],
+)
+def test_a_bad_parameter_of_hidden_layers_is_named(name, value, iris):
+    with pytest.raises(
+        ValueError, match=f"The '{name}' parameter of MLPClassifierTorch"
+    ):
+        MLPClassifierTorch(**{name: value}).fit(*iris)
+
+
+@pytest.mark.parametrize("sizes", [(10, 0), (-3,), (2.5,), ("a",)])
+def test_bad_layer_sizes_are_named(sizes, iris):
+    with pytest.raises(ValueError, match="hidden_layer_sizes must be > 0, got"):
+        MLPClassifierTorch(sizes).fit(*iris)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("metric", "l2"), ("n_templates", 0), ("temperature", 0.0), ("device", None)],
+)
+def test_a_bad_parameter_of_templates_is_named(name, value, iris):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of TemplateMatching"):
+        TemplateMatchingClassifier(**{name: value}).fit(*iris)
+
+
+def test_every_parameter_is_constrained():
+    for Model in (*ALL, TemplateMatchingClassifier):
+        assert set(Model().get_params()) == set(Model._parameter_constraints)
+
+
+MODELS = pytest.mark.parametrize(
+    "model",
+    [
+        TemplateMatchingClassifier(),
+        SoftmaxRegression(),
+        MLPClassifierTorch(),
+        ConvNetClassifier(2),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+
+
+@MODELS
+@pytest.mark.parametrize(
+    ("X", "y", "weight", "message"),
+    [
+        ([[1.0], [np.nan]], [0, 1], None, "Input X contains NaN"),
+        ([[1.0], [np.inf]], [0, 1], None, "Input X contains infinity"),
+        (np.array([[1.0], [np.nan]]), [0, 1], None, "Input X contains NaN"),
+        (np.float32([[1.0], [np.inf]]), [0, 1], None, "Input X contains infinity"),
+        ([[1.0], [2.0]], [0, np.nan], None, "Input y contains NaN"),
+        ([[1.0], [2.0]], [0, 1, 1], None, "inconsistent numbers of samples"),
+        ([1.0, 2.0], [0, 1], None, "Expected 2D array, got 1D array"),
+        (np.zeros((0, 3)), [], None, "0 sample"),
+        (np.zeros((3, 0)), [0, 1, 0], None, "0 feature"),
+        (np.zeros((2, 2, 2)), [0, 1], None, "dim 3"),
+        ([["a"], ["b"]], [0, 1], None, "could not convert string to float"),
+        ([[1.0], [2.0]], [0.5, 1.7], None, "Unknown label type: continuous"),
+        (
+            [[1.0], [2.0]],
+            [[0, 1], [2, 0]],
+            None,
+            "y should be a 1d array|several classes",
+        ),
+        (
+            [[1.0], [2.0]],
+            None,
+            None,
+            "requires y to be passed, but the target y is None",
+        ),
+        (
+            [[1.0], [2.0]],
+            [0, 1],
+            [1, -1],
+            "Negative values in data passed to `sample_weight`",
+        ),
+        (
+            [[1.0], [2.0]],
+            [0, 1],
+            [0, 0],
+            "Sample weights must contain at least one non-zero",
+        ),
+        ([[1.0], [2.0]], [0, 1], [1, 1, 1], "sample_weight.shape == "),
+        ([[1.0], [2.0]], [0, 1], [1, np.nan], "Input sample_weight contains NaN"),
+    ],
+)
+def test_bad_rows_are_named(model, X, y, weight, message):
+    model = clone(model)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y, weight)
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        model.predict([[1.0]])
+
+
+@MODELS
+def test_sparse_rows_are_an_error(model, iris):
+    from scipy.sparse import csr_array
+
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        model.fit(csr_array(iris[0]), iris[1])
+
+
+def quickly(model):
+    """A copy that is fitted in a moment, if it is trained at all."""
+    model = clone(model)
+    return model.set_params(tol=None, max_iter=2) if hasattr(model, "tol") else model
+
+
+@MODELS
+def test_queries_are_checked(model, iris):
+    X, y = iris
+    model = quickly(model).fit(X, y)
+    with pytest.raises(ValueError, match=r"has 2 features, but .* is expecting 4"):
+        model.predict(X[:, :2])
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        model.predict_proba(np.full((1, 4), np.nan))
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        model.predict(X[:0])
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+        model.predict(X[0])
+
+
+@MODELS
+def test_names_that_are_missing_are_warned_of(model, iris):
+    X, y = iris
+    model = quickly(model).fit(pd.DataFrame(X, columns=["a", "b", "c", "d"]), y)
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        model.predict(X)
+
+
+@MODELS
+def test_partial_fit_needs_its_classes(model, iris):
+    X, y = iris
+    model = clone(model)
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        model.partial_fit(X, y)
+    model.partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(
+        ValueError, match=r"classes=\[0, 1\], but the model was started with"
+    ):
+        model.partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(ValueError, match=r"not among the classes: \[3\]"):
+        model.partial_fit(X, y + 1)
+    np.testing.assert_array_equal(model.classes_, [0, 1, 2])
+
+
+@pytest.mark.parametrize("Model", ALL)
+def test_partial_fit_has_its_limits(Model, iris):
+    with pytest.raises(
+        ValueError, match="partial_fit does not support early_stopping=True"
+    ):
+        Model(early_stopping=True).partial_fit(*iris, classes=[0, 1, 2])
+    model = Model(solver="lbfgs")
+    assert not hasattr(model, "partial_fit")
+    with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as error:
+        model.partial_fit(*iris)
+    assert "only available for stochastic" in str(error.value.__cause__)
+
+
+@pytest.mark.parametrize("Model", ALL)
+def test_early_stopping_needs_rows_of_every_class(Model):
+    message = (
+        "sets validation_fraction=0.1 of the samples aside.*set early_stopping=False"
+    )
+    with pytest.raises(ValueError, match=message):
+        Model(early_stopping=True).fit([[0.0], [1.0], [2.0]], [0, 0, 1])
+
+
+def here(caught, line):
+    """Whether all warnings point at one line of this file."""
+    return {(one.filename, one.lineno) for one in caught} == {(__file__, line)}
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, lambda m: make_pipeline(m)])
+def test_warnings_point_at_the_users_line(wrap, digits):
+    model = wrap(MLPClassifierTorch(5, max_iter=1, batch_size=5000))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        line = currentframe().f_lineno + 1
+        model.fit(*digits)
+    assert [one.category for one in caught] == [UserWarning, ConvergenceWarning]
+    assert here(caught, line)
+
+
+def test_warnings_of_folds_point_at_the_users_line(digits):
+    model = MLPClassifierTorch(5, max_iter=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        line = currentframe().f_lineno + 1
+        cross_val_score(model, *digits, cv=3)
+    assert len(caught) == 3
+    assert here(caught, line)
+
+
+def test_warnings_of_predictions_point_at_the_users_line(digits):
+    X = (digits[0] * 255).astype(np.uint8)
+    model = SoftmaxRegression(max_iter=1, tol=None).fit(X, digits[1])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        line = currentframe().f_lineno + 1
+        model.score(X.astype(float), digits[1])
+    assert "fitted to pixels as uint8" in str(caught[0].message)
+    assert here(caught, line)
+
+
+@pytest.mark.parametrize("Model", [SoftmaxRegression, TemplateMatchingClassifier])
+def test_parameter_validation_can_be_skipped(Model, iris):
+    """As scikit-learn's estimators do, for users who know their parameters."""
+    model = Model(random_state="no generator")
+    if Model is SoftmaxRegression:
+        model = Model(max_iter=2, tol=None, validation_fraction="unused")
+    with pytest.raises(InvalidParameterError, match="must be"):
+        model.fit(*iris)
+    with config_context(skip_parameter_validation=True):
+        assert len(model.fit(*iris).classes_) == 3
