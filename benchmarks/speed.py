@@ -119,6 +119,30 @@ def softmax(digits: Digits) -> dict[str, Contender]:
     }
 
 
+def mlp_defaults(digits: Digits) -> dict[str, Contender]:
+    """MLP with default settings, 5 epochs."""
+    five = {"max_iter": 5, "tol": None, "random_state": 0}
+    theirs = MLPClassifier(max_iter=5, random_state=0)
+    return {
+        "skdigits": fits(digits, MLPClassifierTorch(**five)),
+        "skdigits, alpha=0": fits(digits, MLPClassifierTorch(alpha=0, **five)),
+        "MLPClassifier": fits(digits, theirs),
+    }
+
+
+def softmax_defaults(digits: Digits) -> dict[str, Contender]:
+    """SoftmaxRegression with default settings, 5 epochs."""
+    five = {"max_iter": 5, "tol": None, "random_state": 0}
+    plain = {"alpha": 0, "momentum": 0, "nesterovs_momentum": False}
+    theirs = SGDClassifier(loss="log_loss", max_iter=5, tol=None, random_state=0)
+    return {
+        "skdigits": fits(digits, SoftmaxRegression(**five)),
+        "skdigits, alpha=0": fits(digits, SoftmaxRegression(alpha=0, **five)),
+        "skdigits, plain SGD": fits(digits, SoftmaxRegression(**plain, **five)),
+        "SGDClassifier": fits(digits, theirs),
+    }
+
+
 def lbfgs(digits: Digits) -> dict[str, Contender]:
     """SoftmaxRegression by L-BFGS; the score is the objective, equal within 1e-6."""
     alpha = 1e-3
@@ -292,8 +316,8 @@ def predict_one(digits: Digits) -> dict[str, Contender]:
 JOBS: dict[str, Job] = {
     job.__name__: job
     for job in (
-        mlp, softmax, lbfgs, templates, grid_8, grid_32, price, grid_mlp, grid_wide,
-        iris, predict_many, predict_one,
+        mlp, softmax, mlp_defaults, softmax_defaults, lbfgs, templates, grid_8,
+        grid_32, price, grid_mlp, grid_wide, iris, predict_many, predict_one,
     )
 }  # fmt: skip
 

@@ -210,6 +210,9 @@ def walk(call: Callable[[], object], package: Path) -> Walk:
 
 def walks() -> dict[str, Walk]:
     """What a fit and a search run through, with the estimators' defaults."""
+    # This checkout, whatever is installed.
+    sys.path.insert(0, str(ROOT))
+
     from sklearn.datasets import load_digits
 
     import skdigits
