@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test test-next lint bench docs clean
 .NOTPARALLEL:
 
 # An environment whose Python is gone is made anew, whatever has been installed there.
@@ -34,8 +34,15 @@ bench: $(VENV)/bench.done  ## every speed beside its peers', every published fig
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/published.py
 
+test-next: $(VENV)/test.done  ## all tests, with the next release of scikit-learn if there is one
+	$(PYTHON) -m venv .venv-next
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --pre --upgrade --no-deps scikit-learn
+	@.venv-next/bin/python -c "import sklearn, subprocess; now = subprocess.check_output(['$(BIN)/python', '-c', 'import sklearn; print(sklearn.__version__)'], text=True).strip(); sklearn.__version__ == now and print('There is no release of scikit-learn after ' + now + ' yet: the tests run with it.')"
+	SCIPY_ARRAY_API=1 .venv-next/bin/python -m pytest -n auto --dist worksteal
+
 docs: $(VENV)/docs.done  ## the documentation, in docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) docs/_build docs/api docs/auto_examples docs/gen_modules demo_figures build *.egg-info
+	rm -rf $(VENV) .venv-next docs/_build docs/api docs/auto_examples docs/gen_modules demo_figures build *.egg-info

@@ -30,11 +30,6 @@ def test_there_is_something_to_guard():
     assert len(TESTS) > 15
 
 
-@pytest.mark.parametrize("path", MODULES, ids=named)
-def test_modules_are_short(path):
-    assert path.read_text(encoding="utf-8").count("\n") <= 400
-
-
 @pytest.mark.parametrize("path", TESTS, ids=named)
 def test_tests_assert(path):
     for function in functions(path):
