@@ -1,6 +1,7 @@
 """The classifiers trained by gradients: fit, partial_fit and logits of all of them."""
 
 import sys
+from abc import abstractmethod
 
 import torch
 from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -234,9 +235,9 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             )
         return check_classes(self, classes)
 
+    @abstractmethod
     def _network(self, n_features, n_classes, multilabel=False):
         """Return the network that the parameters describe."""
-        raise NotImplementedError
 
     def _fitted_network(self):
         """Return the network of the fitted layers, whatever the parameters name now."""
