@@ -323,7 +323,8 @@ def _of_each_class(class_weight: dict[Any, float], classes: list[Any]) -> np.nda
 
     # compute_class_weight would look for the label "3" as the number 3.
     missing = [label for label in classes if label not in class_weight]
-    unknown = [label for label in class_weight if label not in classes]
+    known = set(classes)
+    unknown = [label for label in class_weight if label not in known]
     if missing and unknown:
         raise ValueError(
             f"The classes, {missing}, are not in class_weight={class_weight!r}, which "

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK_SAMPLES = 1024  # gathered at once: few calls, and they stay in the cache
+# Gathered at once, in few calls, while samples and targets stay in the cache.
+BLOCK_SAMPLES = 1024
+BLOCK_TARGETS = 2**18
 
 
 class Data(NamedTuple):
@@ -54,6 +56,31 @@ class Data(NamedTuple):
         return Data(X, self.codes.index_select(0, positions), weight)
 
 
+class Targets(NamedTuple):
+    """How codes become targets of a network's O outputs.
+
+    ``levels`` (2,) are the target of an output for no and for yes, in the dtype and on
+    the device of the parameters. With ``one_hot``, each output stands for one of the
+    classes that codes count; else codes themselves are 0 for no and 1 for yes.
+    """
+
+    levels: Tensor
+    n_outputs: int
+    one_hot: bool
+
+    def of(self, codes: Tensor) -> Tensor:
+        """Return targets (G, O, n) of codes (G, n), or of labels (G, n, O)."""
+        if not self.one_hot:
+            found = self.levels.index_select(0, codes.flatten())
+            return found.view(*codes.shape[:2], self.n_outputs).mT.contiguous()
+
+        # Written sample by sample: a table of all classes would grow by their square.
+        own = codes.unsqueeze(1)
+        targets = self.levels.new_empty(len(codes), self.n_outputs, codes.size(1))
+        targets.copy_(self.levels[0])
+        return targets.scatter_(1, own, self.levels[1].expand(own.shape))
+
+
 class Batch(NamedTuple):
     """Samples of each of R replicas, ready for arithmetic with K models.
 
@@ -92,14 +119,15 @@ def sample_orders(
     return order if data.samples is None else data.samples.gather(1, order)
 
 
-def block_size(n_replicas: int, batch_size: int) -> int:
+def block_size(n_replicas: int, batch_size: int, n_outputs: int) -> int:
     """Return how many batches are gathered at once."""
-    return max(1, BLOCK_SAMPLES // (batch_size * n_replicas))
+    n_samples = min(BLOCK_SAMPLES, BLOCK_TARGETS // n_outputs)
+    return max(1, n_samples // (batch_size * n_replicas))
 
 
 def batches(
     data: Data,
-    class_targets: Tensor,
+    targets: Targets,
     batch_size: int,
     order: Tensor | None = None,
     models_per_replica: int = 1,
@@ -111,8 +139,8 @@ def batches(
     ----------
     data : Data
         N samples in R replicas.
-    class_targets : Tensor of shape (C, O)
-        Targets of each class; batches are computed in its dtype.
+    targets : Targets
+        Make targets of codes; batches are computed in their dtype.
     batch_size : int
         Samples of each replica in a batch; the last one may be smaller.
     order : Tensor of shape (R, n), optional
@@ -124,9 +152,10 @@ def batches(
     """
     order = data.samples if order is None else order
     n_replicas = data.n_replicas
-    step = batch_size * block_size(n_replicas, batch_size)
+    dtype = targets.levels.dtype
+    step = batch_size * block_size(n_replicas, batch_size, targets.n_outputs)
     sizes = {min(batch_size, data.n_samples), data.n_samples % batch_size or batch_size}
-    equal_weights = {size: class_targets.new_tensor(1 / size) for size in sizes}
+    equal_weights = {size: targets.levels.new_tensor(1 / size) for size in sizes}
 
     # Gathering a block and splitting it costs one call where batches would cost many.
     for start in range(0, data.n_samples, step):
@@ -136,20 +165,29 @@ def batches(
             block = Data(data.X[places], data.codes[places], weight)
         else:
             block = data.take(order[:, places].flatten())
-        X, codes, weight = _by_replica(block, n_replicas, models_per_replica)
 
-        targets = _targets(class_targets, codes).split(batch_size, 2)
-        parts = as_floats(X, class_targets.dtype).split(batch_size, 1)
+        X = block.X.view(n_replicas, -1, block.X.shape[1])
+        codes = block.codes.view(n_replicas, -1, *block.codes.shape[1:])
+        weight = block.weight
+        weight = None if weight is None else weight.view(n_replicas, 1, -1)
+        # Targets and weights meet logits model by model; a single replica broadcasts.
+        if n_replicas > 1 and models_per_replica > 1:
+            codes = codes.repeat_interleave(models_per_replica, 0)
+            if weight is not None:
+                weight = weight.repeat_interleave(models_per_replica, 0)
+
+        compared = targets.of(codes).split(batch_size, 2)
+        parts = as_floats(X, dtype).split(batch_size, 1)
         weights = [None] * len(parts) if weight is None else weight.split(batch_size, 2)
 
-        for X, target, own in zip(parts, targets, weights, strict=True):
+        for X, target, own in zip(parts, compared, weights, strict=True):
             X = X if distort is None else distort(X)
             size = X.size(1)
             if own is None:
                 yield Batch(X, X.mT, target, equal_weights[size], None, float(size))
             else:
                 total = own.sum(-1, keepdim=True)
-                normalised = (own / total).to(class_targets.dtype)
+                normalised = (own / total).to(dtype)
                 yield Batch(X, X.mT, target, normalised, own, total)
 
 
@@ -158,31 +196,3 @@ def as_floats(X: Tensor, dtype: torch.dtype) -> Tensor:
     if X.dtype == torch.uint8:
         return X.to(dtype).div_(255)
     return X.to(dtype)
-
-
-def _by_replica(
-    block: Data, n_replicas: int, models_per_replica: int
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return samples X (R, n, D), codes (G, n, …) and weights (G, 1, n) of a block."""
-    X = block.X.view(n_replicas, -1, block.X.shape[1])
-    codes = block.codes.view(n_replicas, -1, *block.codes.shape[1:])
-    weight = block.weight
-    weight = None if weight is None else weight.view(n_replicas, 1, -1)
-
-    # Targets and weights meet logits model by model; a single replica broadcasts.
-    if n_replicas > 1 and models_per_replica > 1:
-        codes = codes.repeat_interleave(models_per_replica, 0)
-        if weight is not None:
-            weight = weight.repeat_interleave(models_per_replica, 0)
-    return X, codes, weight
-
-
-def _targets(class_targets: Tensor, codes: Tensor) -> Tensor:
-    """Return targets (G, O, n) of codes (G, n), contiguous for each output.
-
-    Codes (G, n, L) tell of L labels, each of which is an output.
-    """
-    found = class_targets.T.index_select(1, codes.flatten()).view(-1, *codes.shape)
-    if codes.dim() == 2:
-        return found.transpose(0, 1)
-    return found[0].mT.contiguous()

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from skdigits.engine.batches import Data, as_floats, batches
-from skdigits.engine.network import CHUNK_SAMPLES, Network
+from skdigits.engine.batches import Data, Targets, as_floats, batches
+from skdigits.engine.network import Network
 from skdigits.engine.types import Params, Plan, Score
 
 
@@ -15,7 +15,8 @@ def predict_scores(network: Network, params: Params, X: Tensor) -> Tensor:
     Their softmax over the classes are the probabilities.
     """
     dtype = params[0].dtype
-    first = X[:CHUNK_SAMPLES]
+    size = network.chunk_samples
+    first = X[:size]
     logits = network.logits(params, as_floats(first, dtype)[None])
     scores = network.to_scores(logits)
     if len(X) == len(first):
@@ -23,9 +24,9 @@ def predict_scores(network: Network, params: Params, X: Tensor) -> Tensor:
 
     # Allocated first: small results between chunks that come and go break up the heap.
     found = scores.new_empty(*scores.shape[:2], len(X))
-    found[..., :CHUNK_SAMPLES] = scores
-    for start in range(CHUNK_SAMPLES, len(X), CHUNK_SAMPLES):
-        places = slice(start, start + CHUNK_SAMPLES)
+    found[..., :size] = scores
+    for start in range(size, len(X), size):
+        places = slice(start, start + size)
         logits = network.logits(params, as_floats(X[places], dtype)[None])
         found[..., places] = network.to_scores(logits)
     return found.mT
@@ -35,7 +36,7 @@ def measure(
     network: Network,
     params: Params,
     validation: Data,
-    class_targets: Tensor,
+    targets: Targets,
     score: Score | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return mean loss (K,) and score (K,) on validation samples.
@@ -47,7 +48,7 @@ def measure(
     totals = []
     per_replica = len(params[0]) // validation.n_replicas
     for batch in batches(
-        validation, class_targets, CHUNK_SAMPLES, models_per_replica=per_replica
+        validation, targets, network.chunk_samples, models_per_replica=per_replica
     ):
         loss, accuracy = network.evaluate(params, batch)
         losses.append(loss)

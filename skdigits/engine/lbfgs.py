@@ -13,10 +13,9 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from skdigits.engine.batches import Data, batches
+from skdigits.engine.batches import Data, Targets, batches
 from skdigits.engine.evaluate import measure
 from skdigits.engine.network import (
-    CHUNK_SAMPLES,
     Network,
     select,
     step_hyper,
@@ -96,7 +95,7 @@ def minimise(
     model stops by its gradient, at ``max |g| ≤ tol``. Validation samples are evaluated
     after every iteration, and nothing depends on them.
     """
-    targets = network.class_targets(plan.label_smoothing, state.params[0])
+    targets = network.targets(plan.label_smoothing, state.params[0])
     evaluate = partial(_measured, network, validation, targets, score)
     n_models = len(state.params[0])
     runs: list[Run] = []
@@ -118,7 +117,7 @@ def minimise(
 def _measured(
     network: Network,
     validation: Data | None,
-    class_targets: Tensor,
+    targets: Targets,
     score: Score | None,
     params: Params,
 ) -> tuple[Tensor, Tensor]:
@@ -126,7 +125,7 @@ def _measured(
     if validation is None:
         nothing = torch.full((1,), torch.nan, dtype=torch.float64, device="cpu")
         return nothing, nothing
-    return measure(network, params, validation, class_targets, score)
+    return measure(network, params, validation, targets, score)
 
 
 def _each_replica(data: Data) -> Iterator[Data]:
@@ -140,7 +139,7 @@ def _each_replica(data: Data) -> Iterator[Data]:
 def _minimise_one(
     network: Network,
     data: Data,
-    class_targets: Tensor,
+    targets: Targets,
     plan: Plan,
     hyper: Hyper,
     iterations: _Iterations,
@@ -151,9 +150,7 @@ def _minimise_one(
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         params = _unflatten(flat, state.params)
-        loss, gradients = objective_and_gradients(
-            network, params, data, class_targets, local
-        )
+        loss, gradients = objective_and_gradients(network, params, data, targets, local)
         return loss.item(), _flatten(gradients)
 
     try:
@@ -189,7 +186,7 @@ def objective_and_gradients(
     network: Network,
     params: Params,
     data: Data,
-    class_targets: Tensor,
+    targets: Targets,
     hyper: StepHyper,
 ) -> tuple[Tensor, Params]:
     """Return the objective (K,) on all samples, and its gradients.
@@ -199,20 +196,20 @@ def objective_and_gradients(
     """
     n_models = len(params[0])
     total = len(data.X) if data.weight is None else data.weight.sum()
-    loss = torch.zeros(n_models, dtype=torch.float64, device=class_targets.device)
+    loss = torch.zeros(n_models, dtype=torch.float64, device=params[0].device)
     shared = hyper
     if hyper.alpha is not None:
         loss += _penalty(network, params, hyper.alpha, total)
         # Every chunk adds its part of the penalty's gradient.
-        n_chunks = math.ceil(len(data.X) / CHUNK_SAMPLES)
+        n_chunks = math.ceil(len(data.X) / network.chunk_samples)
         shared = hyper._replace(alpha=hyper.alpha / n_chunks)
 
     gradients = tuple(map(torch.zeros_like, params))
-    minus_one = class_targets.new_full((n_models, 1, 1), -1.0)
-    for batch in batches(data, class_targets, CHUNK_SAMPLES):
+    minus_one = params[0].new_full((n_models, 1, 1), -1.0)
+    for batch in batches(data, targets, network.chunk_samples):
         fraction = batch.normalised_weight * (batch.total_weight / total)
         batch = batch._replace(
-            normalised_weight=fraction.to(class_targets.dtype), total_weight=total
+            normalised_weight=fraction.to(params[0].dtype), total_weight=total
         )
         logits, slopes = network.gradients(params, batch, shared, ())
         loss += network.total_loss([logits], [batch])

@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from skdigits.engine.batches import BLOCK_SAMPLES, Batch
+from skdigits.engine.batches import Batch, Targets, block_size
 from skdigits.engine.losses import CLASSES, LOGISTIC, OUTPUT_LOSSES
 from skdigits.engine.types import Hyper, Params, Plan, StepHyper
 
-CHUNK_SAMPLES = 2048  # samples evaluated at once: their products stay in the cache
+# Evaluated at once: products stay in the cache, and logits of many classes are bounded.
+CHUNK_SAMPLES = 2048
+CHUNK_LOGITS = 2**20
 LARGEST_BATCHED = 200_000  # numbers in the state of a solver; see docs/design.md
 Record = TypeVar("Record")
 
@@ -53,12 +55,15 @@ class Outer(NamedTuple):
         return product.addcmul_(*self.penalty)
 
     def subtract_from(self, target: Tensor, rate: Tensor) -> None:
-        """Compute ``target ← target − rate · gradient`` in place."""
+        """Compute ``target ← target − rate · gradient`` in place, and use ``delta`` up.
+
+        Logits of many classes are large, and so would be a copy of delta.
+        """
         if self.penalty is not None:
             strength, weight = self.penalty
             target.addcmul_(weight, rate * strength, value=-1)
 
-        steps = self.delta * rate
+        steps = self.delta.mul_(rate)
         if self.inputs.size(0) != target.size(0):
             steps = steps.view(self.inputs.size(0), -1, steps.size(2))
             target = target.view(self.inputs.size(0), -1, target.size(2))
@@ -207,17 +212,24 @@ class Network(ABC):
         """Layers that fitted weights must have for training to continue."""
         return tuple(self.shapes)
 
-    def class_targets(self, label_smoothing: float, like: Tensor) -> Tensor:
-        """Return targets (C, O) of each class, in the dtype and device of a tensor.
+    @property
+    def chunk_samples(self) -> int:
+        """Number of samples that are evaluated at once."""
+        return max(1, min(CHUNK_SAMPLES, CHUNK_LOGITS // self.shapes[-1][0]))
 
-        Row c is ``(1 − ε) · onehot(c) + ε / C``. A logistic output is about one of two
-        classes, no and yes, whose targets (2, 1) are ε / 2 and 1 − ε / 2.
+    def targets(self, label_smoothing: float, like: Tensor) -> Targets:
+        """Return the targets of codes, in the dtype and device of a tensor.
+
+        They are ``(1 − ε) · onehot + ε / C``. A logistic output is about one of two
+        classes, no and yes, whose targets are ε / 2 and 1 − ε / 2.
         """
-        n_classes = 2 if self.loss == LOGISTIC else self.shapes[-1][0]
-        onehot = torch.eye(n_classes, dtype=like.dtype, device=like.device)
+        n_outputs = self.shapes[-1][0]
+        one_hot = self.loss != LOGISTIC
+        n_classes = n_outputs if one_hot else 2
 
-        targets = onehot * (1 - label_smoothing) + label_smoothing / n_classes
-        return targets[:, 1:] if self.loss == LOGISTIC else targets
+        levels = torch.arange(2, dtype=like.dtype, device=like.device)
+        levels = levels * (1 - label_smoothing) + label_smoothing / n_classes
+        return Targets(levels, n_outputs, one_hot)
 
     def initial(
         self,
@@ -243,8 +255,13 @@ class Network(ABC):
 
         ``logits`` (K, C, B) belong to the batches; the sum is in float64.
         """
-        targets = torch.cat([batch.targets for batch in compared], -1)
-        losses = OUTPUT_LOSSES[self.loss].value(torch.cat(logits, -1), targets)
+        every_logit = logits[0]
+        targets = compared[0].targets
+        # Those of a single batch, which may be large, are not copied.
+        if len(compared) > 1:
+            every_logit = torch.cat(logits, -1)
+            targets = torch.cat([batch.targets for batch in compared], -1)
+        losses = OUTPUT_LOSSES[self.loss].value(every_logit, targets)
 
         weights = [batch.weight for batch in compared if batch.weight is not None]
         if not weights:
@@ -341,11 +358,13 @@ class Network(ABC):
         block.
         """
         n_params = sum(math.prod(shape) + shape[0] for shape in self.shapes)
-        in_layers = 3 * batch_size + min(CHUNK_SAMPLES, n_scored)
-        compared = 5 * min(n_samples, max(batch_size, BLOCK_SAMPLES)) + 2 * n_scored
+        n_outputs = self.shapes[-1][0]
+        in_layers = 3 * batch_size + min(self.chunk_samples, n_scored)
+        in_block = batch_size * block_size(1, batch_size, n_outputs)
+        compared = 5 * min(n_samples, in_block) + 2 * n_scored
 
         numbers = n_params * (3 + 2 * n_moments) + in_layers * self.n_units
-        return 8 * (numbers + compared * self.shapes[-1][0])
+        return 8 * (numbers + compared * n_outputs)
 
 
 def dropout_mask(

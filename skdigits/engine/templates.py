@@ -9,6 +9,7 @@ from torch import Tensor
 from skdigits.engine.batches import Data, as_floats
 
 CHUNK_ROWS = 2048
+CHUNK_DISTANCES = 2**22  # of many templates, fewer samples are compared at once
 # Smaller differences between distances count as zero: their reciprocals overflow.
 SMALLEST_SCALE = 1e-300
 LOG_RANGE = math.log(1e3)
@@ -66,14 +67,17 @@ def class_sums(data: Data, n_classes: int, dtype: torch.dtype) -> tuple[Tensor, 
     sums = torch.zeros(n_classes, n_features, dtype=torch.float64, device=device)
     counts = torch.zeros(n_classes, dtype=torch.float64, device=device)
 
-    classes = torch.arange(n_classes, device=device)[:, None]
     for start in range(0, len(data.X), CHUNK_ROWS):
         chunk = slice(start, start + CHUNK_ROWS)
-        member = (data.codes[chunk] == classes).to(dtype)
+        # Of many classes, a chunk has samples of a few.
+        classes, places = data.codes[chunk].unique(return_inverse=True)
+        found = torch.arange(len(classes), device=device)[:, None]
+        member = (places == found).to(dtype)
         if data.weight is not None:
             member = member * data.weight[chunk]
-        sums += member @ as_floats(data.X[chunk], dtype)
-        counts += member.sum(1)
+
+        sums[classes] += member @ as_floats(data.X[chunk], dtype)
+        counts[classes] += member.sum(1)
     return sums, counts
 
 
@@ -97,8 +101,8 @@ def class_distances(
 
     # Allocated first: small results kept between large temporaries fragment the heap.
     distances = templates.new_empty(len(X), len(counts))
-    chunks = X.split(CHUNK_ROWS)
-    for chunk, nearest in zip(chunks, distances.split(CHUNK_ROWS), strict=True):
+    size = max(1, min(CHUNK_ROWS, CHUNK_DISTANCES // len(templates)))
+    for chunk, nearest in zip(X.split(size), distances.split(size), strict=True):
         each = METRICS[metric](as_floats(chunk, templates.dtype), templates)
         torch.amin(each.view(len(chunk), len(counts), -1), 2, out=nearest)
     return distances.masked_fill_(counts == 0, torch.inf)

@@ -11,7 +11,13 @@ import torch
 from torch import Generator, Tensor
 
 from skdigits.engine.active import ActiveModels, Replicas, without
-from skdigits.engine.batches import Data, batches, block_size, sample_orders
+from skdigits.engine.batches import (
+    Data,
+    Targets,
+    batches,
+    block_size,
+    sample_orders,
+)
 from skdigits.engine.evaluate import measure, monitored_score
 from skdigits.engine.network import Network, select, step_hyper
 from skdigits.engine.schedules import SCHEDULES, SMALLEST_RATE
@@ -42,7 +48,7 @@ class Problem(NamedTuple):
 
     network: Network
     plan: Plan
-    class_targets: Tensor
+    targets: Targets
     score: Score | None
 
 
@@ -113,7 +119,7 @@ def train(
         One per model, in their order. After an interruption they are the models of the
         last whole epoch; an interruption before the end of the first epoch is raised.
     """
-    targets = network.class_targets(plan.label_smoothing, state.params[0])
+    targets = network.targets(plan.label_smoothing, state.params[0])
     problem = Problem(network, plan, targets, score)
     active = _all_models(problem, data, validation, hyper, state, rngs)
     records: list[list[Epoch]] = [[] for _ in range(active.numbers.numel())]
@@ -179,7 +185,7 @@ def _all_models(
     if data.n_samples <= plan.batch_size and plan.distort is None:
         # Every step sees the same batch: it is gathered once.
         width = numbers.shape[1]
-        targets = problem.class_targets
+        targets = problem.targets
         whole_batch = list(
             batches(data, targets, plan.batch_size, models_per_replica=width)
         )
@@ -223,7 +229,7 @@ def _with_present_best(problem: Problem, validation: Data, state: State) -> Stat
         problem.network,
         state.params,
         validation,
-        problem.class_targets,
+        problem.targets,
         problem.score,
     )
     best = monitored_score(problem.plan, *measured)
@@ -241,7 +247,7 @@ def _epoch(problem: Problem, active: ActiveModels) -> tuple[ActiveModels, EpochO
         measured = (torch.full_like(loss, torch.nan),) * 2
     else:
         measured = measure(
-            problem.network, params, validation, problem.class_targets, problem.score
+            problem.network, params, validation, problem.targets, problem.score
         )
     # Squares of parameters may overflow in the next step while this loss is finite.
     norms = torch.stack([torch.linalg.vector_norm(p, dim=(1, 2)) for p in params])
@@ -287,7 +293,7 @@ def _learn(problem: Problem, active: ActiveModels) -> tuple[State, Tensor, Tenso
     step_sizes = rates * bias_corrections(solver, active.hyper, first, n_steps)
 
     order = sample_orders(replicas.rngs, data, plan.batch_size, plan.shuffle)
-    targets = problem.class_targets
+    targets = problem.targets
     width = active.running.shape[1]
     epoch_batches = replicas.whole_batch or batches(
         data, targets, plan.batch_size, order, width, distort
@@ -302,7 +308,9 @@ def _learn(problem: Problem, active: ActiveModels) -> tuple[State, Tensor, Tenso
         epoch_batches,
         rates,
         step_sizes,
-        min(n_steps, block_size(len(replicas.rngs), plan.batch_size)),
+        min(
+            n_steps, block_size(len(replicas.rngs), plan.batch_size, targets.n_outputs)
+        ),
     )
     progress = Progress(
         progress.seen + active.totals,

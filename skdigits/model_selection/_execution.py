@@ -22,7 +22,6 @@ from skdigits._arrays import fork_safe, to_tensor, training_device
 from skdigits._gradient import GradientClassifier
 from skdigits._input_checks import check_features
 from skdigits.engine.evaluate import predict_scores
-from skdigits.engine.network import CHUNK_SAMPLES
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.types import Epoch, Params, Run
 from skdigits.model_selection._folds import (
@@ -183,7 +182,7 @@ def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int,
     n_samples = len(fold.samples)
     batch_size = batch_size_of(model, network, n_samples)
     if solver.full_batch:
-        batch_size = min(CHUNK_SAMPLES, n_samples)
+        batch_size = min(network.chunk_samples, n_samples)
     replica = 16 * batch_size * n_features + 16 * n_samples
     each = network.bytes_per_model(
         solver.n_moments, batch_size, n_samples, len(fold.split.test)

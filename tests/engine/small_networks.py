@@ -61,17 +61,21 @@ def initial_state(network, solver, rngs, n_models):
     return fresh_state(params, solver)
 
 
-def class_targets(n_outputs, label_smoothing, like, loss="cross_entropy"):
-    """Targets of each class, for a network with some outputs."""
-    return DenseNetwork((1, n_outputs), loss).class_targets(label_smoothing, like)
+def make_targets(n_outputs, label_smoothing, like, loss="cross_entropy"):
+    """Targets of a network with some outputs."""
+    return DenseNetwork((1, n_outputs), loss).targets(label_smoothing, like)
+
+
+def targets_of(y, n_outputs, label_smoothing, like, loss="cross_entropy"):
+    """Targets (O, B) of classes (B,)."""
+    return make_targets(n_outputs, label_smoothing, like, loss).of(y[None])[0]
 
 
 def make_batch(rng, n_classes=3, weighted=False):
     """Six samples of four features, with smoothed targets."""
     X = torch.from_numpy(rng.normal(size=(6, 4)))
-    targets = class_targets(n_classes, SMOOTHING, X).T[
-        :, rng.integers(n_classes, size=6)
-    ]
+    y = torch.from_numpy(rng.integers(n_classes, size=6))
+    targets = targets_of(y, n_classes, SMOOTHING, X)
     X = X[None]
     targets = targets[None]
     if not weighted:

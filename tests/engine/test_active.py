@@ -19,7 +19,7 @@ def make_problem(make_plan):
     def make(data, distort=None):
         network = DenseNetwork((64, 10), "cross_entropy")
         plan = make_plan(batch_size=30, distort=distort, noise_seeds=(7, 8, 9))
-        return Problem(network, plan, network.class_targets(0.0, data.X), None)
+        return Problem(network, plan, network.targets(0.0, data.X), None)
 
     return make
 

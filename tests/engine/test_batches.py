@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from small_networks import class_targets
+from small_networks import make_targets
 
 from skdigits.engine.batches import Data, as_floats, batches, sample_orders
 
@@ -14,7 +14,7 @@ def test_an_epoch_holds_every_sample_once():
     X = torch.arange(10.0)[:, None]
     data = Data(X, torch.arange(10) % 3, torch.arange(1.0, 11, dtype=torch.float64))
     order = sample_orders([np.random.RandomState(0)], data, 4, shuffle=True)
-    seen = list(batches(data, class_targets(3, 0.0, X), 4, order))
+    seen = list(batches(data, make_targets(3, 0.0, X), 4, order))
     assert [batch.X.shape[1] for batch in seen] == [4, 4, 2]
     assert len(seen) == math.ceil(10 / 4)
     samples = torch.cat([batch.X[0, :, 0] for batch in seen]).long()
@@ -50,7 +50,7 @@ def test_weights_of_any_scale_are_normalised(scale):
     X = torch.zeros(4, 1)
     weight = torch.tensor([1.0, 2, 3, 4], dtype=torch.float64) * scale
     (batch,) = batches(
-        Data(X, torch.zeros(4, dtype=int), weight), class_targets(2, 0, X), 4
+        Data(X, torch.zeros(4, dtype=int), weight), make_targets(2, 0, X), 4
     )
     np.testing.assert_allclose(
         batch.normalised_weight[0, 0], [0.1, 0.2, 0.3, 0.4], rtol=1e-6
@@ -64,7 +64,7 @@ def test_labels_are_targets_themselves():
     )
     samples = torch.tensor([[2, 0], [1, 2]])  # of two replicas
     (batch,) = batches(
-        Data(X, codes, samples=samples), class_targets(2, 0.2, X, "logistic"), 4
+        Data(X, codes, samples=samples), make_targets(2, 0.2, X, "logistic"), 4
     )
     expected = [[[0.9, 0.9], [0.9, 0.1]], [[0.1, 0.9], [0.1, 0.9]]]
     assert batch.targets.tolist() == expected
@@ -82,7 +82,7 @@ def test_samples_are_distorted_batch_by_batch_and_nothing_else_is(models_per_rep
         seen.append(X.clone())
         return 1 - X
 
-    targets = class_targets(3, 0.0, torch.zeros(0))
+    targets = make_targets(3, 0.0, torch.zeros(0))
     plain = list(batches(data, targets, 4, models_per_replica=models_per_replica))
     found = list(
         batches(

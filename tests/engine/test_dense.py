@@ -8,11 +8,11 @@ from small_networks import (
     MODULES,
     ORACLES,
     SMOOTHING,
-    class_targets,
     different_params,
     initial_params,
     loss_and_gradients,
     make_batch,
+    make_targets,
 )
 from torch import nn
 
@@ -192,7 +192,7 @@ def test_all_hits_are_an_accuracy_of_one(weighted, dtype):
     X = torch.eye(3, dtype=dtype)[torch.arange(30) % 3]
     weight = torch.linspace(0.1, 1, 30, dtype=torch.float64) if weighted else None
     data = Data(X, torch.arange(30) % 3, weight)
-    (batch,) = batches(data, class_targets(3, 0.0, X), 30)
+    (batch,) = batches(data, make_targets(3, 0.0, X), 30)
     network = DenseNetwork((3, 3), "cross_entropy")
     params = (torch.eye(3, dtype=dtype)[None], torch.zeros(1, 3, 1, dtype=dtype))
     _, accuracy = network.evaluate(params, batch)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import check_grad
-from small_networks import class_targets, initial_params, initial_state
+from small_networks import initial_params, initial_state, make_targets
 
 from skdigits.engine import lbfgs
+from skdigits.engine import network as network_module
 from skdigits.engine.batches import Data
 from skdigits.engine.dense import DenseNetwork
 from skdigits.engine.losses import LOSSES
@@ -28,7 +29,7 @@ def test_the_gradient_in_chunks_is_that_of_the_objective(
         (64, 3, 10), loss, "tanh", penalty_per_sample=penalty_per_sample
     )
     params = initial_params(network)
-    targets = class_targets(10, 0.0, data.X)
+    targets = make_targets(10, 0.0, data.X)
     hyper = make_step_hyper(params, alpha=0.5)
 
     def objective(flat):
@@ -38,7 +39,7 @@ def test_the_gradient_in_chunks_is_that_of_the_objective(
 
     start = lbfgs._flatten(params)
     whole, _ = objective(start)
-    monkeypatch.setattr(lbfgs, "CHUNK_SAMPLES", 64)
+    monkeypatch.setattr(network_module, "CHUNK_SAMPLES", 64)
     chunked, _ = objective(start)
     assert chunked.item() == pytest.approx(whole.item(), rel=1e-13)
     error = check_grad(
