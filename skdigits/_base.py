@@ -4,7 +4,6 @@ import math
 from abc import abstractmethod
 from typing import Any
 
-import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
@@ -178,19 +177,6 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 "[0, 1]."
             )
         return logits
-
-    def __getstate__(self):
-        # The history as arrays, since skops cannot store a DataFrame.
-        state = dict(super().__getstate__())
-        if "history_" in state:
-            history = state["history_"]
-            state["history_"] = {name: history[name].to_numpy() for name in history}
-        return state
-
-    def __setstate__(self, state):
-        if "history_" in state:
-            state = {**state, "history_": pd.DataFrame(state["history_"])}
-        super().__setstate__(state)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "classes_")

@@ -21,7 +21,12 @@ from skdigits.engine.losses import LOGISTIC
 from skdigits.engine.solvers import SOLVERS, stochastic_solvers
 from skdigits.training.checkpoint import fitted_params
 from skdigits.training.data import ValidationSet, check_validation_set
-from skdigits.training.fitted import set_fitted_attributes
+from skdigits.training.fitted import (
+    from_state,
+    history_frame,
+    set_fitted_attributes,
+    to_state,
+)
 from skdigits.training.messages import after_training, emit, ending
 from skdigits.training.observers import EpochPrinter, FitCallbacks, is_part_of_more
 from skdigits.training.session import prepare, run
@@ -270,6 +275,22 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             dtype = torch.promote_types(params[0].dtype, working_dtype(self, X))
             params = tuple(p.to(dtype) for p in params)
         return predict_scores(network, params, X)[0]
+
+    @property
+    def history_(self):
+        """Table of all epochs, made anew whenever it is read."""
+        if not hasattr(self, "_history"):
+            raise AttributeError(
+                f"{type(self).__name__} has no history_ before it is fitted: call fit "
+                "or partial_fit first."
+            )
+        return history_frame(self._history)
+
+    def __getstate__(self):
+        return to_state(super().__getstate__())
+
+    def __setstate__(self, state):
+        super().__setstate__(from_state(state))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -387,14 +387,24 @@ def private_random_state(random_state: object) -> np.random.RandomState:
 
 @contextmanager
 def rollback_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Restore all attributes of an estimator if an error ends this block."""
-    # A shallow copy: fitted attributes are replaced, never written into.
+    """Restore all attributes of an estimator if an error ends this block.
+
+    Fitted attributes may be replaced, but not written into; only lists may grow, or get
+    another last item.
+    """
     before = dict(vars(estimator))
+    ends = [
+        (fitted, max(len(fitted) - 1, 0), fitted[-1:])
+        for name, fitted in before.items()
+        if name.endswith("_") and isinstance(fitted, list)
+    ]
     try:
         yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)
+        for fitted, last, end in ends:
+            fitted[last:] = end
         raise
 
 

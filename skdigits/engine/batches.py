@@ -151,7 +151,7 @@ def batches(
         Distorts the samples (R, B, D) of a batch.
     """
     order = data.samples if order is None else order
-    n_replicas = data.n_replicas
+    n_replicas = 1 if order is None else len(order)
     dtype = targets.levels.dtype
     step = batch_size * block_size(n_replicas, batch_size, targets.n_outputs)
     sizes = {min(batch_size, data.n_samples), data.n_samples % batch_size or batch_size}

@@ -1,6 +1,5 @@
 """L-BFGS on the whole objective, by SciPy, one model after the other."""
 
-import copy
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -108,7 +107,7 @@ def minimise(
             own, status = _minimise_one(
                 network, samples, targets, plan, select(hyper, one), iterations
             )
-            runs.append(Run(own, iterations.epochs, status, copy.deepcopy(rng)))
+            runs.append(Run(own, iterations.epochs, status, rng.get_state()))
             if status == "interrupted" and len(runs) < n_models:
                 raise KeyboardInterrupt("L-BFGS was interrupted before its last model.")
     return runs

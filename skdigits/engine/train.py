@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from skdigits.engine.types import (
     Params,
     Plan,
     Progress,
+    RngState,
     Run,
     Score,
     State,
@@ -434,7 +435,7 @@ def _leave(
     leaving: Tensor,
     status: str,
     records: list[list[Epoch]],
-    rng_states: list[Any] | None = None,
+    rng_states: Sequence[RngState] | None = None,
 ) -> Iterator[tuple[int, Run]]:
     """Yield number and run of the running models (K,) that end here.
 
@@ -446,6 +447,6 @@ def _leave(
     state = active.state._replace(params=active.best)
     for place in torch.nonzero(leaving & active.running.flatten()).flatten():
         number = int(active.numbers.flatten()[place])
-        rng = np.random.RandomState()
-        rng.set_state(rng_states[place // active.running.shape[1]])
-        yield number, Run(select(state, place[None]), records[number], status, rng)
+        rng_state = rng_states[place // active.running.shape[1]]
+        own = select(state, place[None])
+        yield number, Run(own, records[number], status, rng_state)

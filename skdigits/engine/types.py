@@ -1,7 +1,7 @@
 """Records that flow through the engine: settings, states and results of K models."""
 
 from collections.abc import Callable, Collection
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from torch import Generator, Tensor
@@ -12,6 +12,9 @@ Params: TypeAlias = tuple[Tensor, ...]
 
 Moments: TypeAlias = tuple[Params, ...]
 """Tensors that a solver keeps between steps, each group shaped like the parameters."""
+
+RngState: TypeAlias = dict[str, Any] | tuple[str, np.ndarray, int, int, float]
+"""State of a NumPy generator, as `RandomState.get_state` returns it."""
 
 Distort: TypeAlias = Callable[[Tensor, Generator], Tensor]
 """Distorts floating samples (B, D) at random."""
@@ -138,7 +141,8 @@ class Epoch(NamedTuple):
 class Run(NamedTuple):
     """Result of training one model: its state, with K = 1, and its epochs.
 
-    ``rng`` is the generator of sample orders as the model left it; ``status`` is one of
+    ``rng_state`` is that of the generator of sample orders, as the model left it;
+    ``status`` is one of
 
     - ``"converged"``, ``"max_iter"``;
     - ``"diverged"``: the state is the one before the epoch that diverged, and the
@@ -150,7 +154,7 @@ class Run(NamedTuple):
     state: State
     epochs: list[Epoch]
     status: str
-    rng: np.random.RandomState
+    rng_state: RngState
 
 
 class Observer(Protocol):

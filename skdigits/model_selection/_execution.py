@@ -10,7 +10,6 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
@@ -404,7 +403,7 @@ class _ScoredSession:
         entry = self.entries[number]
         model = snapshot(session.template, session.samples, session.network, params)
         model.set_params(**entry.model.get_params())
-        set_history(model, pd.DataFrame(entry.epochs, columns=Epoch._fields))
+        set_history(model, entry.epochs)
         model.t_ = int(self._total_weight(entry) * len(entry.epochs))
         return _in_pipeline(entry, model)
 

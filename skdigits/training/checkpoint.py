@@ -1,6 +1,6 @@
 """Checkpoints: everything that an estimator keeps in order to continue training."""
 
-import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from skdigits._arrays import to_tensor
 from skdigits._input_checks import Samples
 from skdigits.engine.network import Network
 from skdigits.engine.train import fresh_state
-from skdigits.engine.types import Params, Progress, State, Stopping
+from skdigits.engine.types import Params, Progress, RngState, State, Stopping
 from skdigits.training.settings import monitored_settings
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class Start(NamedTuple):
     """The start of a run: its state, and the generators of each of its replicas.
 
-    ``rngs`` shuffle the samples. ``split_rngs`` choose the validation samples, the same
-    ones whenever training continues, so that it never learns from them. ``noise_seeds``
-    are for dropout and distortions.
+    ``rngs`` shuffle the samples. ``split_states`` are those of the generators before
+    they choose the validation samples, the same ones whenever training continues, so
+    that it never learns from them. ``noise_seeds`` are for dropout and distortions.
     """
 
     state: State
     rngs: list[np.random.RandomState]
-    split_rngs: list[np.random.RandomState]
+    split_states: Sequence[RngState]
     noise_seeds: list[int]
 
 
@@ -36,8 +36,8 @@ class Checkpoint(NamedTuple):
     """What an estimator keeps beside its parameters, as NumPy arrays and numbers.
 
     ``moments`` hold for ``solver`` only, ``stopping`` for ``monitored`` settings only.
-    ``seen``, ``epochs``, ``steps`` and ``cycle`` are those of `Progress`; generators
-    and seed are those of `Start`.
+    ``seen``, ``epochs``, ``steps`` and ``cycle`` are those of `Progress`; states of
+    generators, and the seed, are those of `Start`.
     """
 
     solver: str
@@ -48,8 +48,8 @@ class Checkpoint(NamedTuple):
     epochs: int
     steps: int
     cycle: int
-    rng: np.random.RandomState
-    split_rng: np.random.RandomState
+    rng_state: RngState
+    split_state: RngState
     noise_seed: int
 
 
@@ -81,10 +81,16 @@ def resume(
         stopping = Stopping(*(_host([value]) for value in checkpoint.stopping))
         state = state._replace(stopping=stopping)
 
-    # Copies: the model's own must stay as they are if this training fails.
-    rng, split_rng = copy.deepcopy((checkpoint.rng, checkpoint.split_rng))
     state = state._replace(progress=progress)
-    return Start(state, [rng], [split_rng], [checkpoint.noise_seed])
+    rng = generator(checkpoint.rng_state)
+    return Start(state, [rng], [checkpoint.split_state], [checkpoint.noise_seed])
+
+
+def generator(state: RngState) -> np.random.RandomState:
+    """Return a new generator in a state."""
+    rng = np.random.RandomState(0)
+    rng.set_state(state)
+    return rng
 
 
 def check_resumable(

@@ -23,7 +23,7 @@ from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.train import fresh_state, train
 from skdigits.engine.types import Hyper, Observer, Plan, Run, Score
-from skdigits.training.checkpoint import Start, check_resumable, resume
+from skdigits.training.checkpoint import Start, check_resumable, generator, resume
 from skdigits.training.data import held_out_samples, split
 from skdigits.training.fitted import snapshot
 from skdigits.training.messages import Message, before_training
@@ -61,9 +61,8 @@ class Session(NamedTuple):
 
     ``models`` are K estimators, replica by replica. ``template`` is the estimator whose
     ``n_features_in_`` and feature names come from the check of the samples. ``samples``
-    are the first ones: the others have the same classes and dtype. ``start`` has the
-    generators as they were before the validation split, so that a warm start draws the
-    same split. ``messages`` are for the user, before training begins.
+    are the first ones: the others have the same classes and dtype. ``messages`` are for
+    the user, before training begins.
     """
 
     models: "Sequence[GradientClassifier]"
@@ -136,14 +135,13 @@ def prepare(
     else:
         start = begin(models, network, dtype, device, n_replicas)
 
-    # The split advances the generators: those before it go into the session.
-    before_split = start._replace(split_rngs=copy.deepcopy(start.split_rngs))
     validation = None
     held_out = validation_samples
     if held_out is not None:
         validation = to_torch([held_out], device)
     elif first.early_stopping and not SOLVERS[first.solver].full_batch:
-        data, validation = split(first, data, first_samples.classes, start.split_rngs)
+        rngs = _split_rngs(start, resuming)
+        data, validation = split(first, data, first_samples.classes, rngs)
         held_out = held_out_samples(first_samples, validation)
 
     score = None
@@ -163,7 +161,7 @@ def prepare(
             first, network, data.n_samples, data.X.shape[1], start.noise_seeds
         ),
         hyper=hyper_of(models),
-        start=before_split,
+        start=start,
         messages=before_training(first, network, data.X, data.n_samples, incremental),
     )
 
@@ -225,7 +223,17 @@ def begin(
     # As in scikit-learn, one generator draws weights, validation split and orders.
     drawn = [network.initial(rng, width, dtype, device) for rng in rngs]
     params = tuple(torch.cat(parts) for parts in zip(*drawn, strict=True))
-    return Start(fresh_state(params, models[0].solver), rngs, rngs, seeds)
+    states = [rng.get_state() for rng in rngs]
+    return Start(fresh_state(params, models[0].solver), rngs, states, seeds)
+
+
+def _split_rngs(start: Start, resuming: bool) -> Sequence[np.random.RandomState]:
+    """Return the generators that choose the validation samples of each replica."""
+    if resuming:
+        return [generator(state) for state in start.split_states]
+
+    # A first split advances the generators that go on to shuffle the samples.
+    return start.rngs
 
 
 def _one_scipy_thread() -> AbstractContextManager[Any]:

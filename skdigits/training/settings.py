@@ -59,8 +59,7 @@ def plan_of(
 
 def hyper_of(models: Sequence["GradientClassifier"]) -> Hyper:
     """Return the settings in which models may differ; dropout is 0 if there is none."""
-    settings = [model.get_params(deep=False) for model in models]
-    columns = [[float(one.get(name, 0.0)) for one in settings] for name in BATCHABLE]
+    columns = [[float(getattr(one, name, 0)) for one in models] for name in BATCHABLE]
     # On the host and in float64, whatever torch's defaults are.
     return Hyper(
         *(torch.tensor(one, dtype=torch.float64, device="cpu") for one in columns)
@@ -99,9 +98,8 @@ def monitored_settings(model: "GradientClassifier") -> tuple[object, ...]:
     Bookkeeping of early stopping holds no longer once any of them has changed.
     """
     names = ("solver", "early_stopping", "scoring", "loss", "label_smoothing", "alpha")
-    settings = model.get_params(deep=False)
     augment = model.augment
     if augment is not None and not isinstance(augment, str):
         augment = name_of(augment)
-    noise = (settings.get("dropout"), str(augment), str(model.image_shape))
-    return (*(settings[name] for name in names), *noise)
+    noise = (getattr(model, "dropout", None), str(augment), str(model.image_shape))
+    return (*(getattr(model, name) for name in names), *noise)

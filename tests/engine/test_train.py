@@ -220,9 +220,7 @@ def test_replicas_end_when_they_would_alone(data, make_hyper, make_plan):
             samples[[k // 3]],
         )
         assert_same(found, alone)
-        for ours, theirs in zip(
-            found.rng.get_state(), alone.rng.get_state(), strict=True
-        ):
+        for ours, theirs in zip(found.rng_state, alone.rng_state, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 

@@ -299,7 +299,8 @@ def test_a_search_is_a_classifier_that_predicts_by_its_best(few):
         search.decision_function(X), best.decision_function(X)
     )
     assert search.score(X, y) == best.score(X, y)
-    assert {"n_iter_", "history_", "loss_curve_"} <= vars(best).keys()
+    assert {"n_iter_", "loss_curve_"} <= vars(best).keys()
+    assert len(best.history_) == best.n_iter_
 
 
 def test_nested_in_cross_validation(few):
