@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression
@@ -283,3 +284,18 @@ def test_without_a_fit_there_is_no_history():
         AttributeError, match="SoftmaxRegression has no history_ before"
     ):
         _ = model.history_
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (MLPClassifierTorch(), MLPClassifier()),
+        (SoftmaxRegression(), SGDClassifier(loss="log_loss")),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_call_takes_as_many_steps_as_scikit_learns(ours, theirs, digits):
+    few = digits[0][:200], digits[1][:200]
+    for model in (ours, theirs):
+        model.partial_fit(*few, classes=range(10)).partial_fit(*few)
+    assert calls_of(ours.partial_fit, *few) < 1.5 * calls_of(theirs.partial_fit, *few)
