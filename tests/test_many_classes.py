@@ -1,4 +1,4 @@
-"""Thousands of classes: nothing grows with their square, and results are torch's."""
+"""Thousands of classes: no tensor of classes by classes, and results are torch's."""
 
 import numpy as np
 import pytest
