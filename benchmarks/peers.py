@@ -141,3 +141,19 @@ def resnet18(n_channels: int, n_outputs: int) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(512, n_outputs),
     )
+
+
+def plain_convnet() -> nn.Sequential:
+    """Return the layers of a ConvNetClassifier for 28 × 28 images, untrained."""
+    return nn.Sequential(
+        nn.Conv2d(1, 24, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(24, 48, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(48, 96, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(96 * 3 * 3, 10),
+    ).eval()

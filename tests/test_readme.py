@@ -28,7 +28,9 @@ README, RESULTS = tables("README.md"), tables("benchmarks/RESULTS.md")
 )
 def test_times(row):
     job, own, peer, theirs, speedup = row
-    measured = {name: (seconds, times) for name, seconds, *_, times, _ in RESULTS[job]}
+    head, *lines = RESULTS[job]
+    columns = head.index("median s"), head.index("speed-up")
+    measured = {line[0]: tuple(line[at] for at in columns) for line in lines}
     assert measured[peer] == (theirs, speedup)
     first = next(seconds for seconds, times in measured.values() if times == "1.00×")
     assert first == own
