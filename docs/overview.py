@@ -37,6 +37,7 @@ def main() -> None:
         softmax,
         {"learning_rate_init": np.geomspace(0.0003, 3, 9).round(4).tolist()},
         cv=StratifiedShuffleSplit(1, test_size=10_000, random_state=0),
+        return_epoch_scores=True,
     ).fit(X, y)
     templates = TemplateMatchingClassifier().fit(X, y)
     network = ConvNetClassifier(max_iter=4, augment="shift", random_state=0).fit(X, y)

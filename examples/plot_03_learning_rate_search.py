@@ -63,14 +63,14 @@ plt.show()
 # %%
 # Score by epoch
 # --------------
-# The batched search scores all models after every epoch. So it also finds out how long
-# to train: ``refit_epochs="best"`` refits with the best pair of learning rate and
-# number of epochs.
-
-figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-LearningRateSearchDisplay.from_estimator(search, kind="epoch", ax=ax)
-plt.show()
+# With ``return_epoch_scores=True``, the batched search scores all models after every
+# epoch. So it also finds out how long to train: ``refit_epochs="best"`` refits with the
+# best pair of learning rate and number of epochs, and has these scores as well.
 
 search.set_params(refit_epochs="best").fit(X_train, y_train)
 epochs = search.best_n_epochs_
 print(f"{search.best_params_} for {epochs} epochs: {search.best_score_:.3f}")
+
+figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
+LearningRateSearchDisplay.from_estimator(search, kind="epoch", ax=ax)
+plt.show()

@@ -78,6 +78,7 @@ TEMPLATES = {
 }
 
 SEARCH = {
+    "return_epoch_scores": ["boolean"],
     "refit_epochs": [StrOptions({"best"}), None],
     "working_memory": [POSITIVE, None],
 }

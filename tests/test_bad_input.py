@@ -27,7 +27,12 @@ from skdigits import (
     TemplateMatchingClassifier,
 )
 from skdigits.augmentation import RandomAffine, RandomElastic, RandomShift
-from skdigits.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
+from skdigits.model_selection import (
+    BatchedGridSearchCV,
+    BatchedHalvingGridSearchCV,
+    BatchedHalvingRandomSearchCV,
+    BatchedRandomizedSearchCV,
+)
 
 NAN, INF = float("nan"), float("inf")
 
@@ -146,9 +151,23 @@ SEARCHES = {
     "verbose": [-1, 1.5, "yes", None],
     "pre_dispatch": [None, 1.5, NAN, []],
     "error_score": ["ignore", None, [], {}],
+    "return_epoch_scores": SWITCH,
     "return_train_score": SWITCH,
     "refit_epochs": ["last", "", 3, True, NAN],
     "working_memory": [0, *without(NOT_NEGATIVE, None)],
+}
+HALVING = {
+    name: values
+    for name, values in SEARCHES.items()
+    if name not in ("pre_dispatch", "refit_epochs", "return_epoch_scores")
+} | {
+    "scoring": [*SEARCHES["scoring"], ["accuracy"], {"a": "accuracy"}],
+    "factor": [0, -1, "three", None],
+    "resource": [None, 3, NAN, ["max_iter"]],
+    "max_resources": [0, -1, 1.5, "exhaust", None],
+    "min_resources": [0, -1, 1.5, "auto", None],
+    "aggressive_elimination": SWITCH,
+    "random_state": SEED,
 }
 BAD_PARAMETERS = {
     TemplateMatchingClassifier: {
@@ -168,11 +187,23 @@ BAD_PARAMETERS = {
         "n_iter": [0, -1, 1.5, NAN, None, "ten"],
         "random_state": SEED,
     },
+    BatchedHalvingGridSearchCV: HALVING | {"param_grid": [None, 3, "alpha", NAN]},
+    BatchedHalvingRandomSearchCV: HALVING
+    | {
+        "param_distributions": [None, 3, "alpha", NAN],
+        "n_candidates": [0, -1, 1.5, NAN, None, "ten"],
+    },
 }
 MADE = {type(model): model for model in MODELS} | {
     BatchedGridSearchCV: BatchedGridSearchCV(SOFTMAX, {"alpha": [0.1]}, cv=3),
     BatchedRandomizedSearchCV: BatchedRandomizedSearchCV(
         SOFTMAX, {"alpha": [0.1]}, n_iter=1, cv=3
+    ),
+    BatchedHalvingGridSearchCV: BatchedHalvingGridSearchCV(
+        SOFTMAX, {"alpha": [0.1]}, cv=3
+    ),
+    BatchedHalvingRandomSearchCV: BatchedHalvingRandomSearchCV(
+        SOFTMAX, {"alpha": [0.1]}, n_candidates=1, cv=3
     ),
 }
 

@@ -18,7 +18,12 @@ from sklearn.utils._testing import assert_docstring_consistency
 
 import skdigits
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
-from skdigits.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
+from skdigits.model_selection import (
+    BatchedGridSearchCV,
+    BatchedHalvingGridSearchCV,
+    BatchedHalvingRandomSearchCV,
+    BatchedRandomizedSearchCV,
+)
 
 DOCS = Path(__file__).parent.parent / "docs"
 PACKAGES = ["skdigits"] + [
@@ -41,6 +46,8 @@ ARGUMENTS = {
         "param_distributions": {"alpha": [0, 1]},
         "n_iter": 2,
     },
+    "BatchedHalvingGridSearchCV": {"param_grid": {"alpha": [0, 1]}},
+    "BatchedHalvingRandomSearchCV": {"param_distributions": {"alpha": [0, 1]}},
 }
 
 
@@ -188,7 +195,8 @@ def test_attributes_of_other_classes_are_those_they_set(name):
 
 TRAINED = [SoftmaxRegression, MLPClassifierTorch, ConvNetClassifier]
 SEARCHES = [BatchedGridSearchCV, BatchedRandomizedSearchCV]
-PAIRS = [*combinations(TRAINED, 2), tuple(SEARCHES)]
+HALVING = [BatchedHalvingGridSearchCV, BatchedHalvingRandomSearchCV]
+PAIRS = [*combinations(TRAINED, 2), tuple(SEARCHES), tuple(HALVING)]
 SECTIONS = {
     "Parameters": "include_params",
     "Attributes": "include_attrs",
@@ -210,6 +218,7 @@ OTHER_DESCRIPTIONS = {
         "coefs_": "holds convolutions, which have four dimensions",
         "n_layers_": "needs to say that pooling does not count",
     },
+    BatchedHalvingRandomSearchCV: {"random_state": "is also the seed of candidates"},
 }
 # Entries with the same description but another default.
 RECIPE = "belongs to the recipe for images: adamw, one cycle of 10 epochs, no early end"
@@ -226,6 +235,9 @@ OTHER_DEFAULTS = {
         "max_iter": RECIPE,
         "tol": RECIPE,
         "weight_init": "is he, while glorot is what MLPClassifier does",
+    },
+    BatchedHalvingRandomSearchCV: {
+        "min_resources": "is smallest, as in scikit-learn's HalvingRandomSearchCV",
     },
 }
 
@@ -300,7 +312,8 @@ EXCEPTIONS = [
 @pytest.mark.parametrize(("cls", "name", "reason"), EXCEPTIONS)
 def test_exceptions_are_needed(cls, name, reason):
     """The entry differs from that of every other class, for a reason in words."""
-    others = [other for other in TRAINED if other is not cls]
+    family = TRAINED if cls in TRAINED else HALVING
+    others = [other for other in family if other is not cls]
     found = [
         (things, section)
         for other in others
@@ -316,7 +329,7 @@ def test_exceptions_are_needed(cls, name, reason):
     assert len(reason.split()) > 3
 
 
-@pytest.mark.parametrize("cls", [*TRAINED, *SEARCHES])
+@pytest.mark.parametrize("cls", [*TRAINED, *SEARCHES, *HALVING])
 def test_entries_do_not_share_a_line(cls):
     """scikit-learn's own checks, and tooltips, look entries up by name."""
     things = [cls, cls.fit, getattr(cls, "partial_fit", cls.fit)]

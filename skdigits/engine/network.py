@@ -99,6 +99,22 @@ def select(record: Record, models: Tensor) -> Record:
     return cast(Record, found)
 
 
+def join(records: Sequence[Record]) -> Record:
+    """Return one record of all models of several records: the reverse of `select`.
+
+    Tensors are joined along their first axis, tuples and records one level after
+    another; of anything else, the first is kept.
+    """
+    found: Any = records[0]
+    if isinstance(found, Tensor):
+        found = torch.cat([cast(Tensor, record) for record in records])
+    elif isinstance(found, tuple):
+        columns = zip(*cast(Sequence[tuple[Any, ...]], records), strict=True)
+        parts = [join(column) for column in columns]
+        found = type(found)(*parts) if hasattr(found, "_fields") else tuple(parts)
+    return cast(Record, found)
+
+
 def step_hyper(hyper: Hyper, plan: Plan, params: Params) -> StepHyper:
     """Return hyper-parameters as steps use them, beside the parameters."""
     like = params[0]
@@ -189,6 +205,11 @@ class Network(ABC):
     @abstractmethod
     def n_units(self) -> int:
         """Number of values that the layers compute for a sample."""
+
+    @property
+    def n_products(self) -> int:
+        """Number of multiplications for the logits of a sample."""
+        return sum(math.prod(shape) for shape in self.shapes)
 
     @abstractmethod
     def gradients(

@@ -199,8 +199,9 @@ class LearningRateSearchDisplay(Display):
             by_epoch = self.scores["by_epoch"]
             finite = [bool(np.isfinite(values).any()) for values in by_epoch]
             reason = (
-                "the search has no mean_test_…_by_epoch. BatchedGridSearchCV records "
-                "it for models that it trains in batches."
+                "the search has no mean_test_…_by_epoch. Set return_epoch_scores=True "
+                "of BatchedGridSearchCV or BatchedRandomizedSearchCV and fit it again: "
+                "it then records the scores of models that it trains in batches."
             )
 
         scores = self.scores[finite]

@@ -51,12 +51,16 @@ class BatchedGridSearchCV(GridSearchCV):
         error instead.
     return_train_score : bool, default=False
         Whether ``cv_results_`` includes scores on the training samples.
+    return_epoch_scores : bool, default=False
+        Whether ``cv_results_`` includes the test scores after every epoch. Models are
+        otherwise scored once, when they are trained, which can take far less time.
     refit_epochs : {"best"} or None, default=None
         Number of epochs of the refit. ``"best"`` selects the candidate and the number
         of epochs with the highest mean test score, which tunes ``max_iter`` without a
-        fit for each value. The learning rate follows the schedule of the candidate's
-        ``max_iter`` epochs, which the refit cuts short. All candidates must be batched
-        in every fold. None leaves the number to the candidate's parameters.
+        fit for each value, but scores models after every epoch. The learning rate
+        follows the schedule of the candidate's ``max_iter`` epochs, which the refit
+        cuts short. All candidates must be batched in every fold. None leaves the number
+        to the candidate's parameters.
     working_memory : float, default=None
         Maximum memory in MiB of the models of one run, not counting the samples; more
         models are trained in several runs. None is
@@ -65,14 +69,15 @@ class BatchedGridSearchCV(GridSearchCV):
     Attributes
     ----------
     cv_results_ : dict of ndarrays
-        Results of the candidates, as in scikit-learn. In addition,
+        Results of the candidates, as in scikit-learn. ``mean_fit_time`` and
+        ``mean_score_time`` are the candidate's share of the time of its run.
+
+        With ``return_epoch_scores=True`` or ``refit_epochs="best"``,
         ``split<i>_test_<metric>_by_epoch`` and ``mean_test_<metric>_by_epoch`` hold an
         array of the test scores after every epoch (iteration of L-BFGS) for each
         candidate; a single metric is called ``score``. If a fold ends earlier than
-        others, its final score is repeated. The array is empty for a candidate that was
-        evaluated on its own in some fold; the columns are missing if all were.
-        ``mean_fit_time`` and ``mean_score_time`` are the candidate's share of the time
-        of its run.
+        others, its final score is repeated. The array is empty for a candidate that
+        scikit-learn has fitted in some fold; the columns are missing if it fitted all.
     batched_ : ndarray of shape (n_candidates,) of bool
         Whether each candidate shared its runs with other models, in every fold.
     best_estimator_ : estimator
@@ -128,7 +133,7 @@ class BatchedGridSearchCV(GridSearchCV):
     >>> X, y = load_digits(return_X_y=True)
     >>> model = SoftmaxRegression(max_iter=20, tol=None, random_state=0)
     >>> grid = {"learning_rate_init": [0.0001, 0.001, 0.01, 0.1]}
-    >>> search = BatchedGridSearchCV(model, grid)
+    >>> search = BatchedGridSearchCV(model, grid, return_epoch_scores=True)
     >>> search.fit(X / 16, y).best_params_
     {'learning_rate_init': 0.1}
     >>> search.batched_
@@ -152,6 +157,7 @@ class BatchedGridSearchCV(GridSearchCV):
         pre_dispatch="2*n_jobs",
         error_score=np.nan,
         return_train_score=False,
+        return_epoch_scores=False,
         refit_epochs=None,
         working_memory=None,
     ):
@@ -167,6 +173,7 @@ class BatchedGridSearchCV(GridSearchCV):
             error_score=error_score,
             return_train_score=return_train_score,
         )
+        self.return_epoch_scores = return_epoch_scores
         self.refit_epochs = refit_epochs
         self.working_memory = working_memory
 
@@ -245,12 +252,16 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
         error instead.
     return_train_score : bool, default=False
         Whether ``cv_results_`` includes scores on the training samples.
+    return_epoch_scores : bool, default=False
+        Whether ``cv_results_`` includes the test scores after every epoch. Models are
+        otherwise scored once, when they are trained, which can take far less time.
     refit_epochs : {"best"} or None, default=None
         Number of epochs of the refit. ``"best"`` selects the candidate and the number
         of epochs with the highest mean test score, which tunes ``max_iter`` without a
-        fit for each value. The learning rate follows the schedule of the candidate's
-        ``max_iter`` epochs, which the refit cuts short. All candidates must be batched
-        in every fold. None leaves the number to the candidate's parameters.
+        fit for each value, but scores models after every epoch. The learning rate
+        follows the schedule of the candidate's ``max_iter`` epochs, which the refit
+        cuts short. All candidates must be batched in every fold. None leaves the number
+        to the candidate's parameters.
     working_memory : float, default=None
         Maximum memory in MiB of the models of one run, not counting the samples; more
         models are trained in several runs. None is
@@ -259,14 +270,15 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
     Attributes
     ----------
     cv_results_ : dict of ndarrays
-        Results of the candidates, as in scikit-learn. In addition,
+        Results of the candidates, as in scikit-learn. ``mean_fit_time`` and
+        ``mean_score_time`` are the candidate's share of the time of its run.
+
+        With ``return_epoch_scores=True`` or ``refit_epochs="best"``,
         ``split<i>_test_<metric>_by_epoch`` and ``mean_test_<metric>_by_epoch`` hold an
         array of the test scores after every epoch (iteration of L-BFGS) for each
         candidate; a single metric is called ``score``. If a fold ends earlier than
-        others, its final score is repeated. The array is empty for a candidate that was
-        evaluated on its own in some fold; the columns are missing if all were.
-        ``mean_fit_time`` and ``mean_score_time`` are the candidate's share of the time
-        of its run.
+        others, its final score is repeated. The array is empty for a candidate that
+        scikit-learn has fitted in some fold; the columns are missing if it fitted all.
     batched_ : ndarray of shape (n_candidates,) of bool
         Whether each candidate shared its runs with other models, in every fold.
     best_estimator_ : estimator
@@ -331,6 +343,7 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
         random_state=None,
         error_score=np.nan,
         return_train_score=False,
+        return_epoch_scores=False,
         refit_epochs=None,
         working_memory=None,
     ):
@@ -348,6 +361,7 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
             error_score=error_score,
             return_train_score=return_train_score,
         )
+        self.return_epoch_scores = return_epoch_scores
         self.refit_epochs = refit_epochs
         self.working_memory = working_memory
 

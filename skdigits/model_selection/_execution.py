@@ -4,11 +4,12 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -17,12 +18,18 @@ from sklearn.callback import CallbackContext
 from sklearn.pipeline import Pipeline
 from torch import Tensor
 
-from skdigits._arrays import fork_safe, to_tensor, training_device
+from skdigits._arrays import (
+    isolated,
+    to_numpy,
+    to_tensor,
+    training_device,
+    within_operations,
+)
 from skdigits._gradient import GradientClassifier
-from skdigits._input_checks import check_features
+from skdigits._input_checks import check_features, has_callbacks
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.solvers import SOLVERS
-from skdigits.engine.types import Epoch, Params, Run
+from skdigits.engine.types import Epoch, Observer, Params, Run
 from skdigits.model_selection._folds import (
     Fold,
     FoldData,
@@ -33,19 +40,26 @@ from skdigits.model_selection._folds import (
 )
 from skdigits.model_selection._grouping import Candidate, Group
 from skdigits.model_selection._scoring import (
+    Kept,
     Outcome,
     Scoring,
     ScoringData,
     Search,
     needs_predictions_only,
     safe_indexing,
-    score_model,
+    score_models,
     scoring_data,
 )
 from skdigits.training.fitted import set_fitted_attributes, set_history, snapshot
 from skdigits.training.messages import after_training, emit, ending
 from skdigits.training.observers import EpochPrinter
-from skdigits.training.session import Session, prepare, run
+from skdigits.training.session import (
+    Session,
+    can_continue,
+    continued,
+    prepare,
+    run,
+)
 from skdigits.training.settings import batch_size_of
 
 
@@ -53,6 +67,8 @@ class Job(NamedTuple):
     """Groups of candidates with the same steps before the model, and their folds.
 
     ``memory`` bounds the bytes of a run. ``context`` and ``search`` are for callbacks.
+    ``past`` are outcomes to continue from, by candidate and fold; if it is not None,
+    outcomes keep what it takes to continue.
     """
 
     groups: list[Group]
@@ -64,6 +80,7 @@ class Job(NamedTuple):
     memory: float
     search: Search
     context: CallbackContext = None  # filled in before the job is evaluated
+    past: dict[tuple[int, int], Outcome] | None = None
 
 
 class Failure(NamedTuple):
@@ -74,7 +91,11 @@ class Failure(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One model of a session: a candidate in a fold, its replica and its epochs."""
+    """One model of a session: a candidate in a fold, and its replica.
+
+    ``model`` is the candidate's estimator, with parameters only. ``epochs`` and
+    ``curve`` are its records and test scores so far.
+    """
 
     candidate: Candidate
     fold: Fold
@@ -82,6 +103,7 @@ class Entry(NamedTuple):
     model: GradientClassifier
     test: Tensor
     epochs: list[Epoch]
+    curve: list[Any]
 
 
 class CallbackError(Exception):
@@ -97,7 +119,7 @@ def callbacks_called() -> Iterator[None]:
         raise CallbackError from error
 
 
-@fork_safe()  # a process of joblib may be a forked one
+@isolated()  # a process of joblib may be a forked one
 def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
     """Evaluate all candidates of a job in all its folds, as far as they can be batched.
 
@@ -196,7 +218,7 @@ def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int,
 
 
 def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome]:
-    """Train in one session; score the models after every epoch and at their end."""
+    """Train in one session, and score the models."""
     began = time.perf_counter()
     entries = _entries(group, fold_data)
     models = [entry.model for entry in entries]
@@ -207,36 +229,45 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
         template=fold_data.template,
         replicas=list(positions.values()),
     )
+    if job.past:
+        session, entries = _continued(job, session, entries)
     emit(session.messages)
 
     # The printer first, so that an epoch is printed before a callback reports it.
     scored = _ScoredSession(job, session, entries)
-    observers = [EpochPrinter(models)] if models[0].verbose else []
-    with scored.callbacks():
-        runs = run(session, [*observers, scored])
+    observers: list[Observer] = [EpochPrinter(models)] if models[0].verbose else []
+    if job.scoring.by_epoch or has_callbacks(job.search):
+        observers.append(scored)
+    past = [list(entry.epochs) for entry in entries]
+    with scored.callbacks() if has_callbacks(job.search) else nullcontext():
+        runs = run(session, observers)
     if any(one.status == "interrupted" for one in runs):
         raise KeyboardInterrupt(f"A fit of {type(models[0]).__name__} was interrupted.")
     if models[0].verbose:
         _print_endings(models, runs)
+    runs = [
+        one._replace(epochs=earlier + one.epochs)
+        for one, earlier in zip(runs, past, strict=True)
+    ]
+    # Halving cuts runs short on purpose.
     for model, one in zip(models, runs, strict=True):
-        emit(after_training(model, one, session.samples, partial=False))
+        emit(after_training(model, one, session.samples, job.past is not None))
 
     fit_seconds = time.perf_counter() - began - scored.seconds
-    results = scored.results(runs)
-    times = {
-        "fit_time": fit_seconds / len(models),
-        "score_time": scored.seconds / len(models),
-    }
-    return [
+    results = scored.results(runs, fit_seconds)
+    outcomes = [
         Outcome(
             entry.candidate.number,
             entry.fold.split.number,
-            result | times,
-            curve,
+            result,
+            entry.curve,
             len(entries) == 1,
         )
-        for entry, result, curve in zip(entries, results, scored.curves, strict=True)
+        for entry, result in zip(entries, results, strict=True)
     ]
+    if job.past is not None and can_continue(session.plan):
+        return _with_runs(outcomes, entries, runs)
+    return outcomes
 
 
 def _entries(group: Group, fold_data: FoldData) -> list[Entry]:
@@ -249,10 +280,58 @@ def _entries(group: Group, fold_data: FoldData) -> list[Entry]:
         test = to_tensor(fold.checked, device)
         for candidates in group.seeds:
             for candidate in candidates:
-                model = clone(candidate.model)
-                entries.append(Entry(candidate, fold, replica, model, test, []))
+                model = candidate.model
+                # A generator advances: every fold gets one in the same state.
+                if isinstance(model.random_state, np.random.RandomState):
+                    model = clone(model)
+                entries.append(Entry(candidate, fold, replica, model, test, [], []))
             replica += 1
     return entries
+
+
+def _continued(
+    job: Job, session: Session, entries: list[Entry]
+) -> tuple[Session, list[Entry]]:
+    """Return a session and its entries as their past outcomes have left them.
+
+    Where steps before the model have made other features than before, as random ones
+    may, training starts from scratch.
+    """
+    past = job.past or {}
+    features = _features(entries)
+    found = []
+    before = []
+    for entry in entries:
+        split = entry.fold.split.number
+        outcome = past[entry.candidate.number, split]
+        kept = outcome.kept
+        if kept is None or kept.features != features[split]:
+            return session, entries
+
+        found.append(kept.run)
+        epochs = list(kept.run.epochs)
+        before.append(entry._replace(epochs=epochs, curve=list(outcome.by_epoch or [])))
+    return continued(session, found), before
+
+
+def _with_runs(
+    outcomes: Sequence[Outcome], entries: Sequence[Entry], runs: Sequence[Run]
+) -> list[Outcome]:
+    """Return outcomes from which training can continue."""
+    features = _features(entries)
+    return [
+        outcome._replace(kept=Kept(one, features[outcome.split]))
+        for outcome, one in zip(outcomes, runs, strict=True)
+    ]
+
+
+def _features(entries: Sequence[Entry]) -> dict[int, str]:
+    """Return a hash of what the steps before the model have made of each fold."""
+    folds = {entry.fold.split.number: entry.fold for entry in entries}
+    return {
+        number: "" if fold.prefix is None else joblib.hash(to_numpy(fold.checked))
+        for number, fold in folds.items()
+    }
 
 
 def _print_endings(models: Sequence[GradientClassifier], runs: Sequence[Run]) -> None:
@@ -264,9 +343,9 @@ def _print_endings(models: Sequence[GradientClassifier], runs: Sequence[Run]) ->
 
 
 class _ScoredSession:
-    """Observes a session: scores its models after every epoch, and calls callbacks.
+    """Scores the models of a session; follows its epochs if somebody wants to know.
 
-    ``curves`` are the scores of each model, ``seconds`` the time spent on them.
+    ``seconds`` is the time spent on all scores.
     """
 
     def __init__(self, job: Job, session: Session, entries: list[Entry]) -> None:
@@ -274,7 +353,6 @@ class _ScoredSession:
         self.session = session
         self.entries = entries
         self.seconds = 0.0
-        self.curves: list[list[Any]] = [[] for _ in entries]
         self.context: CallbackContext = None
 
     @contextmanager
@@ -282,9 +360,9 @@ class _ScoredSession:
         """Call the search's callbacks when the run begins and ends."""
         plan = self.session.plan
         # L-BFGS minimises one model after the other, and reports each by itself.
-        reports = plan.max_iter
+        reports = plan.epochs
         if SOLVERS[plan.solver].full_batch:
-            reports = plan.max_iter * len(self.entries)
+            reports = plan.epochs * len(self.entries)
         context = self.job.context.subcontext(
             task_name="batched-run", max_subtasks=reports
         )
@@ -300,26 +378,27 @@ class _ScoredSession:
     def __call__(
         self, models: list[int], epochs: list[Epoch], params: Params
     ) -> Collection[int]:
-        """Score an epoch, and call back."""
-        for number, epoch in zip(models, epochs, strict=True):
-            self.entries[number].epochs.append(epoch)
+        """Score an epoch, if that is wanted, and call back."""
+        if self.job.scoring.by_epoch:
+            for number, record in zip(models, epochs, strict=True):
+                self.entries[number].epochs.append(record)
 
-        began = time.perf_counter()
-        # Scorers are users' code, which may compute gradients of its own.
-        with torch.inference_mode(False):
-            scores = self._scores(models, params, self._snapshot)
-            for number, score in scores:
-                self.curves[number].append(score)
-        self.seconds += time.perf_counter() - began
+            began = time.perf_counter()
+            # Scorers are users' code, which may compute gradients of its own.
+            with torch.inference_mode(False):
+                for number, score in self._scores(models, params, self._snapshot):
+                    self.entries[number].curve.append(score)
+            self.seconds += time.perf_counter() - began
 
-        with callbacks_called():
-            epoch = self.context.subcontext(task_name="epoch")
-            epoch.call_on_fit_task_begin(estimator=self.job.search)
-            epoch.call_on_fit_task_end(estimator=self.job.search)
+        if self.context is not None:
+            with callbacks_called():
+                epoch = self.context.subcontext(task_name="epoch")
+                epoch.call_on_fit_task_begin(estimator=self.job.search)
+                epoch.call_on_fit_task_end(estimator=self.job.search)
         return ()
 
-    def results(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
-        """Return the trained models' scores, in the form of scikit-learn's results."""
+    def results(self, runs: Sequence[Run], fit_seconds: float) -> list[dict[str, Any]]:
+        """Return scores and times of trained models, in the form of scikit-learn's."""
         began = time.perf_counter()
         params = tuple(
             map(torch.cat, zip(*(r.state.params for r in runs), strict=True))
@@ -329,11 +408,14 @@ class _ScoredSession:
         def finished(number: int, own: Params) -> BaseEstimator:
             return self._finished(number, runs[number])
 
-        scores = dict(enumerate(curve[-1] for curve in self.curves))
+        scoring = self.job.scoring
         plan = self.session.plan
         keeps_best = SOLVERS[plan.solver].full_batch or plan.early_stopping
-        if keeps_best or not needs_predictions_only(self.job.scoring.scorer):
-            # The model is not the last epoch's, or the scorer needs a fitted estimator.
+        known = scoring.by_epoch and needs_predictions_only(scoring.scorer)
+        if known and not keeps_best:
+            scores = dict(enumerate(entry.curve[-1] for entry in self.entries))
+        else:
+            # The model may not be the last epoch's, or scorers need a fitted estimator.
             scores = dict(self._scores(numbers, params, finished))
 
         results = []
@@ -344,10 +426,14 @@ class _ScoredSession:
                 "n_test_samples": len(entry.fold.split.test),
             }
             results.append(result)
-        if self.job.scoring.return_train_score:
+        if scoring.return_train_score:
             for number, score in self._scores(numbers, params, finished, train=True):
                 results[number]["train_scores"] = score
+
         self.seconds += time.perf_counter() - began
+        for result in results:
+            result["fit_time"] = fit_seconds / len(results)
+            result["score_time"] = self.seconds / len(results)
         return results
 
     def _scores(
@@ -358,15 +444,9 @@ class _ScoredSession:
         train: bool = False,
     ) -> Iterator[tuple[int, Any]]:
         """Yield numbers and scores of models on test or train samples of a fold."""
-        network = self.session.network
         classes = self.session.samples.classes
-        # Models that were trained alone are predicted alone: equal ones then have equal
-        # scores to the last bit. Others are predicted together with those of their
-        # fold.
-        alone = SOLVERS[self.session.plan.solver].full_batch
         folds = [self.entries[number].fold.split.number for number in numbers]
-        keys = [(fold, place if alone else 0) for place, fold in enumerate(folds)]
-        for _, group in groupby(range(len(numbers)), keys.__getitem__):
+        for _, group in groupby(range(len(numbers)), folds.__getitem__):
             places = list(group)
             entry = self.entries[numbers[places[0]]]
             data = entry.fold.test
@@ -374,16 +454,25 @@ class _ScoredSession:
             if train:
                 data, samples = self._train_samples(entry)
 
-            some = tuple(p[places] for p in params)
-            logits = predict_scores(network, some, samples)
-            finite = logits.amax(2).isfinite().all(1).tolist()
-            for k, place in enumerate(places):
-                own = tuple(p[k : k + 1] for p in some)
-                make = partial(as_fitted, numbers[place], own)
-                score = score_model(
-                    self.job.scoring, data, classes, logits[k], not finite[k], make
-                )
-                yield numbers[place], score
+            own = [numbers[place] for place in places]
+            some = tuple(p[places[0] : places[-1] + 1] for p in params)
+            make = partial(_one_of, as_fitted, own, some)
+            logits = self._logits(some, samples)
+            scores = score_models(self.job.scoring, data, classes, logits, make)
+            yield from zip(own, scores, strict=True)
+
+    def _logits(self, params: Params, samples: Tensor) -> Tensor:
+        """Return logits (K, N, C) of models of one fold."""
+        network = self.session.network
+        if not SOLVERS[self.session.plan.solver].full_batch:
+            n_samples = min(len(samples), network.chunk_samples)
+            with within_operations(network.n_products * n_samples * len(params[0])):
+                return predict_scores(network, params, samples)
+
+        # Models that were trained alone are predicted alone: equal ones then have equal
+        # scores to the last bit.
+        each = zip(*(p.split(1) for p in params), strict=True)
+        return torch.cat([predict_scores(network, one, samples) for one in each])
 
     def _train_samples(self, entry: Entry) -> tuple[ScoringData, Tensor]:
         """Return the train samples of a fold, for scorers and for the model."""
@@ -393,7 +482,8 @@ class _ScoredSession:
         if entry.fold.prefix is not None:
             seen = entry.fold.prefix.transform(safe_indexing(job.X, train))
 
-        data = scoring_data(job.scoring, job.X, job.y, train, seen)
+        classes = self.session.samples.classes
+        data = scoring_data(job.scoring, job.X, job.y, train, classes, seen)
         checked = check_features(self.session.template, data.samples)
         return data, to_tensor(checked, entry.test.device)
 
@@ -418,8 +508,19 @@ class _ScoredSession:
     def _finished(self, number: int, one: Run) -> BaseEstimator:
         """Return the fitted estimator."""
         entry = self.entries[number]
-        set_fitted_attributes(entry.model, self.session, one, entry.replica)
-        return _in_pipeline(entry, entry.model)
+        model = clone(entry.model)
+        set_fitted_attributes(model, self.session, one, entry.replica)
+        return _in_pipeline(entry, model)
+
+
+def _one_of(
+    as_fitted: Callable[[int, Params], BaseEstimator],
+    numbers: Sequence[int],
+    params: Params,
+    place: int,
+) -> BaseEstimator:
+    """Return one of several models, made of its number and its parameters."""
+    return as_fitted(numbers[place], tuple(p[place : place + 1] for p in params))
 
 
 def _in_pipeline(entry: Entry, model: GradientClassifier) -> BaseEstimator:

@@ -91,7 +91,7 @@ def shared_folds(
             with_weight = places[np.isin(places, samples.kept)]
             places = np.searchsorted(samples.kept, with_weight)
         if len(np.unique(samples.codes[places])) == n_classes:
-            test = scoring_data(scoring, X, y, split.test)
+            test = scoring_data(scoring, X, y, split.test, samples.classes)
             folds.append(
                 Fold(split, places, test, check_features(template, test.samples))
             )
@@ -136,7 +136,7 @@ def separate_folds(
         if samples.multilabel:
             return
 
-        test = scoring_data(scoring, X, y, split.test, X_test)
+        test = scoring_data(scoring, X, y, split.test, samples.classes, X_test)
         places = np.arange(len(samples.codes))
         checked = check_features(template, X_test)
         fold = Fold(split, places, test, checked, fitted)

@@ -120,13 +120,6 @@ def same_setting(one: Any, other: Any) -> bool:
         return False
 
 
-def same_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two sets of parameters have the same names and values."""
-    if one.keys() != other.keys():
-        return False
-    return all(same_setting(one[name], other[name]) for name in one)
-
-
 def is_batchable(model: object) -> bool:
     """Return whether a model fits and predicts as the classifiers of skdigits do."""
     if not isinstance(model, GradientClassifier):
@@ -179,7 +172,10 @@ def _alike(candidates: Sequence[Candidate], field: str) -> list[list[Candidate]]
     for candidate in candidates:
         own = getattr(candidate, field)
         for members in lists:
-            if same_settings(getattr(members[0], field), own):
+            other = getattr(members[0], field)
+            if own.keys() == other.keys() and all(
+                same_setting(own[name], other[name]) for name in own
+            ):
                 members.append(candidate)
                 break
         else:

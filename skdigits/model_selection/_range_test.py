@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from torch import Tensor
 
-from skdigits._arrays import fork_safe, to_tensor
+from skdigits._arrays import isolated, to_tensor
 from skdigits._gradient import FULL_BATCH, GradientClassifier
 from skdigits._input_checks import (
     COUNT,
@@ -144,7 +144,7 @@ def learning_rate_range_test(
     _check_range(min_rate, max_rate, n_steps, smoothing)
     parameter, _ = find_model(estimator)
     rates = np.geomspace(min_rate, max_rate, n_steps)
-    with fork_safe():
+    with isolated():
         model, X = _before_the_model(clone(estimator), X, y)
         _prepare_model(model, random_state)
         samples = check_samples(

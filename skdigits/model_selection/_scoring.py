@@ -6,20 +6,24 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from joblib.logger import short_format_time
 from numpy.typing import ArrayLike
+from sklearn import get_config, metrics
 from sklearn.base import BaseEstimator
 from sklearn.metrics._scorer import (
     _BaseScorer,
     _MultimetricScorer,
     _PassthroughScorer,
+    _Scorer,
 )
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _score
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params, _num_samples
 from torch import Tensor
 
-from skdigits._arrays import Array
+from skdigits._arrays import Array, to_numpy
 from skdigits._base import TorchClassifier
+from skdigits.engine.types import Run
+from skdigits.model_selection._metrics import METRICS, Responses, Targets
 
 safe_indexing: Callable[..., Any] = _safe_indexing
 """Return some samples of whatever users pass as X, y or weights."""
@@ -28,39 +32,75 @@ safe_indexing: Callable[..., Any] = _safe_indexing
 n_samples_of: Callable[[Any], int] = _num_samples
 """Return the number of samples of whatever users pass as X."""
 
-Search: TypeAlias = GridSearchCV | RandomizedSearchCV
+Search: TypeAlias = BaseSearchCV
+
+NUMBERS_AT_ONCE = 2**20  # logits that metrics look at together; they take copies
 
 
 class Scoring(NamedTuple):
-    """How models are scored: GridSearchCV's parameters of the same names."""
+    """How models are scored: GridSearchCV's parameters of the same names.
+
+    ``by_epoch`` tells whether scores are wanted after every epoch, too.
+    """
 
     scorer: Callable[..., Any]
     params: dict[str, Any]
     return_train_score: bool
     error_score: float | str
+    by_epoch: bool = False
 
 
 class ScoringData(NamedTuple):
-    """Samples to score on, as the model sees them and as the user passed them."""
+    """Samples to score on, as the model sees them and as the user passed them.
+
+    ``codes`` are the positions of y among the model's classes; None if y is anything
+    else than an array of those classes.
+    """
 
     samples: ArrayLike
     X: ArrayLike
     y: ArrayLike
     params: dict[str, Any]
+    codes: np.ndarray | None = None
+
+
+class Kept(NamedTuple):
+    """A run to continue later, and a hash of the features that it has seen.
+
+    The hash is empty if no steps before the model make the features.
+    """
+
+    run: Run
+    features: str
 
 
 class Outcome(NamedTuple):
     """Result of one candidate in one fold.
 
     ``result`` is a result of scikit-learn's ``_fit_and_score``; ``by_epoch`` are the
-    test scores after every epoch; ``alone`` tells that no other model shared its run.
+    test scores after every epoch, if they are wanted, or None if scikit-learn has
+    fitted the candidate; ``alone`` tells that no other model shared its run; ``kept``
+    is there if training can continue.
     """
 
     candidate: int
     split: int
     result: dict[str, Any]
-    by_epoch: list[Any]
+    by_epoch: list[Any] | None
     alone: bool
+    kept: Kept | None = None
+
+
+class KnownMetric(NamedTuple):
+    """A function of this package's that computes a scorer's metric for all models.
+
+    It takes a response of scikit-learn's name, and its score is multiplied by ``sign``.
+    """
+
+    function: Callable[..., np.ndarray]
+    response: str
+    sign: int
+    options: dict[str, Any]
 
 
 class KnownPredictions(TorchClassifier):
@@ -93,13 +133,36 @@ def scoring_data(
     X: ArrayLike,
     y: ArrayLike,
     samples: np.ndarray,
+    classes: np.ndarray,
     transformed: ArrayLike | None = None,
 ) -> ScoringData:
     """Return some samples of X and y, with the parameters of scorers for them."""
     chosen = safe_indexing(X, samples)
     params = _check_method_params(X, scoring.params, samples)
     seen = chosen if transformed is None else transformed
-    return ScoringData(seen, chosen, safe_indexing(y, samples), params)
+    labels = safe_indexing(y, samples)
+
+    codes = None
+    # Under dispatch, what a metric can do depends on the namespace.
+    if isinstance(chosen, np.ndarray) or not get_config()["array_api_dispatch"]:
+        codes = _codes(labels, classes)
+    return ScoringData(seen, chosen, labels, params, codes)
+
+
+def _codes(labels: ArrayLike, classes: np.ndarray) -> np.ndarray | None:
+    """Return the positions of labels among the classes; None if that is not all."""
+    if isinstance(labels, Tensor):
+        return None
+    y = np.asarray(labels)
+    if y.ndim != 1 or y.dtype.kind != classes.dtype.kind:
+        return None
+
+    try:
+        codes = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+        known = np.array_equal(classes[codes], y)
+    except TypeError:  # of objects that cannot be compared
+        return None
+    return codes if known else None
 
 
 def needs_predictions_only(scorer: Callable[..., Any]) -> bool:
@@ -109,32 +172,116 @@ def needs_predictions_only(scorer: Callable[..., Any]) -> bool:
     return isinstance(scorer, _BaseScorer | _PassthroughScorer)
 
 
-def score_model(
+def score_models(
     scoring: Scoring,
     data: ScoringData,
-    classes: Array,
+    classes: np.ndarray,
     logits: Tensor,
-    overflow: bool,
-    as_fitted: Callable[[], BaseEstimator],
-) -> Any:
-    """Score a model whose logits are known, as GridSearchCV would.
+    as_fitted: Callable[[int], BaseEstimator],
+) -> list[Any]:
+    """Score K models whose logits (K, N, C) are known, as GridSearchCV would.
 
-    ``overflow`` says that some of the logits are not finite. ``as_fitted`` makes the
-    model for a scorer that looks at it.
+    ``as_fitted`` makes one of the models for a scorer that looks at it.
 
     Returns
     -------
-    float or dict of str to float
-        The score, or the scores by metric.
+    list of float or of dict of str to float
+        The score of each model, or its scores by metric.
     """
-    # Making a fitted estimator takes longer than most scores.
-    if needs_predictions_only(scoring.scorer):
-        model = KnownPredictions(classes, logits, overflow)
-        X = data.samples
-    else:
-        model = as_fitted()
-        X = data.X
-    return _score(model, X, data.y, scoring.scorer, data.params, scoring.error_score)
+    scorer: Any = scoring.scorer
+    if not needs_predictions_only(scorer):
+        models = map(as_fitted, range(len(logits)))
+        rest = (data.X, data.y, scorer, data.params, scoring.error_score)
+        return [_score(model, *rest) for model in models]
+
+    several = isinstance(scorer, _MultimetricScorer)
+    scorers = scorer._scorers if several else {"score": scorer}
+    finite = logits.amax(2).isfinite().all(1)
+    known = _known_scores(scorers, data, classes, logits, finite)
+    found = []
+    for number, overflow in enumerate((~finite).tolist()):
+        values = {name: column[number].item() for name, column in known.items()}
+        values = {name: values[name] for name in values if np.isfinite(values[name])}
+        others = {name: scorers[name] for name in scorers if name not in values}
+        if others:
+            own = scorer
+            if values:
+                own = _MultimetricScorer(scorers=others, raise_exc=scorer._raise_exc)
+            model = KnownPredictions(classes, logits[number], overflow)
+            rest = (data.samples, data.y, own, data.params, scoring.error_score)
+            score = _score(model, *rest)
+            values |= score if several else {"score": score}
+        found.append({name: values[name] for name in scorers})
+    return found if several else [values["score"] for values in found]
+
+
+def _known_scores(
+    scorers: dict[str, Callable[..., Any]],
+    data: ScoringData,
+    classes: np.ndarray,
+    logits: Tensor,
+    finite: Tensor,
+) -> dict[str, np.ndarray]:
+    """Return scores (K,) of the metrics that this package computes for all models.
+
+    NaN stands for a score that has to come from scikit-learn's own scorer.
+    """
+    known = {
+        name: metric
+        for name, scorer in scorers.items()
+        if (metric := _as_metric(scorer)) is not None
+    }
+    targets = _targets(data, classes)
+    # Routing decides which of several scorers gets the weights.
+    routed = bool(data.params) and get_config()["enable_metadata_routing"]
+    if targets is None or (routed and len(scorers) > 1):
+        return {}
+
+    found = {name: np.full(len(logits), np.nan) for name in known}
+    at_once = max(1, NUMBERS_AT_ONCE // logits[0].numel())
+    for places in finite.nonzero().flatten().split(at_once):
+        responses = Responses(logits[places])
+        for name, metric in known.items():
+            response = getattr(responses, metric.response)
+            scores = metric.function(response, targets, **metric.options)
+            found[name][to_numpy(places)] = metric.sign * scores
+    return found
+
+
+def _targets(data: ScoringData, classes: np.ndarray) -> Targets | None:
+    """Return what metrics compare with; None for what scikit-learn has to look at."""
+    if data.codes is None or not data.params.keys() <= {"sample_weight"}:
+        return None
+    weight = data.params.get("sample_weight")
+    if weight is None:
+        return Targets(data.codes, classes, None)
+    if isinstance(weight, Tensor):
+        return None
+
+    weight = np.asarray(weight)
+    if weight.shape != data.codes.shape or weight.dtype.kind not in "fiu":
+        return None
+    sound = np.isfinite(weight).all() and (weight >= 0).all() and weight.any()
+    return Targets(data.codes, classes, weight) if sound else None
+
+
+def _as_metric(scorer: _BaseScorer | _PassthroughScorer) -> KnownMetric | None:
+    """Return the metric that gives a scorer's scores; None if there is no such."""
+    if isinstance(scorer, _PassthroughScorer):
+        return KnownMetric(METRICS["accuracy_score"].function, "predict", 1, {})
+    if type(scorer) is not _Scorer:
+        return None
+
+    name = getattr(scorer._score_func, "__name__", "")
+    metric = METRICS.get(name)
+    if metric is None or getattr(metrics, name) is not scorer._score_func:
+        return None
+    methods = scorer._response_method
+    # Every model has all of them, so that the first is the one that is called.
+    method = methods if isinstance(methods, str) else methods[0]
+    if method not in metric.responses or not scorer._kwargs.keys() <= metric.options:
+        return None
+    return KnownMetric(metric.function, method, scorer._sign, scorer._kwargs)
 
 
 def add_scores_by_epoch(
@@ -170,11 +317,12 @@ def _score_matrices(outcomes: Sequence[Outcome]) -> dict[str, np.ndarray]:
         return {}
 
     # Early stopping may end folds after different epochs, of which means are taken.
-    longest = max(len(outcome.by_epoch) for outcome in outcomes)
+    curves = [outcome.by_epoch or [] for outcome in outcomes]
+    longest = max(map(len, curves))
     found: dict[str, list[list[float]]] = {}
-    for outcome in outcomes:
-        missing = longest - len(outcome.by_epoch)
-        scores = [*outcome.by_epoch, *[outcome.result["test_scores"]] * missing]
+    for outcome, curve in zip(outcomes, curves, strict=True):
+        missing = longest - len(curve)
+        scores = [*curve, *[outcome.result["test_scores"]] * missing]
         for name, values in _by_metric(scores):
             found.setdefault(name, []).append(values)
     return {name: np.array(rows, dtype=float) for name, rows in found.items()}

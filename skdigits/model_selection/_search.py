@@ -7,7 +7,8 @@ the same parts of it in the same order, by their private names.
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -18,17 +19,17 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator, _fit_context, clone, is_classifier
 from sklearn.callback import CallbackContext
 from sklearn.metrics._scorer import _MultimetricScorer
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.model_selection._validation import (
     _fit_and_score,
     _insert_error_scores,
     _warn_or_raise_about_fit_failures,
 )
-from sklearn.utils import indexable
+from sklearn.utils import Bunch, indexable
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from skdigits._arrays import fork_safe, training_device
+from skdigits._arrays import training_device
 from skdigits._input_checks import warn_user
 from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS
@@ -64,8 +65,9 @@ Outcomes = dict[tuple[int, int], Outcome]
 class Task(NamedTuple):
     """The arguments of a search, for its parts.
 
-    ``fit_params`` are passed to the estimator's fit, and ``weight`` are the sample
-    weights among them for its model. ``arguments`` are passed to callbacks.
+    ``routed`` are the parameters of the estimator's fit, of the scorer and of the
+    splitter, and ``weight`` are the sample weights among them for the model.
+    ``arguments`` are passed to callbacks.
     """
 
     search: Search
@@ -74,7 +76,7 @@ class Task(NamedTuple):
     y: ArrayLike
     settings: list[dict[str, Any]]
     splits: list[Split]
-    fit_params: dict[str, Any]
+    routed: Bunch
     weight: Any
     scoring: Scoring
     arguments: dict[str, Any]
@@ -85,9 +87,14 @@ def fit_search(
     X: ArrayLike,
     y: ArrayLike,
     params: dict[str, Any],
-    settings: Iterable[dict[str, Any]],
+    settings: Iterable[dict[str, Any]] = (),
+    iterations: Callable[[Task, Callable[..., None]], list[Outcome]] | None = None,
 ) -> None:
-    """Fit a search: evaluate all candidates, choose the best, and refit it."""
+    """Fit a search: evaluate all candidates, choose the best, and refit it.
+
+    A search that chooses its candidates as it goes has no settings. ``iterations`` then
+    takes a function that goes through scikit-learn's iterations, and evaluates them.
+    """
     scorers, refit_metric = search._get_scorers()
     X, y = indexable(X, y)
     params = _check_method_params(X, params)
@@ -104,48 +111,50 @@ def fit_search(
     listed = [dict(setting) for setting in settings]
     if search.refit_epochs is not None:
         check_epochs_can_be_chosen(search, listed)
-    splits = _splits(search, X, y, routed.splitter.split)
+    splits = checked_splits(search, X, y, routed.splitter.split)
     estimator = clone(search.estimator)
-    fit_params = routed.estimator.fit
+    fitted_with = routed.estimator.fit
+    of_model = model_weight(estimator, fitted_with) if fitted_with else None
+    by_epoch = search.return_epoch_scores or search.refit_epochs is not None
+    choices = (search.return_train_score, search.error_score, by_epoch)
+    scoring = Scoring(scorers, routed.scorer.score, *choices)
     task = Task(
-        search,
-        estimator,
-        X,
-        y,
-        listed,
-        splits,
-        fit_params,
-        model_weight(estimator, fit_params) if fit_params else None,
-        Scoring(
-            scorers,
-            routed.scorer.score,
-            search.return_train_score,
-            search.error_score,
-        ),
-        arguments,
+        search, estimator, X, y, listed, splits, routed, of_model, scoring, arguments
     )
 
     # In scikit-learn's order: a callable refit gets cv_results_, so it is set first.
-    with fork_safe():
-        results = _evaluate_all(task, context)
-        search.multimetric_ = isinstance(results[0]["test_scores"], dict)
-        if callable(search.scoring) and search.multimetric_:
-            search._check_refit_for_multimetric(results[0]["test_scores"])
-            refit_metric = search.refit
-        _select(search, refit_metric)
-        if search.refit:
-            _refit(task, context)
+    if iterations is None:
+        outcomes = evaluate_all(task, context)
+        report(task, outcomes)
+    else:
+        iterate = partial(search._run_search, callback_ctx=context)
+        outcomes = iterations(task, iterate)
+    scores = outcomes[0].result["test_scores"]
+    search.multimetric_ = isinstance(scores, dict)
+    if callable(search.scoring) and search.multimetric_:
+        search._check_refit_for_multimetric(scores)
+        refit_metric = search.refit
+    _select(search, refit_metric)
+    if search.refit:
+        _refit(task, context)
     several = isinstance(scorers, _MultimetricScorer)
     search.scorer_ = scorers._scorers if several else scorers
     context.call_on_fit_task_end(**arguments)
 
 
-def _splits(
-    search: Search, X: ArrayLike, y: ArrayLike, params: dict[str, Any]
+def checked_splits(
+    search: Search,
+    X: ArrayLike,
+    y: ArrayLike,
+    params: dict[str, Any],
+    cv: BaseCrossValidator | None = None,
 ) -> list[Split]:
-    """Return the folds, and set their number."""
-    cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-    search.n_splits_ = cv.get_n_splits(X, y, **params)
+    """Return the folds of a splitter; by default, the search's, whose number is set."""
+    if cv is None:
+        cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
+        search._checked_cv_orig = cv
+        search._check_input_parameters(X=X, y=y, split_params=params)
+        search.n_splits_ = cv.get_n_splits(X, y, **params)
     pairs = list(cv.split(X, y, **params))
     if len(pairs) != search.n_splits_:
         raise ValueError(
@@ -161,8 +170,17 @@ def _splits(
     ]
 
 
-def _evaluate_all(task: Task, context: CallbackContext) -> list[dict[str, Any]]:
-    """Return results of all candidates in all folds; set ``cv_results_``."""
+def evaluate_all(
+    task: Task,
+    context: CallbackContext,
+    known: Outcomes | None = None,
+    jobs: tuple[list[Job], list[Job]] | None = None,
+) -> list[Outcome]:
+    """Return outcomes of all candidates in all folds, candidate by candidate.
+
+    ``known`` ones are not evaluated again. By default, the jobs are those of all
+    candidates.
+    """
     search = task.search
     n_candidates = len(task.settings)
     if search.verbose > 0:
@@ -171,12 +189,14 @@ def _evaluate_all(task: Task, context: CallbackContext) -> list[dict[str, Any]]:
             f"totalling {len(task.splits) * n_candidates} fits"
         )
 
-    batched, single = _jobs(task)
-    n_subtasks = len(batched) + len(single) + 1
+    batched, single = jobs_of(task) if jobs is None else jobs
     context = context.subcontext(
-        task_name="search", max_subtasks=n_subtasks, sequential_subtasks=False
+        task_name="search",
+        task_id=None if context.sequential_subtasks else 0,
+        max_subtasks=len(batched) + len(single) + 1,
+        sequential_subtasks=False,
     ).call_on_fit_task_begin(estimator=search)
-    jobs = [
+    begun = [
         job._replace(
             context=context.subcontext(
                 task_name="batched-runs", task_id=number, max_subtasks=None
@@ -187,9 +207,9 @@ def _evaluate_all(task: Task, context: CallbackContext) -> list[dict[str, Any]]:
 
     with Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch) as parallel:
         # A batched run uses all cores: in processes, its models would only be divided.
-        found = [evaluate(job) for job in jobs[: len(batched)]]
-        found += parallel(delayed(evaluate)(job) for job in jobs[len(batched) :])
-        outcomes = {
+        found = [evaluate(job) for job in begun[: len(batched)]]
+        found += parallel(delayed(evaluate)(job) for job in begun[len(batched) :])
+        outcomes = dict(known or {}) | {
             (one.candidate, one.split): one for some, _ in found for one in some
         }
         pairs = list(product(range(n_candidates), task.splits))
@@ -206,12 +226,10 @@ def _evaluate_all(task: Task, context: CallbackContext) -> list[dict[str, Any]]:
     failures = [failure for _, some in found for failure in some]
     if failures:
         _warn_of_unexplained(failures, outcomes, search.error_score)
-    ordered = [outcomes[candidate, split.number] for candidate, split in pairs]
-    _report(task, ordered)
-    return [outcome.result for outcome in ordered]
+    return [outcomes[candidate, split.number] for candidate, split in pairs]
 
 
-def _jobs(task: Task) -> tuple[list[Job], list[Job]]:
+def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
     """Return jobs whose models train together, and jobs whose models train alone."""
     if task.weight is NOT_BATCHED or not task.splits:
         return [], []
@@ -275,7 +293,7 @@ def _one_by_one(
             train=split.train,
             test=split.test,
             parameters=task.settings[candidate],
-            fit_params=task.fit_params,
+            fit_params=task.routed.estimator.fit,
             scorer=scoring.scorer,
             score_params=scoring.params,
             return_train_score=scoring.return_train_score,
@@ -292,7 +310,7 @@ def _one_by_one(
     )
     context.call_on_fit_task_end(estimator=search)
     return {
-        (candidate, split.number): Outcome(candidate, split.number, result, [], True)
+        (candidate, split.number): Outcome(candidate, split.number, result, None, True)
         for (candidate, split), result in zip(missing, results, strict=True)
     }
 
@@ -334,27 +352,39 @@ def _has_failed(outcome: Outcome, error_score: Any) -> bool:
     return any(not math.isfinite(value) or value == error_score for value in values)
 
 
-def _report(task: Task, outcomes: Sequence[Outcome]) -> None:
-    """Set ``cv_results_`` and ``batched_`` from outcomes, candidate by candidate."""
+def report(
+    task: Task,
+    outcomes: Sequence[Outcome],
+    n_reported: int = 0,
+    columns: dict[str, list[Any]] | None = None,
+) -> None:
+    """Set ``cv_results_`` and ``batched_`` from outcomes, candidate by candidate.
+
+    Failures of the first ``n_reported`` outcomes were reported before. ``columns`` are
+    added to ``cv_results_``.
+    """
     search = task.search
     n_splits = search.n_splits_
     results = [outcome.result for outcome in outcomes]
-    _warn_or_raise_about_fit_failures(results, search.error_score)
+    _warn_or_raise_about_fit_failures(results[n_reported:], search.error_score)
     if callable(search.scoring):
-        _insert_error_scores(results, search.error_score)
+        _insert_error_scores(results[n_reported:], search.error_score)
     if search.verbose > 1:
-        for outcome in outcomes:
-            # scikit-learn has printed the outcomes without scores by epoch.
-            if outcome.by_epoch:
+        for outcome in outcomes[n_reported:]:
+            # scikit-learn has printed those of its own fits.
+            if outcome.by_epoch is not None:
                 setting = task.settings[outcome.candidate]
                 print_outcome(search.verbose, setting, outcome, n_splits)
 
-    search.cv_results_ = search._format_results(task.settings, n_splits, results)
+    search.cv_results_ = search._format_results(
+        task.settings, n_splits, results, columns
+    )
     by_candidate = [
         outcomes[start : start + n_splits]
         for start in range(0, len(outcomes), n_splits)
     ]
-    add_scores_by_epoch(search.cv_results_, by_candidate)
+    if task.scoring.by_epoch:
+        add_scores_by_epoch(search.cv_results_, by_candidate)
     alone = [[outcome.alone for outcome in some] for some in by_candidate]
     search.batched_ = ~np.array(alone).any(1)
 
@@ -384,6 +414,7 @@ def _select(search: Search, metric: Any) -> None:
 def _refit(task: Task, context: CallbackContext) -> None:
     """Fit the best candidate to all samples."""
     search = task.search
+    fit_params = task.routed.estimator.fit
     best = fresh(task.estimator, search.best_params_)
     search.best_estimator_ = best
     context = context.subcontext(task_name="refit-with-best-params")
@@ -397,9 +428,9 @@ def _refit(task: Task, context: CallbackContext) -> None:
         if search.refit_epochs is not None:
             fit_for(best, task.X, task.y, task.weight, search.best_n_epochs_)
         elif task.y is None:
-            best.fit(task.X, **task.fit_params)
+            best.fit(task.X, **fit_params)
         else:
-            best.fit(task.X, task.y, **task.fit_params)
+            best.fit(task.X, task.y, **fit_params)
         search.refit_time_ = time.time() - began
 
     if hasattr(best, "feature_names_in_"):

@@ -17,7 +17,7 @@ from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import type_of_target
 
-from skdigits._arrays import fork_safe, to_numpy
+from skdigits._arrays import isolated, to_numpy
 from skdigits._gradient import GradientClassifier
 from skdigits._input_checks import (
     COUNT,
@@ -180,7 +180,6 @@ class LearningRateSweep:
         return f"LearningRateSweep({self.parameter}: {self.message})"
 
 
-@fork_safe()
 def learning_rate_sweep(
     estimator: BaseEstimator,
     X: ArrayLike,
@@ -274,7 +273,8 @@ def learning_rate_sweep(
     scorer = _scorer(estimator, scoring)
     ours = isinstance(find_model(estimator)[1], GradientClassifier)
     if ours:
-        _check_samples(estimator, X, y, sample_weight)
+        with isolated():
+            _check_samples(estimator, X, y, sample_weight)
 
     search = BatchedGridSearchCV(
         estimator,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
@@ -71,7 +71,8 @@ def search(digits):
     X, y = digits
     model = SoftmaxRegression(max_iter=3, tol=None, random_state=0)
     grid = {"learning_rate_init": RATES[[2, 0, 1]], "momentum": [0.5, 0.9]}
-    return BatchedGridSearchCV(model, grid, cv=3).fit(X[:500], y[:500])
+    search = BatchedGridSearchCV(model, grid, cv=3, return_epoch_scores=True)
+    return search.fit(X[:500], y[:500])
 
 
 def tiles(display, shape):
@@ -594,7 +595,8 @@ class TestLearningRateSearch:
     def test_convnets_and_a_single_rate(self, digits):
         X, y = digits
         model = ConvNetClassifier((4,), max_iter=2, random_state=0)
-        search = BatchedGridSearchCV(model, {"learning_rate_init": [0.01]}, cv=2)
+        options = {"cv": 2, "return_epoch_scores": True}
+        search = BatchedGridSearchCV(model, {"learning_rate_init": [0.01]}, **options)
         search.fit(X[:200], y[:200])
         display = LearningRateSearchDisplay.from_estimator(search)
         expected = search.cv_results_["mean_test_score"]
@@ -603,6 +605,14 @@ class TestLearningRateSearch:
         (line,) = display.plot(kind="epoch").lines_
         expected = search.cv_results_["mean_test_score_by_epoch"][0]
         np.testing.assert_array_equal(line.get_ydata(), expected)
+
+    def test_scores_by_epoch_that_were_not_wanted(self, search, digits):
+        X, y = digits
+        plain = clone(search).set_params(return_epoch_scores=False)
+        display = LearningRateSearchDisplay.from_estimator(plain.fit(X[:200], y[:200]))
+        assert len(display.lines_) == 2
+        with pytest.raises(ValueError, match=r"Set return_epoch_scores=True .* again"):
+            display.plot(kind="epoch")
 
     def test_errors(self, softmax, search, digits):
         X, y = digits
@@ -621,7 +631,9 @@ class TestLearningRateSearch:
             LearningRateSearchDisplay.from_estimator(tree)
         with pytest.raises(ValueError, match="parameter='depth' was not searched over"):
             LearningRateSearchDisplay.from_estimator(tree, parameter="depth")
-        with pytest.raises(ValueError, match="has no mean_test_…_by_epoch"):
+        with pytest.raises(
+            ValueError, match=r"mean_test_…_by_epoch\. Set return_epoch_scores=True"
+        ):
             LearningRateSearchDisplay.from_estimator(
                 tree, kind="epoch", parameter="max_depth"
             )

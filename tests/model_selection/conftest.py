@@ -47,15 +47,28 @@ def assert_same_search(assert_same_results):
     or None where it does not matter.
     """
 
-    def compare(estimator, grid, X, y, *, fit_params=None, batched=True, **options):
+    def compare(
+        estimator,
+        grid,
+        X,
+        y,
+        *,
+        fit_params=None,
+        batched=True,
+        by_epoch=False,
+        rtol=1e-8,
+        **options,
+    ):
         options = {"cv": 3, "scoring": "neg_log_loss"} | options
         fit_params = fit_params or {}
-        found = BatchedGridSearchCV(clone(estimator), grid, **options)
+        found = BatchedGridSearchCV(
+            clone(estimator), grid, return_epoch_scores=by_epoch, **options
+        )
         found.fit(X, y, **fit_params)
         expected = GridSearchCV(clone(estimator), grid, **options).fit(
             X, y, **fit_params
         )
-        assert_same_results(found, expected)
+        assert_same_results(found, expected, rtol)
         assert found.batched_.shape == (len(found.cv_results_["params"]),)
         if batched is not None:
             np.testing.assert_array_equal(

@@ -52,7 +52,7 @@ def test_adaptive_rates_fall_for_each_model_by_itself(few, assert_same_search):
     grid = {"learning_rate_init": [1e-6, 1e-5, 0.01, 0.5]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        search = assert_same_search(model, grid, *few)
+        search = assert_same_search(model, grid, *few, by_epoch=True)
     assert len({len(c) for c in search.cv_results_["split0_test_score_by_epoch"]}) > 1
 
 
@@ -91,7 +91,7 @@ def test_early_stopping(make, few, assert_same_search):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         search = assert_same_search(
-            model, {"learning_rate_init": [1e-5, 0.01, 0.3]}, *few
+            model, {"learning_rate_init": [1e-5, 0.01, 0.3]}, *few, by_epoch=True
         )
     curves = search.cv_results_["mean_test_score_by_epoch"]
     assert len({len(curve) for curve in curves}) > 1  # they did stop by themselves
@@ -108,7 +108,7 @@ def test_stopping_by_the_loss(few, assert_same_search):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         search = assert_same_search(
-            model, {"learning_rate_init": [1e-4, 0.01, 0.2]}, *few
+            model, {"learning_rate_init": [1e-4, 0.01, 0.2]}, *few, by_epoch=True
         )
     assert len({len(c) for c in search.cv_results_["split1_test_score_by_epoch"]}) > 1
 
@@ -236,12 +236,12 @@ def test_max_iter_in_the_grid(make, few, assert_same_search):
 
 
 @pytest.mark.parametrize("Search", [BatchedGridSearchCV, BatchedRandomizedSearchCV])
-def test_parameters_are_those_of_scikit_learn_and_two_more(Search):
+def test_parameters_are_those_of_scikit_learn_and_three_more(Search):
     parent = Search.__mro__[1]
     ours, theirs = (
         set(S(SoftmaxRegression(), {}).get_params(deep=False)) for S in (Search, parent)
     )
-    assert ours - theirs == {"refit_epochs", "working_memory"}
+    assert ours - theirs == {"refit_epochs", "return_epoch_scores", "working_memory"}
     assert theirs <= ours
 
 
@@ -266,6 +266,8 @@ def test_clone_and_set_params():
         {"working_memory": "much"},
         {"error_score": "ignore"},
         {"return_train_score": "some"},
+        {"return_epoch_scores": "all"},
+        {"return_epoch_scores": None},
     ],
 )
 def test_invalid_parameters(Search, wrong, few):
@@ -431,7 +433,8 @@ def test_rows_in_any_order(few, assert_same_search):
 
 
 def test_a_frame_of_results(few):
-    search = BatchedGridSearchCV(softmax(), RATES, cv=3).fit(*few)
+    search = BatchedGridSearchCV(softmax(), RATES, cv=3, return_epoch_scores=True)
+    search.fit(*few)
     frame = pd.DataFrame(search.cv_results_)
     assert frame.shape[0] == 3
     assert frame["mean_test_score_by_epoch"].map(len).tolist() == [3, 3, 3]

@@ -215,9 +215,9 @@ def test_a_scorer_sees_how_many_samples_were_trained_on(weighted, early_stopping
 
     grid = {"alpha": [0.1, 1.0]}
     train = np.arange(200)
-    search = BatchedGridSearchCV(
-        model, grid, cv=[(train, np.arange(200, 240))], scoring=scorer, refit=False
-    )
+    folds = [(train, np.arange(200, 240))]
+    options = {"scoring": scorer, "refit": False, "return_epoch_scores": True}
+    search = BatchedGridSearchCV(model, grid, cv=folds, **options)
     search.fit(X, y, sample_weight=weight)
     own = None if weight is None else weight[train]
     fitted = [

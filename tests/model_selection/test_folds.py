@@ -24,10 +24,11 @@ from skdigits.model_selection import BatchedGridSearchCV
 RATES = {"learning_rate_init": [0.1, 0.01]}
 MODEL_RATES = {"model__learning_rate_init": [0.1, 0.01]}
 FITTED = []  # rows of each fit of Counting, whatever it is cloned to
+TRANSFORMED = []
 
 
 class Counting(TransformerMixin, BaseEstimator):
-    """Does nothing, and counts how often it is fitted."""
+    """Multiplies, and counts how often it is fitted and how often it transforms."""
 
     def __init__(self, factor=1.0):
         self.factor = factor
@@ -38,6 +39,7 @@ class Counting(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
+        TRANSFORMED.append(len(X))
         return X * self.factor
 
 
@@ -48,6 +50,7 @@ def piped(model, *, scale=None):
 @pytest.fixture
 def fitted():
     FITTED.clear()
+    TRANSFORMED.clear()
     return FITTED
 
 
@@ -113,6 +116,7 @@ def test_steps_are_fitted_once_a_fold_and_setting(few, fitted):
     search = BatchedGridSearchCV(pipeline, grid, cv=3, refit=False).fit(*few)
     assert search.batched_.all()
     assert fitted == [160] * 3 * 2
+    assert TRANSFORMED == [160, 80] * 3 * 2
 
 
 def test_steps_are_fitted_once_more_to_all_rows(few, fitted):

@@ -1,5 +1,7 @@
 """Which candidates may train together."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -10,8 +12,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits.augmentation import RandomAffine, RandomElastic, RandomShift
 from skdigits.model_selection._grouping import (
+    _alike,
     group_candidates,
-    same_settings,
     split_pipeline,
 )
 from skdigits.training.settings import BATCHABLE
@@ -187,12 +189,17 @@ def test_split_pipeline():
     assert model is PIPELINE.steps[-1][1]
 
 
-def test_same_settings():
-    assert same_settings({"a": [1, 2], "b": None}, {"b": None, "a": (1, 2)})
-    assert not same_settings({"a": 1}, {"b": 1})
-    assert not same_settings({"a": 1}, {"a": 1, "b": 1})
-    assert not same_settings({"a": 1}, {"a": 2})
-    assert same_settings({"a": StandardScaler()}, {"a": StandardScaler()})
-    assert not same_settings(
-        {"a": StandardScaler()}, {"a": StandardScaler(with_mean=False)}
-    )
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ({"a": [1, 2], "b": None}, {"b": None, "a": (1, 2)}, True),
+        ({"a": 1}, {"b": 1}, False),
+        ({"a": 1}, {"a": 1, "b": 1}, False),
+        ({"a": 1}, {"a": 2}, False),
+        ({"a": StandardScaler()}, {"a": StandardScaler()}, True),
+        ({"a": StandardScaler()}, {"a": StandardScaler(with_mean=False)}, False),
+    ],
+)
+def test_candidates_with_the_same_settings_are_alike(one, other, alike):
+    candidates = [SimpleNamespace(settings=one), SimpleNamespace(settings=other)]
+    assert len(_alike(candidates, "settings")) == (1 if alike else 2)

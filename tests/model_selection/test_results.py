@@ -39,12 +39,13 @@ def outcome(by_epoch, final, split=0):
 @pytest.mark.parametrize("piped", [False, True])
 def test_entries_are_the_scores_of_so_many_epochs(model, piped, few):
     options = {"cv": 3, "scoring": "neg_log_loss", "refit": False}
+    ours = options | {"return_epoch_scores": True}
     grid = {"alpha": [0.0, 1.0], **RATES}
     name = "max_iter"
     if piped:
         model = Pipeline([("scale", StandardScaler()), ("model", model)])
         grid, name = {f"model__{key}": grid[key] for key in grid}, "model__max_iter"
-    results = BatchedGridSearchCV(model, grid, **options).fit(*few).cv_results_
+    results = BatchedGridSearchCV(model, grid, **ours).fit(*few).cv_results_
     for epoch in range(4):
         shorter = clone(model).set_params(**{name: epoch + 1})
         expected = GridSearchCV(shorter, grid, **options).fit(*few).cv_results_
@@ -54,8 +55,8 @@ def test_entries_are_the_scores_of_so_many_epochs(model, piped, few):
 
 
 def test_columns_are_objects_of_arrays(few):
-    search = BatchedGridSearchCV(softmax(), RATES, cv=3).fit(*few)
-    results = search.cv_results_
+    search = BatchedGridSearchCV(softmax(), RATES, cv=3, return_epoch_scores=True)
+    results = search.fit(*few).cv_results_
     names = {
         *(f"split{i}_test_score_by_epoch" for i in range(3)),
         "mean_test_score_by_epoch",
@@ -77,9 +78,8 @@ def test_columns_are_objects_of_arrays(few):
 
 def test_names_of_many_metrics(few):
     scoring = ["accuracy", "neg_log_loss"]
-    search = BatchedGridSearchCV(
-        softmax(), RATES, cv=3, scoring=scoring, refit="accuracy"
-    )
+    options = {"scoring": scoring, "refit": "accuracy", "return_epoch_scores": True}
+    search = BatchedGridSearchCV(softmax(), RATES, cv=3, **options)
     results = search.fit(*few).cv_results_
     for metric in scoring:
         curves = results[f"split1_test_{metric}_by_epoch"]
@@ -95,9 +95,8 @@ def test_a_fold_that_ends_early_goes_on_with_its_final_score(early_stopping, few
         early_stopping=early_stopping, n_iter_no_change=1, max_iter=30, tol=0.01
     )
     model.set_params(validation_fraction=0.2, learning_rate_init=0.02)
-    search = BatchedGridSearchCV(
-        model, {"alpha": [0.0, 0.1]}, cv=3, scoring="neg_log_loss"
-    )
+    options = {"scoring": "neg_log_loss", "return_epoch_scores": True}
+    search = BatchedGridSearchCV(model, {"alpha": [0.0, 0.1]}, cv=3, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         results = search.fit(*few).cv_results_
@@ -117,7 +116,8 @@ def test_a_fold_that_ends_early_goes_on_with_its_final_score(early_stopping, few
 
 def test_curves_after_divergence_stay_where_they_were(few):
     grid = {"learning_rate_init": [1e200, 0.1]}
-    search = BatchedGridSearchCV(softmax(), grid, cv=3, refit=False)
+    options = {"refit": False, "return_epoch_scores": True}
+    search = BatchedGridSearchCV(softmax(), grid, cv=3, **options)
     with pytest.warns(ConvergenceWarning, match="diverged"):
         results = search.fit(*few).cv_results_
     curve = results["split0_test_score_by_epoch"][0]
@@ -128,7 +128,8 @@ def test_curves_after_divergence_stay_where_they_were(few):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
 @pytest.mark.filterwarnings("ignore:One or more of the test scores")
 def test_what_is_not_batched_has_empty_curves(few):
-    search = BatchedGridSearchCV(softmax(), {"alpha": [0.1, -1.0]}, cv=3, refit=False)
+    options = {"refit": False, "return_epoch_scores": True}
+    search = BatchedGridSearchCV(softmax(), {"alpha": [0.1, -1.0]}, cv=3, **options)
     results = search.fit(*few).cv_results_
     lengths = [len(curve) for curve in results["mean_test_score_by_epoch"]]
     assert lengths == [4, 0]
@@ -138,7 +139,7 @@ def test_what_is_not_batched_has_empty_curves(few):
 def test_add_scores_by_epoch():
     results = {}
     first = [outcome([0.1, 0.5], 0.5), outcome([0.3], 0.2, split=1)]
-    second = [outcome([0.4], 0.4), outcome([], 0.4, split=1)]
+    second = [outcome([0.4], 0.4), outcome(None, 0.4, split=1)]
     add_scores_by_epoch(results, [first, second])
     assert list(results) == [
         "split0_test_score_by_epoch",
@@ -166,7 +167,7 @@ def test_add_scores_by_epoch_of_many_metrics():
 
 def test_add_scores_by_epoch_adds_nothing_where_nothing_was_batched():
     results = {}
-    add_scores_by_epoch(results, [[outcome([], 0.1)], [outcome([], 0.2)]])
+    add_scores_by_epoch(results, [[outcome(None, 0.1)], [outcome(None, 0.2)]])
     assert results == {}
 
 

@@ -23,7 +23,7 @@ from skdigits.model_selection._scoring import (
     Scoring,
     ScoringData,
     _by_metric,
-    score_model,
+    score_models,
 )
 
 RATES = {"learning_rate_init": [0.1, 0.01, 0.001]}
@@ -126,13 +126,15 @@ def test_scorers_that_read_the_records_of_a_fit(
     """They may fail after an epoch; the search fails only if GridSearchCV does."""
     refit = "right" if scoring is many_with_records else True
     model = softmax(solver=solver)
-    assert_same_search(model, {"alpha": [0.1, 1.0]}, *few, scoring=scoring, refit=refit)
+    options = {"scoring": scoring, "refit": refit, "by_epoch": True}
+    assert_same_search(model, {"alpha": [0.1, 1.0]}, *few, **options)
 
 
 @pytest.mark.parametrize("scoring", [by_record, many_with_records], ids=named)
 def test_scorers_that_read_the_records_warn_of_nothing(scoring, few):
     """As above, where warnings are not errors."""
-    search = BatchedGridSearchCV(softmax(), RATES, cv=3, scoring=scoring, refit=False)
+    options = {"refit": False, "return_epoch_scores": True}
+    search = BatchedGridSearchCV(softmax(), RATES, cv=3, scoring=scoring, **options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         results = search.fit(*few).cv_results_
@@ -267,7 +269,9 @@ def test_many_metrics_in_a_dict_that_fail_at_first_only(few, assert_same_search)
     model, grid = softmax(max_iter=8), {"learning_rate_init": [0.1, 0.2]}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Scoring failed")
-        search = assert_same_search(model, grid, *few, scoring=choosy, refit="right")
+        search = assert_same_search(
+            model, grid, *few, scoring=choosy, refit="right", by_epoch=True
+        )
     assert np.isnan(search.cv_results_["mean_test_right_by_epoch"][0][0])
 
 
@@ -290,20 +294,22 @@ def test_known_predictions(classes):
     assert model.score(X, classes[[1, 1]]) == 0.5
 
 
-def test_score_model_asks_for_the_estimator_only_where_it_is_needed():
-    logits, y = torch.eye(2, dtype=torch.float64), np.array([0, 1])
+def test_score_models_asks_for_estimators_only_where_they_are_needed():
+    y = np.array([0, 1])
+    logits = torch.eye(2, dtype=torch.float64).expand(3, 2, 2)
     data = ScoringData("seen", "passed", y, {})
 
     def own(estimator, X, y):
         return len(estimator + X)
 
-    def score(scorer, fitted):
-        return score_model(
-            Scoring(scorer, {}, False, "raise"), data, y, logits, False, fitted
+    def scores(scorer, fitted):
+        return score_models(
+            Scoring(scorer, {}, False, "raise"), data, y, logits, fitted
         )
 
-    assert score(make_scorer(accuracy_score), None) == 1.0
-    assert score(own, lambda: "the estimator ") == len("the estimator passed")
+    assert scores(make_scorer(accuracy_score), None) == [1.0, 1.0, 1.0]
+    names = ["first ", "second ", "third "]
+    assert scores(own, names.__getitem__) == [12, 13, 12]
 
 
 def test_known_predictions_that_overflow_are_an_error():

@@ -86,7 +86,9 @@ def test_an_invalid_candidate_harms_nobody(few, assert_same_search):
 
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
 def test_an_invalid_candidate_has_no_score(few):
-    search = BatchedGridSearchCV(mlp(), {"alpha": [0.1, -1, 0.2]}, cv=3)
+    search = BatchedGridSearchCV(
+        mlp(), {"alpha": [0.1, -1, 0.2]}, cv=3, return_epoch_scores=True
+    )
     with pytest.warns(FitFailedWarning, match="3 fits failed"):
         search.fit(*few)
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [
@@ -133,10 +135,10 @@ def test_folds_too_few_for_a_class_of_the_validation_rows(few, assert_same_searc
 def test_little_memory(solver, few, assert_same_search):
     grid = {"random_state": [0, 1], "alpha": [0.0, 0.1, 1.0]}
     model = mlp(solver=solver)
-    found = BatchedGridSearchCV(
-        model, grid, cv=3, scoring="neg_log_loss", working_memory=1e-3
-    ).fit(*few)
-    ample = assert_same_search(model, grid, *few)
+    options = {"scoring": "neg_log_loss", "return_epoch_scores": True}
+    found = BatchedGridSearchCV(model, grid, cv=3, working_memory=1e-3, **options)
+    found.fit(*few)
+    ample = assert_same_search(model, grid, *few, by_epoch=True)
     assert found.batched_.tolist() == [False] * 6
     for key in ("split0_test_score", "split2_test_score", "mean_test_score"):
         np.testing.assert_allclose(found.cv_results_[key], ample.cv_results_[key], 1e-8)

@@ -1,0 +1,193 @@
+"""The iterations of a halving search, in which training continues."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackContext
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.pipeline import Pipeline
+
+from skdigits.model_selection._execution import Job
+from skdigits.model_selection._folds import Split
+from skdigits.model_selection._grouping import Group
+from skdigits.model_selection._scoring import Outcome
+from skdigits.model_selection._search import (
+    Outcomes,
+    Task,
+    checked_splits,
+    evaluate_all,
+    jobs_of,
+    report,
+)
+
+Setting: TypeAlias = dict[str, Any]
+AT_NO_COST = {"fit_time": 0.0, "score_time": 0.0}
+
+
+def epochs_parameter(estimator: BaseEstimator) -> str:
+    """Return the name of the model's number of epochs for ``set_params``."""
+    if isinstance(estimator, Pipeline):
+        return f"{estimator.steps[-1][0]}__max_iter"
+    return "max_iter"
+
+
+def evaluate_iterations(task: Task, iterate: Callable[..., None]) -> list[Outcome]:
+    """Evaluate the candidates of all iterations of a halving search.
+
+    ``iterate`` is scikit-learn's loop. It calls a function with the candidates of each
+    iteration, and chooses those of the next one from the results so far.
+    """
+    iterations = _Iterations(task)
+    iterate(iterations.evaluate)
+    return iterations.outcomes
+
+
+class _Iterations:
+    """Evaluates the iterations of a halving search.
+
+    ``settings``, ``outcomes`` and ``columns`` are those of all iterations so far.
+    ``latest`` are the last iteration's outcomes, by setting, if training can continue.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.settings: list[Setting] = []
+        self.outcomes: list[Outcome] = []
+        self.columns: defaultdict[str, list[Any]] = defaultdict(list)
+        self.latest: dict[frozenset[tuple[str, int]], list[Outcome]] = {}
+
+    def evaluate(
+        self,
+        candidate_params: Sequence[Setting],
+        cv: BaseCrossValidator,
+        *,
+        more_results: dict[str, list[Any]],
+        callback_ctx: CallbackContext,
+    ) -> Setting:
+        """Evaluate the candidates of an iteration; return all results so far."""
+        given = self.task
+        search = given.search
+        # The folds stay the same, unless samples are what an iteration adds.
+        splits = given.splits
+        if search.resource == "n_samples":
+            params = given.routed.splitter.split
+            splits = checked_splits(search, given.X, given.y, params, cv)
+        task = given._replace(settings=list(candidate_params), splits=splits)
+
+        if search.resource == epochs_parameter(given.estimator):
+            outcomes = self._train_on(task, callback_ctx, more_results["n_resources"])
+        else:
+            outcomes = evaluate_all(task, callback_ctx)
+
+        n_before = len(self.settings)
+        n_reported = len(self.outcomes)
+        self.settings += task.settings
+        self.outcomes += [
+            outcome._replace(candidate=outcome.candidate + n_before, kept=None)
+            for outcome in outcomes
+        ]
+        for name, values in more_results.items():
+            self.columns[name] += values
+        whole = task._replace(settings=self.settings)
+        report(whole, self.outcomes, n_reported, self.columns)
+        results: Setting = search.cv_results_
+        return results
+
+    def _train_on(
+        self, task: Task, context: CallbackContext, n_epochs: Sequence[int]
+    ) -> list[Outcome]:
+        """Return outcomes after so many epochs in all, continuing where possible."""
+        past = {
+            (number, outcome.split): outcome._replace(candidate=number)
+            for number, setting in enumerate(task.settings)
+            for outcome in self.latest.get(self._identity(setting), [])
+            if outcome.kept is not None
+        }
+        # The states of those that are out need no memory any more.
+        self.latest = {}
+
+        known = {
+            pair: outcome._replace(result=outcome.result | AT_NO_COST)
+            for pair, outcome in past.items()
+            if _has_ended(outcome, n_epochs[pair[0]])
+        }
+        outcomes = evaluate_all(task, context, known, _jobs(task, past, known))
+        for outcome in outcomes:
+            setting = self._identity(task.settings[outcome.candidate])
+            self.latest.setdefault(setting, []).append(outcome)
+        return outcomes
+
+    def _identity(self, setting: Setting) -> frozenset[tuple[str, int]]:
+        """Return a key for a candidate, the same in every iteration.
+
+        scikit-learn copies settings, but not their values, which need not be hashable.
+        """
+        resource = self.task.search.resource
+        return frozenset(
+            (name, id(value)) for name, value in setting.items() if name != resource
+        )
+
+
+def _has_ended(outcome: Outcome, n_epochs: int) -> bool:
+    """Return whether training has stopped by itself, or after as many epochs."""
+    if outcome.kept is None:
+        return False
+    run = outcome.kept.run
+    return run.status != "max_iter" or len(run.epochs) >= n_epochs
+
+
+def _jobs(task: Task, past: Outcomes, known: Outcomes) -> tuple[list[Job], list[Job]]:
+    """Return the jobs of all candidates and folds that are not known.
+
+    Models that continue and models that start are not in one run, and a run has all its
+    candidates in all its folds.
+    """
+    parts: defaultdict[tuple[bool, tuple[int, ...]], list[int]] = defaultdict(list)
+    for candidate in range(len(task.settings)):
+        for continues in (False, True):
+            places = tuple(
+                place
+                for place, split in enumerate(task.splits)
+                if (candidate, split.number) not in known
+                and ((candidate, split.number) in past) is continues
+            )
+            if places:
+                parts[continues, places].append(candidate)
+
+    batched: list[Job] = []
+    single: list[Job] = []
+    for (continues, places), candidates in parts.items():
+        settings = [task.settings[candidate] for candidate in candidates]
+        splits = [task.splits[place] for place in places]
+        some = jobs_of(task._replace(settings=settings, splits=splits))
+        for all_of_a_kind, jobs in zip((batched, single), some, strict=True):
+            for job in jobs:
+                groups = [_renumbered(group, candidates) for group in job.groups]
+                before = _of_job(past, groups, job.splits) if continues else {}
+                all_of_a_kind.append(job._replace(groups=groups, past=before))
+    return batched, single
+
+
+def _renumbered(group: Group, numbers: Sequence[int]) -> Group:
+    """Return a group whose candidates have other numbers."""
+    return Group(
+        [
+            [one._replace(number=numbers[one.number]) for one in candidates]
+            for candidates in group.seeds
+        ]
+    )
+
+
+def _of_job(
+    past: Outcomes, groups: Sequence[Group], splits: Sequence[Split]
+) -> Outcomes:
+    """Return the outcomes of a job only: it may go to another process."""
+    return {
+        (candidate.number, split.number): past[candidate.number, split.number]
+        for group in groups
+        for candidates in group.seeds
+        for candidate in candidates
+        for split in splits
+    }
