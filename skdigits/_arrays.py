@@ -6,10 +6,14 @@ namespace of X, on its device. Tensors are what the engine computes with.
 
 import math
 import os
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -22,6 +26,8 @@ from sklearn.utils._array_api import (
 from torch import Tensor
 
 from skdigits.engine.batches import Data
+from skdigits.engine.process import ONEDNN, onednn
+from skdigits.engine.types import Workers
 
 if TYPE_CHECKING:
     from skdigits._input_checks import Samples
@@ -45,12 +51,32 @@ class Array(Protocol):
         """Return part of the array."""
 
 
+# Numbers of multiplications from which threads gain; see benchmarks/threads.py.
+DEALT = 1e8  # until threads that compute side by side meet
+LARGE = 1.5e7  # in an operation, or a step of few, that threads of torch share
+EXACT = {"none", "ieee"}  # precisions of oneDNN that leave float32 as it is
+n_cores = cache(joblib.cpu_count)  # it knows the quota of a container
+_users: list[int] = []  # the user's number of threads, once for each block in use
+_lock = threading.Lock()
+
+
+class _Here(threading.local):
+    """How many threads large operations may take in a block of this thread."""
+
+    most = 0
+
+
+_here = _Here()
 _forked = False
 
 
 def _remember_fork() -> None:
-    global _forked
+    """Leave what other threads of the parent hold, and what torch cannot do here."""
+    global _forked, _lock
     _forked = True
+    _lock = threading.Lock()
+    _here.most = min(_here.most, 1)
+    _users.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -58,25 +84,102 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def fork_safe() -> Iterator[None]:
-    """Compute with one thread if the process is a forked child.
+def isolated() -> Iterator[None]:
+    """Compute in one thread, without autocast and with an exact oneDNN.
 
-    A context manager, and a decorator of methods.
-
-    The threads of torch do not come along into the child, which would wait for them
-    forever. Outside of such blocks, the number of threads is the user's.
+    A context manager, and a decorator of methods. Results then depend on nothing that
+    users have set in torch, and small operations do not wait for other threads, which
+    takes milliseconds on a busy machine. `within_operations` allows more threads.
     """
-    if not _forked:
+    outer = _here.most
+    number = 1
+    try:
+        with _lock:
+            number = torch.get_num_threads()
+            if not outer:
+                # A thread that first uses torch beside another block starts with 1.
+                if number == 1 and _users:
+                    number = _users[0]
+                _users.append(number)
+                # The threads of torch do not come along into a forked child.
+                _here.most = 1 if _forked else min(number, n_cores())
+            torch.set_num_threads(1)
+
+        autocast = torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
+        precisions = {onednn.matmul.fp32_precision, onednn.conv.fp32_precision}
+        if autocast or not onednn.enabled or not precisions <= EXACT:
+            with _exact_settings():
+                yield
+        else:
+            yield
+    finally:
+        with _lock:
+            torch.set_num_threads(number)
+            if not outer and number in _users:
+                _users.remove(number)
+        _here.most = outer
+
+
+@contextmanager
+def _exact_settings() -> Iterator[None]:
+    """Switch autocast off, and let oneDNN compute exactly."""
+    with (
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
+        ONEDNN.changed_to((True, "ieee", "ieee")),
+    ):
+        yield
+
+
+@contextmanager
+def within_operations(work: float) -> Iterator[None]:
+    """Let torch take all cores if its operations are large.
+
+    Parameters
+    ----------
+    work : float
+        Number of products and sums of an operation, or of the few in a step.
+    """
+    if work < LARGE or _here.most <= 1:
         yield
         return
 
-    # The number belongs to the calling thread: others may be in such blocks, too.
     n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(_here.most)
     try:
         yield
     finally:
         torch.set_num_threads(n_threads)
+
+
+def _compute_alone() -> None:
+    """Let torch compute in the calling thread alone."""
+    # A thread takes the number of the process at its first use of torch, not later.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def side_by_side(work: float, n_items: int) -> Iterator[Workers | None]:
+    """Yield threads to deal work out to, each with one of torch; None if it is small.
+
+    They wait for each other without spinning, and once for many operations: on a busy
+    machine they lose little, other than those of torch.
+
+    Parameters
+    ----------
+    work : float
+        Number of multiplications between two meetings of the threads.
+    n_items : int
+        Most threads that find something to do.
+    """
+    number = min(_here.most, n_items)
+    if work < DEALT or number <= 1:
+        yield None
+        return
+
+    with ThreadPoolExecutor(number, initializer=_compute_alone) as pool:
+        yield Workers(number, pool)
 
 
 def input_dtypes(X: object) -> list[Any]:
@@ -146,7 +249,9 @@ def surely_finite(X: object) -> bool:
         return False
     if X.dtype == np.uint8:
         return True
-    return math.isfinite(to_tensor(X, torch.device("cpu")).sum())
+    # Memory bounds a sum, and not arithmetic: a number counts for several.
+    with within_operations(4 * X.size):
+        return math.isfinite(to_tensor(X, torch.device("cpu")).sum())
 
 
 def training_device(device: str, X: object) -> torch.device:

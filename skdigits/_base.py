@@ -8,17 +8,17 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
-from skdigits._arrays import fork_safe, from_numpy, from_tensor, to_numpy, to_tensor
+from skdigits._arrays import from_numpy, from_tensor, isolated, to_numpy, to_tensor
 from skdigits._input_checks import check_query, prediction_device
 from skdigits.training.messages import emit, on_other_scale
 
 
-def _log_proba(logits: Tensor) -> Tensor:
+def log_proba(logits: Tensor) -> Tensor:
     """Return the log-softmax over the classes, no less than that of a normal number."""
     # Probabilities and log-probabilities then agree everywhere, and no sample has an
     # infinite log-loss.
     smallest = math.log(torch.finfo(logits.dtype).tiny)
-    return torch.log_softmax(logits, 1).clamp_min(smallest)
+    return torch.log_softmax(logits, -1).clamp_min(smallest)
 
 
 def _proba_of_labels(logits: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     def _fitted_array(self) -> Any:
         """One of the fitted arrays: all are in one namespace, on one device."""
 
-    @fork_safe()
+    @isolated()
     def predict(self, X):
         """Predict the class of each sample.
 
@@ -73,7 +73,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             return from_tensor((logits > 0).long(), X)
         return from_numpy(self.classes_[to_numpy(logits.argmax(1))], X)
 
-    @fork_safe()
+    @isolated()
     def predict_proba(self, X):
         """Predict the probability of each class.
 
@@ -98,11 +98,11 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         """
         X, logits = self._checked_logits(X, "predict_proba")
         proba = (
-            _proba_of_labels(logits) if self._multilabel else _log_proba(logits).exp()
+            _proba_of_labels(logits) if self._multilabel else log_proba(logits).exp()
         )
         return from_tensor(proba, X)
 
-    @fork_safe()
+    @isolated()
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
 
@@ -127,10 +127,10 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         X, logits = self._checked_logits(X, "predict_log_proba")
         labels = self._multilabel
         return from_tensor(
-            _proba_of_labels(logits).log() if labels else _log_proba(logits), X
+            _proba_of_labels(logits).log() if labels else log_proba(logits), X
         )
 
-    @fork_safe()
+    @isolated()
     def decision_function(self, X):
         """Compute the confidence score of each class.
 

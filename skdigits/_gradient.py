@@ -7,7 +7,7 @@ import torch
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.metaestimators import available_if
 
-from skdigits._arrays import fork_safe
+from skdigits._arrays import isolated, within_operations
 from skdigits._base import TorchClassifier
 from skdigits._input_checks import (
     check_classes,
@@ -176,7 +176,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             observers.append(callbacks)
 
         # Callbacks are set up outside: their teardown runs even if the fit fails.
-        with fork_safe(), rollback_on_error(self):
+        with isolated(), rollback_on_error(self):
             session = self._session(
                 X, y, sample_weight, validation_set, classes, incremental
             )
@@ -274,7 +274,8 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             # dtype holds.
             dtype = torch.promote_types(params[0].dtype, working_dtype(self, X))
             params = tuple(p.to(dtype) for p in params)
-        return predict_scores(network, params, X)[0]
+        with within_operations(network.n_products * min(len(X), network.chunk_samples)):
+            return predict_scores(network, params, X)[0]
 
     @property
     def history_(self):

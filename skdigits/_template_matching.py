@@ -6,10 +6,10 @@ from sklearn.utils.metaestimators import available_if
 
 from skdigits._arrays import (
     compute_dtype,
-    fork_safe,
     from_numpy,
     from_tensor,
     is_pixels,
+    isolated,
     to_numpy,
     to_tensor,
     to_torch,
@@ -156,7 +156,7 @@ class TemplateMatchingClassifier(TorchClassifier):
         ValueError
             If a parameter, X, y or sample_weight is invalid.
         """
-        with fork_safe(), rollback_on_error(self):
+        with isolated(), rollback_on_error(self):
             check_parameters(self)
             samples = check_samples(self, X, y, sample_weight, reset=True)
             return self._fit(samples)
@@ -187,7 +187,7 @@ class TemplateMatchingClassifier(TorchClassifier):
         ValueError
             As in ``fit``; also if the first call lacks ``classes``.
         """
-        with fork_safe(), rollback_on_error(self):
+        with isolated(), rollback_on_error(self):
             check_parameters(self)
             known = check_classes(self, classes)
             fitted = self.__sklearn_is_fitted__()

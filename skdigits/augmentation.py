@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from torch import Generator, Tensor
 
-from skdigits._arrays import fork_safe, from_tensor, input_dtypes, to_tensor
+from skdigits._arrays import from_tensor, input_dtypes, isolated, to_tensor
 from skdigits._image_shapes import shape_of_images
 from skdigits._input_checks import (
     FRACTION,
@@ -69,7 +69,7 @@ class _Distortion(BaseEstimator):
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return distorted images, for images (n, channels, height, width)."""
 
-    @fork_safe()
+    @isolated()
     def distort(self, X, *, image_shape=None, random_state=None):
         """Distort samples as training does, for inspection.
 

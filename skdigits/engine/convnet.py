@@ -128,6 +128,21 @@ class ConvNetwork(Network):
             n_in = n_out
         return layers, n_in * math.prod(sides)
 
+    @property
+    def n_products(self) -> int:
+        """Number of multiplications for the logits of an image."""
+        convolutions, features = self._layers
+        height, width, _ = self.image_shape
+        total = features * self.n_outputs
+        for layer in convolutions:
+            size = layer.shape[-1]
+            height += 2 * layer.padding[0] - size + 1
+            width += 2 * layer.padding[1] - size + 1
+            total += math.prod(layer.shape) * height * width
+            height //= layer.pool[0]
+            width //= layer.pool[1]
+        return total
+
     def trains_together(self, n_moments: int, device: torch.device) -> bool:
         """Return False: convolutions of several models do not become one product."""
         return False

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ class DenseNetwork(Network):
     weight_init: str = "glorot"
     penalty_per_sample: bool = True
 
-    @property
+    @cached_property
     def shapes(self) -> list[tuple[int, ...]]:
         """Shape (H, D) of each layer's weights."""
         return [(n_out, n_in) for n_in, n_out in pairwise(self.layer_sizes)]

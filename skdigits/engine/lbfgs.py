@@ -12,13 +12,12 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from skdigits.engine.batches import Data, Targets, batches
+from skdigits.engine.batches import Batch, Data, Targets, batches
 from skdigits.engine.evaluate import measure
 from skdigits.engine.network import (
     Network,
     select,
     step_hyper,
-    subtract,
 )
 from skdigits.engine.types import (
     Epoch,
@@ -30,6 +29,7 @@ from skdigits.engine.types import (
     Score,
     State,
     StepHyper,
+    Workers,
 )
 
 STATUS = {0: "converged", 1: "max_iter", 2: "abnormal"}  # SciPy's codes
@@ -86,13 +86,15 @@ def minimise(
     validation: Data | None = None,
     observer: Observer | None = None,
     score: Score | None = None,
+    workers: Workers | None = None,
 ) -> list[Run]:
     """Bring every model of ``state`` to a minimum of its objective.
 
     Arguments and result are those of `skdigits.engine.train.train`. The objective is
     that of all samples: learning rates, batches, ``rngs`` and dropout have no effect. A
     model stops by its gradient, at ``max |g| ≤ tol``. Validation samples are evaluated
-    after every iteration, and nothing depends on them.
+    after every iteration, and nothing depends on them. ``workers`` share the chunks of
+    samples, and the result is the same for any number of them.
     """
     targets = network.targets(plan.label_smoothing, state.params[0])
     evaluate = partial(_measured, network, validation, targets, score)
@@ -105,7 +107,7 @@ def minimise(
             iterations = _Iterations(select(state, one), evaluate, observe)
 
             own, status = _minimise_one(
-                network, samples, targets, plan, select(hyper, one), iterations
+                network, samples, targets, plan, select(hyper, one), iterations, workers
             )
             runs.append(Run(own, iterations.epochs, status, rng.get_state()))
             if status == "interrupted" and len(runs) < n_models:
@@ -142,6 +144,7 @@ def _minimise_one(
     plan: Plan,
     hyper: Hyper,
     iterations: _Iterations,
+    workers: Workers | None,
 ) -> tuple[State, str]:
     """Return the state of one model at its minimum, and the status of its run."""
     state = iterations.start
@@ -149,7 +152,9 @@ def _minimise_one(
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         params = _unflatten(flat, state.params)
-        loss, gradients = objective_and_gradients(network, params, data, targets, local)
+        loss, gradients = objective_and_gradients(
+            network, params, data, targets, local, workers
+        )
         return loss.item(), _flatten(gradients)
 
     try:
@@ -181,12 +186,14 @@ def _minimise_one(
     return state._replace(params=params, progress=progress), status
 
 
+@torch.inference_mode()
 def objective_and_gradients(
     network: Network,
     params: Params,
     data: Data,
     targets: Targets,
     hyper: StepHyper,
+    workers: Workers | None = None,
 ) -> tuple[Tensor, Params]:
     """Return the objective (K,) on all samples, and its gradients.
 
@@ -203,18 +210,34 @@ def objective_and_gradients(
         n_chunks = math.ceil(len(data.X) / network.chunk_samples)
         shared = hyper._replace(alpha=hyper.alpha / n_chunks)
 
-    gradients = tuple(map(torch.zeros_like, params))
-    minus_one = params[0].new_full((n_models, 1, 1), -1.0)
-    for batch in batches(data, targets, network.chunk_samples):
-        fraction = batch.normalised_weight * (batch.total_weight / total)
-        batch = batch._replace(
-            normalised_weight=fraction.to(params[0].dtype), total_weight=total
-        )
-        logits, slopes = network.gradients(params, batch, shared, ())
-        loss += network.total_loss([logits], [batch])
-        for sum_, slope in zip(gradients, slopes, strict=True):
-            subtract(sum_, slope, minus_one)
+    gradients = tuple(torch.zeros_like(p, dtype=torch.float64) for p in params)
+    chunks = batches(data, targets, network.chunk_samples)
+    of_chunk = partial(_of_chunk, network, params, shared, total)
+    # In their order: the sums are the same, however many threads there are.
+    each = map if workers is None else workers.each
+    for one, slopes in each(of_chunk, chunks):
+        loss += one
+        for total_slope, slope in zip(gradients, slopes, strict=True):
+            total_slope += slope
     return loss / total, gradients
+
+
+@torch.inference_mode()  # the mode belongs to the thread
+def _of_chunk(
+    network: Network,
+    params: Params,
+    hyper: StepHyper,
+    total: Tensor | float,
+    batch: Batch,
+) -> tuple[Tensor, Params]:
+    """Return the loss (K,) of a chunk, and its part of the gradients."""
+    fraction = batch.normalised_weight * (batch.total_weight / total)
+    batch = batch._replace(
+        normalised_weight=fraction.to(batch.targets.dtype), total_weight=total
+    )
+    logits, slopes = network.gradients(params, batch, hyper, ())
+    loss = network.total_loss([logits], [batch])
+    return loss, tuple(slope.to_dense() for slope in slopes)
 
 
 def _penalty(

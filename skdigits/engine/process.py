@@ -1,9 +1,12 @@
 """Settings of the whole process, such as the flags of cuDNN, changed for a while."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import torch
 
 Value = TypeVar("Value")
 
@@ -31,6 +34,13 @@ class ProcessSetting(Generic[Value]):
         self._before: list[Value] = []
         self._n_users = 0
 
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        """Leave what other threads of a forked child's parent hold."""
+        self._lock = threading.Lock()
+
     @contextmanager
     def changed_to(self, value: Value) -> Iterator[None]:
         """Change the setting within a block."""
@@ -47,3 +57,18 @@ class ProcessSetting(Generic[Value]):
                 self._n_users -= 1
                 if self._n_users == 0:
                     self._write(self._before.pop())
+
+
+onednn: Any = torch.backends.mkldnn  # its types are torch's own
+
+
+def _read_onednn() -> tuple[bool, str, str]:
+    return onednn.enabled, onednn.matmul.fp32_precision, onednn.conv.fp32_precision
+
+
+def _write_onednn(values: tuple[bool, str, str]) -> None:
+    onednn.enabled, onednn.matmul.fp32_precision, onednn.conv.fp32_precision = values
+
+
+ONEDNN = ProcessSetting(_read_onednn, _write_onednn)
+"""Whether oneDNN computes on the CPU; its precisions of products and convolutions."""

@@ -73,7 +73,7 @@ def fresh_state(params: Params, solver: str) -> State:
     return State(params, moments, stopping, Progress(zeros))
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # the mode belongs to the thread
 def train(
     network: Network,
     data: Data,
@@ -289,16 +289,20 @@ def _learn(problem: Problem, active: ActiveModels) -> tuple[State, Tensor, Tenso
         distort = partial(_distorted, plan.distort, replicas.distortion)
 
     n_steps = math.ceil(data.n_samples / plan.batch_size)
-    rates = _learning_rates(plan, active, n_steps)
+    rates = active.hyper.learning_rate_init[None]
+    schedule = SCHEDULES[plan.learning_rate]
+    if schedule is not None:
+        reductions = active.state.stopping.n_lr_reductions
+        rates = schedule(active.hyper, progress, n_steps, plan.max_iter, reductions)
     first = progress.steps + 1
     step_sizes = rates * bias_corrections(solver, active.hyper, first, n_steps)
 
     order = sample_orders(replicas.rngs, data, plan.batch_size, plan.shuffle)
     targets = problem.targets
-    width = active.running.shape[1]
     epoch_batches = replicas.whole_batch or batches(
-        data, targets, plan.batch_size, order, width, distort
+        data, targets, plan.batch_size, order, active.running.shape[1], distort
     )
+    block = block_size(len(replicas.rngs), plan.batch_size, targets.n_outputs)
     objective = take_steps(
         problem.network,
         solver,
@@ -309,9 +313,7 @@ def _learn(problem: Problem, active: ActiveModels) -> tuple[State, Tensor, Tenso
         epoch_batches,
         rates,
         step_sizes,
-        min(
-            n_steps, block_size(len(replicas.rngs), plan.batch_size, targets.n_outputs)
-        ),
+        min(n_steps, block),
     )
     progress = Progress(
         progress.seen + active.totals,
@@ -321,19 +323,6 @@ def _learn(problem: Problem, active: ActiveModels) -> tuple[State, Tensor, Tenso
     )
     state = State(params, moments, active.state.stopping, progress)
     return state, objective / active.totals, rates[-1]
-
-
-def _learning_rates(plan: Plan, active: ActiveModels, n_steps: int) -> Tensor:
-    """Return the learning rates (n_steps, K) of an epoch, or (1, K) if constant."""
-    schedule = SCHEDULES[plan.learning_rate]
-    if schedule is None:
-        return active.hyper.learning_rate_init[None]
-
-    state = active.state
-    reductions = state.stopping.n_lr_reductions
-    rates = schedule(active.hyper, state.progress, n_steps, plan.max_iter, reductions)
-    assert len(rates) in (1, n_steps), "a schedule returns one rate, or one a step"
-    return rates
 
 
 def _seed_noise(replicas: Replicas, epoch: int) -> None:
@@ -445,8 +434,9 @@ def _leave(
     if rng_states is None:
         rng_states = [rng.get_state() for rng in active.replicas.rngs]
     state = active.state._replace(params=active.best)
+    numbers = active.numbers.flatten().tolist()
     for place in torch.nonzero(leaving & active.running.flatten()).flatten():
-        number = int(active.numbers.flatten()[place])
+        number = numbers[place]
         rng_state = rng_states[place // active.running.shape[1]]
         own = select(state, place[None])
         yield number, Run(own, records[number], status, rng_state)

@@ -1,7 +1,9 @@
 """Records that flow through the engine: settings, states and results of K models."""
 
-from collections.abc import Callable, Collection
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from torch import Generator, Tensor
@@ -24,6 +26,9 @@ Score: TypeAlias = Callable[[Params, Tensor], Tensor]
 
 The mask (K,) says which models have a finite loss; the score of any other is NaN.
 """
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Hyper(NamedTuple):
@@ -122,6 +127,28 @@ class State(NamedTuple):
     moments: Moments
     stopping: Stopping
     progress: Progress
+
+
+class Workers(NamedTuple):
+    """Threads that compute side by side, each with one thread of torch."""
+
+    number: int
+    pool: Executor
+
+    def each(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Result]:
+        """Yield the results of a function, in the order of its arguments.
+
+        Items are taken as threads become free: they need not all fit into memory.
+        """
+        pending: deque[Future[Result]] = deque()
+        for item in items:
+            pending.append(self.pool.submit(function, item))
+            if len(pending) > self.number:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 class Epoch(NamedTuple):

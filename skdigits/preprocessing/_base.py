@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import Tensor
 
-from skdigits._arrays import fork_safe, from_numpy, from_tensor, training_device
+from skdigits._arrays import from_numpy, from_tensor, isolated, training_device
 from skdigits._input_checks import (
     check_parameters,
     check_same_namespace,
@@ -39,7 +39,7 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
     def _n_out(self, n_pixels: int) -> int:
         """Return the number of pixels made from an image of ``n_pixels``."""
 
-    @fork_safe()
+    @isolated()
     def fit(self, X, y=None):
         """Check the parameters and images; store the number and names of pixels.
 
@@ -68,7 +68,7 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
             self._check(X, reset=True)
         return self
 
-    @fork_safe()
+    @isolated()
     def transform(self, X):
         """Transform images; the transformer need not be fitted.
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from torch import Tensor
 
-from skdigits._arrays import fork_safe
+from skdigits._arrays import isolated
 from skdigits._input_checks import COUNT, FRACTION
 from skdigits._parameters import StrOptions
 from skdigits.engine.images import normalise
@@ -137,7 +137,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         self.image_shape = image_shape
         self.device = device
 
-    @fork_safe()
+    @isolated()
     def transform(self, X):
         """Turn images into digits like MNIST's; the transformer need not be fitted.
 

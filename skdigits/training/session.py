@@ -6,6 +6,8 @@ test runs single steps. Whoever wants to follow a run passes observers.
 """
 
 import copy
+import itertools
+import math
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,14 +17,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
+from torch import Tensor
 
-from skdigits._arrays import Array, to_tensor, to_torch, training_device
+from skdigits._arrays import (
+    Array,
+    side_by_side,
+    to_tensor,
+    to_torch,
+    training_device,
+    within_operations,
+)
 from skdigits._input_checks import Samples, private_random_state
 from skdigits.engine.batches import Data
-from skdigits.engine.network import Network
+from skdigits.engine.network import Network, join, select
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.train import fresh_state, train
-from skdigits.engine.types import Hyper, Observer, Plan, Run, Score
+from skdigits.engine.types import (
+    Epoch,
+    Hyper,
+    Observer,
+    Params,
+    Plan,
+    Run,
+    Score,
+    Workers,
+)
 from skdigits.training.checkpoint import Start, check_resumable, generator, resume
 from skdigits.training.data import held_out_samples, split
 from skdigits.training.fitted import snapshot
@@ -190,12 +209,31 @@ def run(
         observer = all_of(observers)
 
     plan = session.plan if epochs is None else session.plan._replace(epochs=epochs)
+    network = session.network
+    n_models = len(session.models)
+    n_samples = session.data.n_samples
+    work = 3 * network.n_products * n_samples
     solver = SOLVERS[plan.solver]
-    minimise = train if solver.minimise is None else solver.minimise
+    if solver.full_batch:
+        n_chunks = math.ceil(n_samples / network.chunk_samples)
+        threads = side_by_side(work, n_chunks)
+    elif n_models > 1 and observer is None and session.data.X.device.type == "cpu":
+        # Observers are users' code, and belong to the calling thread.
+        threads = side_by_side(work * n_models * plan.epochs, n_models)
+    else:
+        threads = within_operations(work * n_models * plan.batch_size / n_samples)
 
-    with _one_scipy_thread() if solver.full_batch else nullcontext():
+    with (
+        threads as workers,
+        _one_scipy_thread() if solver.full_batch else nullcontext(),
+    ):
+        if workers is not None and not solver.full_batch:
+            return _run_parts(session, workers, epochs)
+        minimise = train
+        if solver.minimise is not None:
+            minimise = partial(solver.minimise, workers=workers)
         return minimise(
-            session.network,
+            network,
             session.data,
             plan,
             session.hyper,
@@ -205,6 +243,99 @@ def run(
             observer,
             session.score,
         )
+
+
+def _run_parts(session: Session, workers: Workers, epochs: int | None) -> list[Run]:
+    """Run parts of a session side by side, none of which reaches another."""
+    interrupted = threading.Event()
+
+    def stop(models: list[int], epochs: list[Epoch], params: Params) -> tuple[()]:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        return ()
+
+    parts = _parts(session, workers.number)
+    train_part = partial(run, observers=[stop], epochs=epochs)
+    try:
+        found = list(workers.pool.map(train_part, [part for _, part in parts]))
+    except BaseException:
+        interrupted.set()
+        raise
+
+    numbers = torch.cat([models for models, _ in parts]).tolist()
+    runs = dict(zip(numbers, itertools.chain(*found), strict=True))
+    return [runs[number] for number in sorted(runs)]
+
+
+def _parts(session: Session, n_parts: int) -> list[tuple[Tensor, Session]]:
+    """Divide a session; return the numbers of models in each part, and its session.
+
+    Replicas are divided if that makes equal parts, and else the models of each replica.
+    Every part has generators of its own.
+    """
+    start = session.start
+    samples = session.data.samples
+    assert samples is not None  # as several models are those of a search
+    n_replicas = len(start.rngs)
+    numbers = torch.arange(len(session.models), device="cpu").view(n_replicas, -1)
+    replicas = torch.arange(n_replicas, device="cpu")
+    if n_replicas % n_parts == 0 or numbers.shape[1] < n_parts:
+        n_parts = min(n_parts, n_replicas)
+        divided = [(some, numbers[some]) for some in replicas.tensor_split(n_parts)]
+    else:
+        divided = [(replicas, some) for some in numbers.tensor_split(n_parts, 1)]
+
+    parts = []
+    for own, models in divided:
+        seeds = [start.noise_seeds[place] for place in own]
+        validation = session.validation
+        part = session._replace(
+            models=[session.models[number] for number in models.flatten()],
+            data=session.data._replace(samples=samples[own]),
+            validation=None if validation is None else validation.replicas(own),
+            plan=session.plan._replace(noise_seeds=tuple(seeds)),
+            hyper=select(session.hyper, models.flatten()),
+            start=Start(
+                select(start.state, models.flatten()),
+                [copy.deepcopy(start.rngs[place]) for place in own],
+                [start.split_states[place] for place in own],
+                seeds,
+            ),
+        )
+        parts.append((models.flatten(), part))
+    return parts
+
+
+def can_continue(plan: Plan) -> bool:
+    """Return whether training in two parts is the same as training at once.
+
+    The one-cycle schedule depends on the number of planned epochs, early stopping goes
+    back to the best epoch, and the solvers that see all samples at once keep a memory
+    of their own.
+    """
+    if plan.early_stopping or SOLVERS[plan.solver].full_batch:
+        return False
+    return plan.learning_rate != "one_cycle"
+
+
+def continued(session: Session, runs: Sequence[Run]) -> Session:
+    """Return a session whose models continue where these runs of them have ended.
+
+    There is a run for each model, all after the same number of epochs. The session
+    plans the epochs that are missing from ``max_iter``. It has no messages, as they
+    were emitted before.
+    """
+    state = join([one.state for one in runs])
+    n_left = session.plan.max_iter - state.progress.epochs
+
+    # The models of a replica have seen the same orders.
+    width = len(runs) // len(session.start.rngs)
+    rngs = [generator(one.rng_state) for one in runs[::width]]
+    return session._replace(
+        start=session.start._replace(state=state, rngs=rngs),
+        plan=session.plan._replace(epochs=n_left),
+        messages=[],
+    )
 
 
 def begin(

@@ -261,9 +261,8 @@ def test_an_interrupt_by_a_scorer_ends_a_search_by_lbfgs_at_once(digits):
             raise KeyboardInterrupt("pressed")
         return model.score(X, y)
 
-    search = BatchedGridSearchCV(
-        clone(MODELS[1]), {"alpha": [0, 1]}, cv=2, scoring=scorer
-    )
+    options = {"cv": 2, "scoring": scorer, "return_epoch_scores": True}
+    search = BatchedGridSearchCV(clone(MODELS[1]), {"alpha": [0, 1]}, **options)
     with pytest.raises(KeyboardInterrupt, match="interrupted before its last model"):
         search.fit(X, y)
     assert len(calls) == 3
