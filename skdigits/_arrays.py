@@ -138,7 +138,7 @@ def within_operations(work: float) -> Iterator[None]:
     Parameters
     ----------
     work : float
-        Number of products and sums of an operation, or of the few in a step.
+        Number of multiplications in an operation, or in the few of a step.
     """
     if work < LARGE or _here.most <= 1:
         yield

@@ -214,9 +214,11 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             class_weight=self.class_weight,
             takes_labels=self._takes_labels,
         )
+
         validation_samples = None
         if any(part is not None for part in validation_set):
             validation_samples = check_validation_set(self, validation_set, samples)
+
         return prepare(
             [self],
             [samples],

@@ -282,6 +282,7 @@ def _one_by_one(
     context = context.subcontext(
         task_name="one-by-one", task_id=-1, max_subtasks=len(missing)
     ).call_on_fit_task_begin(estimator=search)
+
     contexts = [
         context.subcontext(task_name="candidate-split-evaluation") for _ in missing
     ]
@@ -308,6 +309,7 @@ def _one_by_one(
         )
         for (candidate, split), own in zip(missing, contexts, strict=True)
     )
+
     context.call_on_fit_task_end(estimator=search)
     return {
         (candidate, split.number): Outcome(candidate, split.number, result, None, True)

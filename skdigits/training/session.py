@@ -214,14 +214,16 @@ def run(
     n_samples = session.data.n_samples
     work = 3 * network.n_products * n_samples
     solver = SOLVERS[plan.solver]
-    if solver.full_batch:
-        n_chunks = math.ceil(n_samples / network.chunk_samples)
-        threads = side_by_side(work, n_chunks)
-    elif n_models > 1 and observer is None and session.data.X.device.type == "cpu":
-        # Observers are users' code, and belong to the calling thread.
-        threads = side_by_side(work * n_models * plan.epochs, n_models)
-    else:
-        threads = within_operations(work * n_models * plan.batch_size / n_samples)
+    step = work * min(plan.batch_size, n_samples) / n_samples
+    threads: AbstractContextManager[Workers | None] = within_operations(step)
+    if session.data.X.device.type == "cpu":
+        if solver.full_batch and n_samples > network.chunk_samples:
+            n_chunks = math.ceil(n_samples / network.chunk_samples)
+            threads = side_by_side(work, n_chunks)
+        elif n_models > 1 and not solver.full_batch:
+            # Observers are users' code, and belong to the calling thread.
+            n_parts = n_models if observer is None else 1
+            threads = side_by_side(work * n_models * plan.epochs, n_parts)
 
     with (
         threads as workers,
