@@ -53,6 +53,7 @@ class Array(Protocol):
 
 # Numbers of multiplications from which threads gain; see benchmarks/threads.py.
 DEALT = 1e8  # until threads that compute side by side meet
+AHEAD = 2**18  # numbers of samples that another thread gathers ahead of steps
 LARGE = 1.5e7  # in an operation, or a step of few, that threads of torch share
 EXACT = {"none", "ieee"}  # precisions of oneDNN that leave float32 as it is
 n_cores = cache(joblib.cpu_count)  # it knows the quota of a container
@@ -180,6 +181,17 @@ def side_by_side(work: float, n_items: int) -> Iterator[Workers | None]:
 
     with ThreadPoolExecutor(number, initializer=_compute_alone) as pool:
         yield Workers(number, pool)
+
+
+@contextmanager
+def one_ahead() -> Iterator[Workers | None]:
+    """Yield a thread that prepares what the calling one needs next, on another core."""
+    if _here.most <= 1:
+        yield None
+        return
+
+    with ThreadPoolExecutor(1, initializer=_compute_alone) as pool:
+        yield Workers(1, pool)
 
 
 def input_dtypes(X: object) -> list[Any]:

@@ -4,7 +4,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from time import sleep
 from typing import ClassVar
 
 import numpy as np
@@ -150,6 +149,50 @@ def test_lbfgs_does_not_depend_on_the_number_of_threads(threads, four_cores):
             np.testing.assert_array_equal(one, expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_samples_gathered_ahead_are_the_same(dtype, threads, four_cores, monkeypatch):
+    """A second thread gathers them, in epochs of more than one block."""
+    rng = np.random.default_rng(0)
+    X = (rng.random((3000, 300)) * 255).astype(dtype) / (
+        255 if dtype != np.uint8 else 1
+    )
+    X = X.astype(dtype)
+    y = X[:, :5].argmax(1)
+    weight = rng.random(3000)
+    model = SoftmaxRegression(max_iter=3, tol=None, random_state=0)
+    threads(1)
+    expected = clone(model).fit(X, y, weight).coef_
+
+    gathered = []
+    submit = ThreadPoolExecutor.submit
+    monkeypatch.setattr(
+        ThreadPoolExecutor, "submit", lambda *args: gathered.append(1) or submit(*args)
+    )
+    threads(2)
+    np.testing.assert_array_equal(clone(model).fit(X, y, weight).coef_, expected)
+    assert len(gathered) == 3 * 3
+
+
+@pytest.mark.parametrize("metric", ["mse", "mae", "cosine"])
+def test_templates_do_not_depend_on_the_number_of_threads(
+    metric, threads, four_cores, monkeypatch
+):
+    """Threads share the chunks of samples."""
+    rng = np.random.default_rng(0)
+    X = rng.random((9000, 20), dtype=np.float32)
+    y = X[:, :10].argmax(1)
+    monkeypatch.setattr(_arrays, "DEALT", 0)
+    found = []
+    for number in (1, 2, 4):
+        threads(number)
+        model = TemplateMatchingClassifier(metric).fit(X, y)
+        found.append((model.templates_, model.predict_proba(X)))
+    for templates, proba in found[1:]:
+        np.testing.assert_array_equal(templates, found[0][0])
+        np.testing.assert_array_equal(proba, found[0][1])
+
+
+@pytest.mark.parametrize("by_epoch", [False, True])
 @pytest.mark.parametrize("number", [2, 3, 4])
 @pytest.mark.parametrize(
     ("model", "grid"),
@@ -159,7 +202,7 @@ def test_lbfgs_does_not_depend_on_the_number_of_threads(threads, four_cores):
     ],
 )
 def test_models_dealt_out_to_threads_are_those_fitted_by_themselves(
-    model, grid, number, few, threads, four_cores, monkeypatch
+    model, grid, number, by_epoch, few, threads, four_cores, monkeypatch
 ):
     """scikit-learn fits each one alone, in float64."""
     X, y = few
@@ -177,7 +220,9 @@ def test_models_dealt_out_to_threads_are_those_fitted_by_themselves(
     )
     monkeypatch.setattr(_arrays, "DEALT", 0)
     threads(number)
-    found = BatchedGridSearchCV(MODELS[model], grid, **options)
+    found = BatchedGridSearchCV(
+        MODELS[model], grid, return_epoch_scores=by_epoch, **options
+    )
     fit_quietly(found, X, y)
     assert len(dealt) >= number
     assert found.batched_.all()
@@ -193,28 +238,6 @@ def fit_quietly(search, X, y):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         search.fit(X, y)
-
-
-def test_an_interrupt_ends_all_threads_of_a_search(few, threads, monkeypatch):
-    """Each ends with its epoch, and does not go on to its last one."""
-    n_epochs = []
-
-    def interrupted(pool, function, items):
-        futures = [pool.submit(function, item) for item in items]
-        sleep(0.3)
-        n_epochs.append(len(futures))
-        raise KeyboardInterrupt("by the user")
-
-    monkeypatch.setattr(_arrays, "DEALT", 0)
-    monkeypatch.setattr(_arrays, "n_cores", lambda: 2)
-    monkeypatch.setattr(ThreadPoolExecutor, "map", interrupted)
-    threads(2)
-    model = SoftmaxRegression(max_iter=10**9, tol=None, random_state=0)
-    search = BatchedGridSearchCV(model, {"alpha": [0, 1]}, cv=2)
-    with pytest.raises(KeyboardInterrupt, match="by the user"):
-        search.fit(*few)
-    assert n_epochs == [2]
-    assert torch.get_num_threads() == 2
 
 
 def test_fits_in_several_threads_leave_their_number_alone(few, threads):

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from skdigits.engine.batches import Batch, Data
 from skdigits.engine.network import select
+from skdigits.engine.solvers import Moving
 from skdigits.engine.types import Hyper, Params, State, StepHyper
 
 
@@ -34,7 +35,8 @@ class ActiveModels(NamedTuple):
     ``numbers`` (R, M) identify the models, ``running`` (R, M) marks those that have not
     ended. ``totals`` (K,), float64 on the host, are the total weights of their samples.
     ``local`` are the hyper-parameters beside the parameters. ``best`` are the
-    parameters to return to.
+    parameters to return to. ``moving`` holds the numbers of the state, and ``spare``
+    those of the state before it, which nobody reads any longer.
     """
 
     numbers: Tensor
@@ -45,6 +47,8 @@ class ActiveModels(NamedTuple):
     local: StepHyper
     state: State
     best: Params
+    moving: Moving | None = None
+    spare: Moving | None = None
 
 
 def without(active: ActiveModels, ended: Tensor) -> ActiveModels:

@@ -1,11 +1,13 @@
 """Samples on their device, and the mini-batches that a pass over them consists of."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from skdigits.engine.types import Workers
 
 # Gathered at once, in few calls, while samples and targets stay in the cache.
 BLOCK_SAMPLES = 1024
@@ -45,15 +47,18 @@ class Data(NamedTuple):
             return self
         return self._replace(samples=self.samples[chosen])
 
-    def take(self, positions: Tensor) -> "Data":
-        """Return a copy of some samples."""
-        # index_select takes a quarter of the time of indexing.
-        weight = None
+    def take(self, positions: Tensor | slice) -> "Data":
+        """Return some samples."""
+        parts = [self.X, self.codes]
         if self.weight is not None:
-            weight = self.weight.index_select(0, positions)
+            parts.append(self.weight)
 
-        X = self.X.index_select(0, positions)
-        return Data(X, self.codes.index_select(0, positions), weight)
+        if isinstance(positions, slice):
+            parts = [part[positions] for part in parts]
+        else:
+            # index_select takes a quarter of the time of indexing.
+            parts = [part.index_select(0, positions) for part in parts]
+        return Data(*parts)
 
 
 class Targets(NamedTuple):
@@ -132,6 +137,7 @@ def batches(
     order: Tensor | None = None,
     models_per_replica: int = 1,
     distort: Callable[[Tensor], Tensor] | None = None,
+    ahead: Workers | None = None,
 ) -> Iterator[Batch]:
     """Yield all samples of all replicas, ``batch_size`` of each replica at a time.
 
@@ -149,6 +155,8 @@ def batches(
         K / R.
     distort : callable, optional
         Distorts the samples (R, B, D) of a batch.
+    ahead : Workers, optional
+        Gather samples while those before them are in use.
     """
     order = data.samples if order is None else order
     n_replicas = 1 if order is None else len(order)
@@ -158,14 +166,12 @@ def batches(
     equal_weights = {size: targets.levels.new_tensor(1 / size) for size in sizes}
 
     # Gathering a block and splitting it costs one call where batches would cost many.
-    for start in range(0, data.n_samples, step):
-        places = slice(start, start + step)
-        if order is None:
-            weight = None if data.weight is None else data.weight[places]
-            block = Data(data.X[places], data.codes[places], weight)
-        else:
-            block = data.take(order[:, places].flatten())
-
+    slices = [slice(start, start + step) for start in range(0, data.n_samples, step)]
+    positions: Iterable[Tensor | slice] = slices
+    if order is not None:
+        positions = (order[:, one].flatten() for one in slices)
+    blocks = map(data.take, positions)
+    for block in blocks if ahead is None else ahead.each(data.take, positions):
         X = block.X.view(n_replicas, -1, block.X.shape[1])
         codes = block.codes.view(n_replicas, -1, *block.codes.shape[1:])
         weight = block.weight

@@ -8,7 +8,7 @@ solvers, sessions and searches.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,68 +18,17 @@ from skdigits.engine.batches import Batch, Targets, block_size
 from skdigits.engine.losses import CLASSES, LOGISTIC, OUTPUT_LOSSES
 from skdigits.engine.types import Hyper, Params, Plan, StepHyper
 
+if TYPE_CHECKING:
+    from skdigits.engine.dense import Outer
+
 # Evaluated at once: products stay in the cache, and logits of many classes are bounded.
 CHUNK_SAMPLES = 2048
 CHUNK_LOGITS = 2**20
 LARGEST_BATCHED = 200_000  # numbers in the state of a solver; see docs/design.md
 Record = TypeVar("Record")
 
-
-class Outer(NamedTuple):
-    """Gradient by weights W (K, H, D), ``δ xᵀ + strength · W``, in its parts.
-
-    ``delta`` (K, H, B) is the gradient by the layer's outputs. ``inputs`` (G, B, D) are
-    the layer's inputs, shared by the consecutive models of each of G groups.
-    ``penalty`` is the strength (K, 1, 1) and the weights, or None.
-
-    A step that adds the gradient to something does so within the product: the gradient
-    itself is never written to memory and read again.
-    """
-
-    delta: Tensor
-    inputs: Tensor
-    penalty: tuple[Tensor, Tensor] | None = None
-
-    def to_dense(self) -> Tensor:
-        """Return the gradient as a tensor; tensors have a method of this name, too."""
-        if self.inputs.size(0) == self.delta.size(0):
-            product = torch.bmm(self.delta, self.inputs)
-        else:
-            # Models with the same inputs become one product.
-            n_models, n_outputs, n_samples = self.delta.shape
-            grouped = self.delta.view(self.inputs.size(0), -1, n_samples)
-            product = torch.bmm(grouped, self.inputs).view(n_models, n_outputs, -1)
-
-        if self.penalty is None:
-            return product
-        return product.addcmul_(*self.penalty)
-
-    def subtract_from(self, target: Tensor, rate: Tensor) -> None:
-        """Compute ``target ← target − rate · gradient`` in place, and use ``delta`` up.
-
-        Logits of many classes are large, and so would be a copy of delta.
-        """
-        if self.penalty is not None:
-            strength, weight = self.penalty
-            target.addcmul_(weight, rate * strength, value=-1)
-
-        steps = self.delta.mul_(rate)
-        if self.inputs.size(0) != target.size(0):
-            steps = steps.view(self.inputs.size(0), -1, steps.size(2))
-            target = target.view(self.inputs.size(0), -1, target.size(2))
-        target.baddbmm_(steps, self.inputs, alpha=-1)
-
-
-Gradients: TypeAlias = tuple[Tensor | Outer, ...]
+Gradients: TypeAlias = "tuple[Tensor | Outer, ...]"
 """The gradient by each parameter, in the order of the parameters."""
-
-
-def subtract(target: Tensor, gradient: Tensor | Outer, rate: Tensor) -> None:
-    """Compute ``target ← target − rate · gradient`` in place; ``rate`` is (K, 1, 1)."""
-    if isinstance(gradient, Outer):
-        gradient.subtract_from(target, rate)
-    else:
-        target.addcmul_(gradient, rate, value=-1)
 
 
 def select(record: Record, models: Tensor) -> Record:
@@ -121,12 +70,15 @@ def step_hyper(hyper: Hyper, plan: Plan, params: Params) -> StepHyper:
     local = {
         name: values.to(like).view(-1, 1, 1) for name, values in hyper._asdict().items()
     }
+    # Subtracted in float64: in float32, 1 − 0.999 keeps four digits.
+    new_1 = (1 - hyper.beta_1).to(like).view(-1, 1, 1)
+    new_2 = (1 - hyper.beta_2).to(like).view(-1, 1, 1)
     return StepHyper(
         alpha=local["alpha"] if hyper.alpha.any() else None,
         momentum=local["momentum"] if hyper.momentum.any() else None,
         nesterovs_momentum=plan.nesterovs_momentum,
-        beta_1=local["beta_1"],
-        beta_2=local["beta_2"],
+        new_1=new_1,
+        new_2=new_2,
         epsilon=local["epsilon"],
         weight_decay=local["weight_decay"],
         dropout=local["dropout"],
@@ -182,6 +134,7 @@ class Network(ABC):
     The objective is ``mean(loss) + penalty``; the mean is weighted by sample weights.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     loss: str
     activation: str
     weight_init: str

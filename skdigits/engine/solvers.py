@@ -11,7 +11,7 @@ and the tests check K models of it against single ones, from then on.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,9 +20,12 @@ from torch import Generator, Tensor
 
 from skdigits.engine import lbfgs
 from skdigits.engine.batches import Batch
-from skdigits.engine.network import Gradients, Network, subtract
-from skdigits.engine.types import Hyper, Moments, Params, Run, StepHyper
+from skdigits.engine.dense import subtract
+from skdigits.engine.network import Gradients, Network
+from skdigits.engine.types import Hyper, Moments, Params, Run, State, StepHyper
 
+# Numbers of a model from which passes over them take longer than calls.
+JOINT_NUMBERS = 2**15
 Step: TypeAlias = Callable[
     [Params, Moments, Gradients, StepHyper, Tensor, Tensor], None
 ]
@@ -43,6 +46,50 @@ class Solver(NamedTuple):
     decoupled_decay: bool = False
     minimise: Callable[..., list[Run]] | None = None
     full_batch: bool = False
+
+
+class Moving(NamedTuple):
+    """Parameters and moments that steps update in place.
+
+    ``joint`` are the same numbers as one parameter (1, n, 1) and its moments, or None:
+    a step of a single small model then takes a few calls, and not a few a layer.
+    ``memory`` are the tensors that hold all numbers.
+    """
+
+    params: Params
+    moments: Moments
+    joint: tuple[Params, Moments] | None
+    memory: tuple[Tensor, ...]
+
+
+def moving(
+    state: State,
+    hyper: StepHyper,
+    current: Moving | None = None,
+    spare: Moving | None = None,
+) -> Moving:
+    """Return a copy of a state's parameters and moments.
+
+    If they are those of ``current``, the copy can take the memory of a ``spare`` one.
+    """
+    if current is not None and spare is not None:
+        for target, source in zip(spare.memory, current.memory, strict=True):
+            target.copy_(source)
+        return spare
+
+    params = state.params
+    groups = (params, *state.moments)
+    sizes = [p.numel() for p in params]
+    with_moments = len(groups) > 2 or hyper.momentum is not None
+    if len(params[0]) > 1 or sum(sizes) > JOINT_NUMBERS or not with_moments:
+        copies = [tuple(p.clone() for p in group) for group in groups]
+        return Moving(copies[0], tuple(copies[1:]), None, tuple(chain(*copies)))
+
+    memory = tuple(torch.cat([p.flatten() for p in group]) for group in groups)
+    parts = [tuple(map(Tensor.view_as, whole.split(sizes), params)) for whole in memory]
+    wholes = [(whole.view(1, -1, 1),) for whole in memory]
+    joint = (wholes[0], tuple(wholes[1:]))
+    return Moving(parts[0], tuple(parts[1:]), joint, memory)
 
 
 def _sgd(
@@ -84,12 +131,10 @@ def _adam(
 
     Epsilon is added to ``√s`` before the bias correction, as in scikit-learn.
     """
-    new_1 = 1 - hyper.beta_1
-    new_2 = 1 - hyper.beta_2
     for p, gradient, m, s in zip(params, gradients, *moments, strict=True):
         g = gradient.to_dense()
-        m.lerp_(g, new_1)
-        s.lerp_(g * g, new_2)
+        m.lerp_(g, hyper.new_1)
+        s.lerp_(g * g, hyper.new_2)
         p.addcdiv_(m, s.sqrt().add_(hyper.epsilon).div_(size), value=-1)
 
 
@@ -125,8 +170,7 @@ def bias_corrections(solver: Solver, hyper: Hyper, first: int, steps: int) -> Te
 def take_steps(
     network: Network,
     solver: Solver,
-    params: Params,
-    moments: Moments,
+    moving: Moving,
     hyper: StepHyper,
     generators: Sequence[Generator],
     batches: Iterable[Batch],
@@ -143,8 +187,8 @@ def take_steps(
     ----------
     network, solver : Network, Solver
         Determine gradients and steps.
-    params, moments : tuple of Tensor
-        Updated in place.
+    moving : Moving
+        Parameters and moments, which are updated in place.
     hyper : StepHyper
         Hyper-parameters of the K models.
     generators : sequence of Generator
@@ -158,6 +202,8 @@ def take_steps(
         Number of steps whose losses are computed at once.
     """
     assert solver.step is not None  # a full-batch solver takes no such steps
+    params = moving.params
+    stepped = moving.joint or (params, moving.moments)
     n_models = len(params[0])
     weights = params[network.penalised] if hyper.alpha is not None else ()
     # Norms of each step, weight and model, written in place and added up once a block.
@@ -185,7 +231,10 @@ def take_steps(
                 gradients = tuple(gradient.to_dense() for gradient in gradients)
                 for weight in params[network.decayed]:
                     weight.mul_(1 - rate * hyper.weight_decay)
-            solver.step(params, moments, gradients, hyper, rate, size)
+            if moving.joint:
+                flat = [gradient.to_dense().flatten() for gradient in gradients]
+                gradients = (torch.cat(flat).view(1, -1, 1),)
+            solver.step(*stepped, gradients, hyper, rate, size)
 
         # Added up once a block: a small tensor kept of each step would break up the
         # heap, by 100 MB.

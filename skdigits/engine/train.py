@@ -24,6 +24,7 @@ from skdigits.engine.schedules import SCHEDULES, SMALLEST_RATE
 from skdigits.engine.solvers import (
     SOLVERS,
     bias_corrections,
+    moving,
     take_steps,
 )
 from skdigits.engine.types import (
@@ -39,6 +40,7 @@ from skdigits.engine.types import (
     Score,
     State,
     Stopping,
+    Workers,
 )
 
 DISTORTION_SEEDS = 2**31  # distortions are seeded from here on, after those of dropout
@@ -51,6 +53,7 @@ class Problem(NamedTuple):
     plan: Plan
     targets: Targets
     score: Score | None
+    workers: Workers | None = None
 
 
 class EpochOutcome(NamedTuple):
@@ -84,6 +87,7 @@ def train(
     validation: Data | None = None,
     observer: Observer | None = None,
     score: Score | None = None,
+    workers: Workers | None = None,
 ) -> list[Run]:
     """Train the K models of ``state``.
 
@@ -113,6 +117,8 @@ def train(
         Follows the epochs, and may stop models.
     score : callable, optional
         Takes the place of the accuracy on the validation samples.
+    workers : Workers, optional
+        Gather the samples of batches ahead of the steps.
 
     Returns
     -------
@@ -121,7 +127,7 @@ def train(
         last whole epoch; an interruption before the end of the first epoch is raised.
     """
     targets = network.targets(plan.label_smoothing, state.params[0])
-    problem = Problem(network, plan, targets, score)
+    problem = Problem(network, plan, targets, score, workers)
     active = _all_models(problem, data, validation, hyper, state, rngs)
     records: list[list[Epoch]] = [[] for _ in range(active.numbers.numel())]
     runs: dict[int, Run] = {}
@@ -161,7 +167,8 @@ def train(
             if len(runs) == len(records):
                 return [runs[number] for number in sorted(runs)]
             after = without(after, ended.view_as(after.running))
-        active = after
+        # Observers may keep the parameters that they have seen.
+        active = after if observer is None else after._replace(spare=None)
 
     # An interrupted epoch may have drawn an order: the states before it count.
     before = rng_states if status == "interrupted" else None
@@ -240,8 +247,8 @@ def _with_present_best(problem: Problem, validation: Data, state: State) -> Stat
 def _epoch(problem: Problem, active: ActiveModels) -> tuple[ActiveModels, EpochOutcome]:
     """Train for an epoch; an interruption leaves ``active`` unchanged."""
     plan = problem.plan
-    state, loss, rate = _learn(problem, active)
-    params = state.params
+    after, loss, rate = _learn(problem, active)
+    params = after.state.params
 
     validation = active.replicas.validation
     if validation is None:
@@ -251,27 +258,34 @@ def _epoch(problem: Problem, active: ActiveModels) -> tuple[ActiveModels, EpochO
             problem.network, params, validation, problem.targets, problem.score
         )
     # Squares of parameters may overflow in the next step while this loss is finite.
-    norms = torch.stack([torch.linalg.vector_norm(p, dim=(1, 2)) for p in params])
+    parts = params
+    if after.moving is not None and after.moving.joint is not None:
+        parts = after.moving.joint[0]
+    norms = torch.stack([torch.linalg.vector_norm(p, dim=(1, 2)) for p in parts])
     finite = (norms < math.sqrt(torch.finfo(norms.dtype).max)).all(0).cpu()
     diverged = ~((loss.abs() < torch.inf) & finite)
 
     monitored = monitored_score(plan, *measured) if plan.early_stopping else -loss
-    stopping, improved, stopped = update_stopping(state.stopping, monitored, rate, plan)
+    stopping, improved, stopped = update_stopping(
+        active.state.stopping, monitored, rate, plan
+    )
     best = params
     if plan.early_stopping:
         improved = improved.to(best[0].device).view(-1, 1, 1)
         pairs = zip(params, active.best, strict=True)
         best = tuple(torch.where(improved, new, old) for new, old in pairs)
 
-    state = state._replace(stopping=stopping)
+    state = after.state._replace(stopping=stopping)
     outcome = EpochOutcome(rate, loss, *measured, diverged, stopped)
-    return active._replace(state=state, best=best), outcome
+    return after._replace(state=state, best=best), outcome
 
 
-def _learn(problem: Problem, active: ActiveModels) -> tuple[State, Tensor, Tensor]:
+def _learn(
+    problem: Problem, active: ActiveModels
+) -> tuple[ActiveModels, Tensor, Tensor]:
     """Pass over all samples.
 
-    Return the state, the mean objective (K,) and the last step's learning rate (K,).
+    Return the models after it, the mean objective (K,) and the last step's rate (K,).
     """
     plan = problem.plan
     replicas = active.replicas
@@ -279,9 +293,8 @@ def _learn(problem: Problem, active: ActiveModels) -> tuple[State, Tensor, Tenso
     solver = SOLVERS[plan.solver]
     progress = active.state.progress
 
-    # Copies, to be updated in place: the originals are kept in case the epoch diverges.
-    params = tuple(p.clone() for p in active.state.params)
-    moments = tuple(tuple(m.clone() for m in group) for group in active.state.moments)
+    # The originals are kept in case the epoch diverges.
+    numbers = moving(active.state, active.local, active.moving, active.spare)
     if replicas.dropout or replicas.distortion:
         _seed_noise(replicas, progress.epochs)
     distort = None
@@ -295,25 +308,20 @@ def _learn(problem: Problem, active: ActiveModels) -> tuple[State, Tensor, Tenso
         reductions = active.state.stopping.n_lr_reductions
         rates = schedule(active.hyper, progress, n_steps, plan.max_iter, reductions)
     first = progress.steps + 1
-    step_sizes = rates * bias_corrections(solver, active.hyper, first, n_steps)
+    sizes = rates * bias_corrections(solver, active.hyper, first, n_steps)
 
     order = sample_orders(replicas.rngs, data, plan.batch_size, plan.shuffle)
     targets = problem.targets
-    epoch_batches = replicas.whole_batch or batches(
-        data, targets, plan.batch_size, order, active.running.shape[1], distort
+    size = plan.batch_size
+    width = active.running.shape[1]
+    drawn = replicas.whole_batch or batches(
+        data, targets, size, order, width, distort, problem.workers
     )
-    block = block_size(len(replicas.rngs), plan.batch_size, targets.n_outputs)
+    network = problem.network
+    local = active.local
+    block = min(n_steps, block_size(len(replicas.rngs), size, targets.n_outputs))
     objective = take_steps(
-        problem.network,
-        solver,
-        params,
-        moments,
-        active.local,
-        replicas.dropout,
-        epoch_batches,
-        rates,
-        step_sizes,
-        min(n_steps, block),
+        network, solver, numbers, local, replicas.dropout, drawn, rates, sizes, block
     )
     progress = Progress(
         progress.seen + active.totals,
@@ -321,8 +329,9 @@ def _learn(problem: Problem, active: ActiveModels) -> tuple[State, Tensor, Tenso
         progress.steps + n_steps,
         progress.cycle + 1,
     )
-    state = State(params, moments, active.state.stopping, progress)
-    return state, objective / active.totals, rates[-1]
+    state = State(numbers.params, numbers.moments, active.state.stopping, progress)
+    after = active._replace(state=state, moving=numbers, spare=active.moving)
+    return after, objective / active.totals, rates[-1]
 
 
 def _seed_noise(replicas: Replicas, epoch: int) -> None:

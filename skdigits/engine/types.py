@@ -52,15 +52,16 @@ class StepHyper(NamedTuple):
     """Hyper-parameters of a step, each (K, 1, 1) in the dtype and device of parameters.
 
     ``alpha`` and ``momentum`` are None if no model has any, so that no step asks the
-    device for their values.
+    device for their values. ``new_1`` and ``new_2`` are the shares ``1 − β₁`` and
+    ``1 − β₂`` of a new gradient in Adam's moments.
     """
 
     # None, not zeros: a step then skips the work, too.
     alpha: Tensor | None
     momentum: Tensor | None
     nesterovs_momentum: bool
-    beta_1: Tensor
-    beta_2: Tensor
+    new_1: Tensor
+    new_2: Tensor
     epsilon: Tensor
     weight_decay: Tensor
     dropout: Tensor

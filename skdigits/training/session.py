@@ -20,7 +20,10 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from skdigits._arrays import (
+    AHEAD,
+    LARGE,
     Array,
+    one_ahead,
     side_by_side,
     to_tensor,
     to_torch,
@@ -28,7 +31,7 @@ from skdigits._arrays import (
     within_operations,
 )
 from skdigits._input_checks import Samples, private_random_state
-from skdigits.engine.batches import Data
+from skdigits.engine.batches import BLOCK_SAMPLES, Data
 from skdigits.engine.network import Network, join, select
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.train import fresh_state, train
@@ -45,6 +48,7 @@ from skdigits.engine.types import (
 from skdigits.training.checkpoint import Start, check_resumable, generator, resume
 from skdigits.training.data import held_out_samples, split
 from skdigits.training.fitted import snapshot
+from skdigits.training.meeting import Meeting
 from skdigits.training.messages import Message, before_training
 from skdigits.training.observers import all_of, validation_scorer
 from skdigits.training.settings import hyper_of, plan_of, working_dtype
@@ -56,10 +60,12 @@ if TYPE_CHECKING:
 class Trainable(Protocol):
     """The members that an estimator owes a session, beside its parameters.
 
-    `skdigits._gradient.GradientClassifier` implements all of them but ``_network``.
+    `skdigits._gradient.GradientClassifier` implements all of them but ``_network``
+    and ``_network_type``.
     """
 
     _ftol: float
+    _network_type: type[Network]
 
     @property
     def _layers(self) -> list[tuple[Array, Array]]:
@@ -67,9 +73,6 @@ class Trainable(Protocol):
 
     def _network(self, n_features: int, n_classes: int, multilabel: bool) -> Network:
         """Return the network that the parameters describe."""
-
-    def _fitted_network(self) -> Network:
-        """Return the network of the fitted layers, whatever the parameters name now."""
 
     def _set_layers(self, layers: list[tuple[Array, Array]], network: Network) -> None:
         """Set the fitted attributes of the layers' weights and biases."""
@@ -221,19 +224,20 @@ def run(
             n_chunks = math.ceil(n_samples / network.chunk_samples)
             threads = side_by_side(work, n_chunks)
         elif n_models > 1 and not solver.full_batch:
-            # Observers are users' code, and belong to the calling thread.
-            n_parts = n_models if observer is None else 1
-            threads = side_by_side(work * n_models * plan.epochs, n_parts)
+            # A score is users' code, and belongs to the calling thread.
+            n_parts = n_models if session.score is None else 1
+            n_epochs = plan.epochs if observer is None else 1
+            threads = side_by_side(work * n_models * n_epochs, n_parts)
+        elif step < LARGE and session.data.X[:BLOCK_SAMPLES].numel() >= AHEAD:
+            threads = one_ahead()
 
     with (
         threads as workers,
         _one_scipy_thread() if solver.full_batch else nullcontext(),
     ):
-        if workers is not None and not solver.full_batch:
-            return _run_parts(session, workers, epochs)
-        minimise = train
-        if solver.minimise is not None:
-            minimise = partial(solver.minimise, workers=workers)
+        if workers is not None and n_models > 1 and not solver.full_batch:
+            return _run_parts(session, workers, observer, epochs)
+        minimise = solver.minimise or train
         return minimise(
             network,
             session.data,
@@ -244,22 +248,40 @@ def run(
             session.validation,
             observer,
             session.score,
+            workers,
         )
 
 
-def _run_parts(session: Session, workers: Workers, epochs: int | None) -> list[Run]:
-    """Run parts of a session side by side, none of which reaches another."""
+def _run_parts(
+    session: Session, workers: Workers, observer: Observer | None, epochs: int | None
+) -> list[Run]:
+    """Run parts of a session side by side, none of which reaches another.
+
+    The observer follows all models in the calling thread.
+    """
     interrupted = threading.Event()
+    meeting = None if observer is None else Meeting(observer)
 
     def stop(models: list[int], epochs: list[Epoch], params: Params) -> tuple[()]:
         if interrupted.is_set():
             raise KeyboardInterrupt
         return ()
 
+    futures = []
     parts = _parts(session, workers.number)
-    train_part = partial(run, observers=[stop], epochs=epochs)
+    for models, part in parts:
+        observers: list[Observer] = [stop]
+        if meeting is not None:
+            observers.append(partial(meeting.observe, models.tolist()))
+        future = workers.pool.submit(run, part, observers, epochs)
+        if meeting is not None:
+            future.add_done_callback(meeting.arrivals.put)
+        futures.append(future)
+
     try:
-        found = list(workers.pool.map(train_part, [part for _, part in parts]))
+        if meeting is not None:
+            meeting.hold(len(parts))
+        found = [future.result() for future in futures]
     except BaseException:
         interrupted.set()
         raise
@@ -350,8 +372,11 @@ def begin(
     """Return the start of untrained models, the same number in each replica."""
     width = len(models) // n_replicas
     rngs = [private_random_state(model.random_state) for model in models[::width]]
-    # From copies: weights and sample orders are the same with and without noise.
-    seeds = [copy.deepcopy(rng).randint(2**31 - 1) for rng in rngs]
+    states = [rng.get_state() for rng in rngs]
+    seeds = [rng.randint(2**31 - 1) for rng in rngs]
+    # Set back: weights and sample orders are the same with and without noise.
+    for rng, state in zip(rngs, states, strict=True):
+        rng.set_state(state)
 
     # As in scikit-learn, one generator draws weights, validation split and orders.
     drawn = [network.initial(rng, width, dtype, device) for rng in rngs]

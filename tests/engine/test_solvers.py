@@ -6,7 +6,7 @@ import torch
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from skdigits.engine.network import Network, step_hyper
-from skdigits.engine.solvers import SOLVERS, bias_corrections, take_steps
+from skdigits.engine.solvers import SOLVERS, bias_corrections, moving, take_steps
 from skdigits.engine.train import fresh_state
 
 RATES = [0.3, 0.01, 0.001]
@@ -36,21 +36,20 @@ class Given:
 
 
 def ours(plan, hyper, gradients, start):
-    params = tuple(p.clone() for p in start)
     solver = SOLVERS[plan.solver]
-    moments = fresh_state(params, plan.solver).moments
+    state = fresh_state(start, plan.solver)
     corrections = bias_corrections(solver, hyper, 1, len(gradients))
     corrections = corrections.expand(len(gradients), -1)
 
-    local = step_hyper(hyper, plan, params)
+    local = step_hyper(hyper, plan, start)
+    moved = moving(state, local)
     rates = hyper.learning_rate_init.expand(len(gradients), -1)
     steps = [None] * len(gradients)
     before = [[g.clone() for g in gradient] for gradient in gradients]
     take_steps(
         Given(gradients),
         solver,
-        params,
-        moments,
+        moved,
         local,
         (),
         steps,
@@ -60,7 +59,7 @@ def ours(plan, hyper, gradients, start):
     )
     for gradient, unchanged in zip(gradients, before, strict=True):
         assert all(map(torch.equal, unchanged, gradient))
-    return params
+    return moved.params
 
 
 def torchs(make, gradients, start):

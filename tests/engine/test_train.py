@@ -95,6 +95,47 @@ def test_a_diverged_model_is_what_it_was_an_epoch_before(data, make_hyper, make_
     assert all(map(torch.equal, wild.state.params, start))
 
 
+@pytest.mark.parametrize(
+    ("solver", "settings"),
+    [("sgd", {"alpha": 1e4, "momentum": 0.5}), ("adamw", {"weight_decay": 1e3})],
+)
+def test_a_model_that_diverges_late_goes_back_one_epoch(
+    solver, settings, data, make_hyper, make_plan
+):
+    """By then, its epochs are written to memory that earlier ones had."""
+    network = DenseNetwork((64, 10), "cross_entropy")
+    hyper = make_hyper(1, learning_rate_init=1, **settings)
+    plan = make_plan(solver=solver, batch_size=25, epochs=100)
+    (found,) = run(network, data, plan, hyper)
+    assert found.status == "diverged"
+    n_epochs = len(found.epochs)
+    assert n_epochs > 3
+
+    shorter = plan._replace(epochs=n_epochs - 1)
+    (expected,) = run(network, data, shorter, hyper)
+    for ours, theirs in zip(found.state.params, expected.state.params, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("n_models", [1, 2])
+def test_what_observers_keep_is_never_written_to(
+    solver, n_models, data, make_hyper, make_plan
+):
+    kept = []
+
+    def observe(models, epochs, params):
+        kept.append((params, [p.clone() for p in params]))
+        return ()
+
+    network = DenseNetwork((64, 5, 10), "cross_entropy")
+    plan = make_plan(solver=solver, batch_size=25, epochs=5)
+    run(network, data, plan, make_hyper(n_models), observer=observe)
+    assert len(kept) == 5
+    for params, copies in kept:
+        assert all(map(torch.equal, params, copies))
+
+
 def test_models_stop_by_themselves(data, make_hyper, make_plan):
     network = DenseNetwork((64, 10), "cross_entropy")
     plan = make_plan(epochs=150, tol=1e-2, n_iter_no_change=3)
