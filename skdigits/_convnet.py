@@ -258,6 +258,7 @@ class ConvNetClassifier(GradientClassifier):
     """
 
     _parameter_constraints = {**TRAINING, **CONVOLUTIONS}
+    _network_type = ConvNetwork
 
     def __init__(
         self,
@@ -361,15 +362,6 @@ class ConvNetClassifier(GradientClassifier):
                 f"precision='float32', or solver to {stochastic_solvers()}."
             )
         return "float32"
-
-    def _fitted_network(self):
-        fitted = {
-            "channels": [weight.shape[0] for weight in self.coefs_[:-1]],
-            "image_shape": self.image_shape_,
-            "precision": "float32",
-        }
-        model = type(self)(**self.get_params(deep=False) | fitted)
-        return model._network(self.n_features_in_, len(self.classes_), self._multilabel)
 
     def _set_layers(self, layers, network):
         super()._set_layers(layers, network)

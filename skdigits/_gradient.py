@@ -67,7 +67,8 @@ def last_layer(loss, n_classes, multilabel):
 class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     """A classifier whose network is trained by gradients.
 
-    Subclasses add ``__init__``, ``_parameter_constraints`` and ``_network``. Fitted
+    Subclasses add ``__init__``, ``_parameter_constraints``, ``_network`` and its type,
+    ``_network_type``. Fitted
     weights and biases are ``coefs_`` and ``intercepts_``, unless ``_layers`` and
     ``_set_layers`` say otherwise.
     """
@@ -246,9 +247,10 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     def _network(self, n_features, n_classes, multilabel=False):
         """Return the network that the parameters describe."""
 
-    def _fitted_network(self):
-        """Return the network of the fitted layers, whatever the parameters name now."""
-        return self._network(self.n_features_in_, len(self.classes_), self._multilabel)
+    @property
+    def _fitted(self):
+        """The network of the fitted layers, whatever the parameters are set to now."""
+        return self._network_type(**self._settings)
 
     @property
     def _layers(self):
@@ -269,7 +271,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
     def _logits(self, X):
         """Return logits (n_samples, n_classes) of checked samples on their device."""
-        network = self._fitted_network()
+        network = self._fitted
         params = fitted_params(self, network, X.device)
         if X.is_floating_point():
             # In the wider dtype of samples and parameters. For pixels, the parameters'

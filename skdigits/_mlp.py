@@ -1,7 +1,5 @@
 """The multi-layer perceptron."""
 
-from dataclasses import replace
-
 from skdigits._gradient import GradientClassifier, last_layer
 from skdigits._input_checks import layer_sizes
 from skdigits._parameters import HIDDEN, TRAINING
@@ -238,6 +236,7 @@ class MLPClassifierTorch(GradientClassifier):
     """
 
     _parameter_constraints = {**TRAINING, **HIDDEN}
+    _network_type = DenseNetwork
 
     def __init__(
         self,
@@ -319,10 +318,3 @@ class MLPClassifierTorch(GradientClassifier):
             activation=self.activation,
             weight_init=self.weight_init,
         )
-
-    def _fitted_network(self):
-        sizes = (*(weight.shape[0] for weight in self.coefs_), self.n_outputs_)
-        network = super()._fitted_network()
-        if network.layer_sizes == sizes:
-            return network
-        return replace(network, layer_sizes=sizes)

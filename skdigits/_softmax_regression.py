@@ -213,6 +213,7 @@ class SoftmaxRegression(GradientClassifier):
     """
 
     _parameter_constraints = TRAINING
+    _network_type = DenseNetwork
     _takes_labels = False
     _ftol = 64 * EPSILON  # as in LogisticRegression
 

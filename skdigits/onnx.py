@@ -194,7 +194,7 @@ def _by_network(graph: _Graph, X: str, model: _Network) -> str:
     # A single output is the logit of the second class; the first class has logit 0.
     if len(biases[-1]) == 1:
         return graph.Concat(graph.Mul(X, 0.0), X, axis=1)
-    if model.loss == "sigmoid_mse":
+    if model._fitted.loss == "sigmoid_mse":
         return _log_sigmoid(graph, X)
     return X
 
@@ -203,7 +203,7 @@ def _hidden(
     graph: _Graph, X: str, model: MLPClassifierTorch, layers: list[_Layer]
 ) -> str:
     """Add the hidden layers of a perceptron."""
-    activate = getattr(graph, ACTIVATIONS[model.activation].onnx)
+    activate = getattr(graph, ACTIVATIONS[model._fitted.activation].onnx)
     for weight, bias in layers:
         X = activate(graph.Gemm(X, weight, bias, transB=1))
     return X
@@ -213,8 +213,8 @@ def _convolved(
     graph: _Graph, X: str, model: ConvNetClassifier, layers: list[_Layer]
 ) -> str:
     """Add convolutions; samples (N, D) are images, and the result is (N, features)."""
-    network = model._fitted_network()
-    activate = getattr(graph, ACTIVATIONS[model.activation].onnx)
+    network = model._fitted
+    activate = getattr(graph, ACTIVATIONS[network.activation].onnx)
 
     # Samples list the channels of a pixel side by side; ONNX has one plane per channel.
     X = graph.Reshape(X, np.array([-1, *network.image_shape]))
@@ -222,7 +222,7 @@ def _convolved(
     sides = np.array(network.image_shape[:2])
 
     for layer, (weight, bias) in zip(network.convolutions, layers, strict=True):
-        kernel = _kernel(weight.astype(graph.dtype), layer, model.activation)
+        kernel = _kernel(weight.astype(graph.dtype), layer, network.activation)
         sides = sides + 2 * np.array(layer.padding) - layer.shape[-1] + 1
         if graph.dtype == np.float64:
             X = _shifted(graph, X, kernel, bias, layer.padding, sides)

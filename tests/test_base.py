@@ -268,6 +268,32 @@ def test_a_random_state_instance_moves_on(digits):
     assert np.abs(first - second).max() > 1e-6
 
 
+OTHERS = [
+    (SoftmaxRegression(**QUICK), {"loss": "sigmoid_mse"}),
+    (
+        MLPClassifierTorch(9, **QUICK),
+        {"activation": "tanh", "loss": "sigmoid_mse", "hidden_layer_sizes": (3, 4)},
+    ),
+    (
+        ConvNetClassifier((4, 8), **QUICK),
+        {"activation": "tanh", "channels": (3,), "image_shape": (4, 16)},
+    ),
+]
+
+
+@pytest.mark.parametrize(("estimator", "others"), OTHERS)
+def test_parameters_set_after_a_fit_wait_for_the_next(estimator, others, digits):
+    X, y = digits
+    model = clone(estimator).fit(X[:100], y[:100])
+    expected = model.predict_proba(X)
+    model.set_params(**others)
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(model)).predict_proba(X), expected
+    )
+    assert not np.allclose(model.fit(X[:100], y[:100]).predict_proba(X), expected)
+
+
 @each_and_conv
 def test_pickles_predict_the_same(estimator, digits):
     X, y = digits

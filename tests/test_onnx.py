@@ -9,6 +9,7 @@ import torch
 from onnxruntime import InferenceSession
 from skl2onnx import to_onnx
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -117,6 +118,19 @@ def test_far_logits(loss, few):
     expected = model.predict_proba(few[0])
     assert np.isfinite(proba).all()
     np.testing.assert_allclose(proba, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "others"),
+    [
+        (SoftmaxRegression(**TRAINED), {"loss": "sigmoid_mse"}),
+        (MLPClassifierTorch(16, **TRAINED), {"activation": "tanh"}),
+        (MODELS[-1], {"activation": "tanh", "channels": (2,)}),
+    ],
+)
+def test_parameters_set_after_the_fit_are_not_exported(model, others, few):
+    fitted = clone(model).fit(*few)
+    assert_agrees(fitted.set_params(**others), few[0])
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

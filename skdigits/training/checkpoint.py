@@ -119,7 +119,7 @@ def check_resumable(
             f"{samples.classes}: set warm_start=False to start from scratch."
         )
 
-    fitted = model._fitted_network().layout
+    fitted = model._fitted.layout
     wanted = network.layout
     if fitted != wanted:
         raise ValueError(

@@ -3,6 +3,7 @@
 import math
 from array import array
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -100,6 +101,8 @@ def set_parameters(
         for weight, bias in network.to_layers(params)
     ]
     model._set_layers(layers, network)
+    # Parameters may be set to other values before the next prediction.
+    model._settings = {one.name: getattr(network, one.name) for one in fields(network)}
     model.classes_ = samples.classes
     model._multilabel = samples.multilabel
     model._pixels = is_pixels(samples.X)
