@@ -1,5 +1,7 @@
 """Classification by the nearest template."""
 
+import math
+
 import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.utils.metaestimators import available_if
@@ -10,6 +12,7 @@ from skdigits._arrays import (
     from_tensor,
     is_pixels,
     isolated,
+    side_by_side,
     to_numpy,
     to_tensor,
     to_torch,
@@ -25,6 +28,7 @@ from skdigits._input_checks import (
 )
 from skdigits._parameters import TEMPLATES
 from skdigits.engine.templates import (
+    CHUNK_ROWS,
     class_distances,
     class_means,
     class_sums,
@@ -225,7 +229,8 @@ class TemplateMatchingClassifier(TorchClassifier):
 
     def _sums_and_counts(self, data, n_classes, resuming):
         """Return the sum (C, D) and weight (C,) of each class over all calls so far."""
-        sums, counts = class_sums(data, n_classes, compute_dtype(data.X))
+        with _threads(data.X, n_classes) as workers:
+            sums, counts = class_sums(data, n_classes, compute_dtype(data.X), workers)
 
         # Sums are continued, not the means: these are rounded to the dtype of X.
         if resuming:
@@ -255,7 +260,8 @@ class TemplateMatchingClassifier(TorchClassifier):
         """Return distances (N, C), infinite for a class without templates."""
         templates = to_tensor(self.templates_, X.device)
         counts = to_tensor(self.class_count_, X.device)
-        distances = class_distances(X, templates, counts, self.metric)
+        with _threads(X, len(templates)) as workers:
+            distances = class_distances(X, templates, counts, self.metric, workers)
 
         if not distances[:, counts > 0].isfinite().all():
             raise ValueError(
@@ -286,6 +292,12 @@ class TemplateMatchingClassifier(TorchClassifier):
                 "Set temperature='auto'."
             )
         return logits
+
+
+def _threads(X, n_templates):
+    """Return a context with threads that share the chunks of samples of a CPU."""
+    n_chunks = math.ceil(len(X) / CHUNK_ROWS) if X.device.type == "cpu" else 1
+    return side_by_side(n_templates * X.numel(), n_chunks)
 
 
 def _cluster_centres(

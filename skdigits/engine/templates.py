@@ -1,12 +1,16 @@
 """Nearest-template classification: distances, class sums and the temperature."""
 
 import math
+from collections import deque
+from functools import partial
 
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
 from skdigits.engine.batches import Data, as_floats
+from skdigits.engine.dense import product
+from skdigits.engine.types import Workers
 
 CHUNK_ROWS = 2048
 CHUNK_DISTANCES = 2**22  # of many templates, fewer samples are compared at once
@@ -25,7 +29,8 @@ def squared(X: Tensor, templates: Tensor) -> Tensor:
     centre = templates.mean(0)
     X = X - centre
     templates = templates - centre
-    products = torch.addmm(templates.square().sum(1), X, templates.T, alpha=-2)
+    products = product(X[None], templates.T[None])[0].mul_(-2)
+    products.add_(templates.square().sum(1))
 
     # vector_norm needs no squared copy of X, as X.square().sum(1) would.
     norms = torch.linalg.vector_norm(X, dim=1, keepdim=True)
@@ -39,7 +44,7 @@ def absolute(X: Tensor, templates: Tensor) -> Tensor:
 
 def cosine(X: Tensor, templates: Tensor) -> Tensor:
     """Return ``1 − cos(x, t)`` (N, M), which is 1 if x or t is zero."""
-    return 1 - _unit(X) @ _unit(templates).T
+    return 1 - product(_unit(X)[None], _unit(templates).T[None])[0]
 
 
 def _unit(vectors: Tensor) -> Tensor:
@@ -53,32 +58,47 @@ def _unit(vectors: Tensor) -> Tensor:
 METRICS = {"mse": squared, "mae": absolute, "cosine": cosine}
 
 
-def class_sums(data: Data, n_classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def class_sums(
+    data: Data, n_classes: int, dtype: torch.dtype, workers: Workers | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the weighted sum of samples (C, D) and the weight (C,) of each class.
 
     Both are float64. Samples without weights are summed in ``dtype`` within chunks of
     2,048, and in float64 over the chunks. With weights, all sums are in float64,
-    because float32 cannot hold weights of any size.
+    because float32 cannot hold weights of any size. ``workers`` share the chunks, and
+    the result is the same for any number of them.
     """
     if data.weight is not None:
         dtype = torch.float64
     device = data.X.device
-    n_features = data.X.shape[1]
-    sums = torch.zeros(n_classes, n_features, dtype=torch.float64, device=device)
+    sums = torch.zeros(n_classes, data.X.shape[1], dtype=torch.float64, device=device)
     counts = torch.zeros(n_classes, dtype=torch.float64, device=device)
 
-    for start in range(0, len(data.X), CHUNK_ROWS):
-        chunk = slice(start, start + CHUNK_ROWS)
-        # Of many classes, a chunk has samples of a few.
-        classes, places = data.codes[chunk].unique(return_inverse=True)
-        found = torch.arange(len(classes), device=device)[:, None]
-        member = (places == found).to(dtype)
-        if data.weight is not None:
-            member = member * data.weight[chunk]
-
-        sums[classes] += member @ as_floats(data.X[chunk], dtype)
-        counts[classes] += member.sum(1)
+    of_chunk = partial(_sums_of_chunk, data, dtype)
+    starts = range(0, len(data.X), CHUNK_ROWS)
+    each = map(of_chunk, starts)
+    for classes, own_sums, own_counts in (
+        each if workers is None else workers.each(of_chunk, starts)
+    ):
+        sums[classes] += own_sums
+        counts[classes] += own_counts
     return sums, counts
+
+
+def _sums_of_chunk(
+    data: Data, dtype: torch.dtype, start: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the classes of a chunk, the sum of samples and the weight of each."""
+    chunk = slice(start, start + CHUNK_ROWS)
+    # Of many classes, a chunk has samples of a few.
+    classes, places = data.codes[chunk].unique(return_inverse=True)
+    found = torch.arange(len(classes), device=data.X.device)[:, None]
+    member = (places == found).to(dtype)
+    if data.weight is not None:
+        member = member * data.weight[chunk]
+
+    X = as_floats(data.X[chunk], dtype)
+    return classes, product(member[None], X[None])[0], member.sum(1)
 
 
 def class_means(sums: Tensor, counts: Tensor, dtype: torch.dtype) -> Tensor:
@@ -88,13 +108,17 @@ def class_means(sums: Tensor, counts: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def class_distances(
-    X: Tensor, templates: Tensor, counts: Tensor, metric: str
+    X: Tensor,
+    templates: Tensor,
+    counts: Tensor,
+    metric: str,
+    workers: Workers | None = None,
 ) -> Tensor:
     """Return the distance (N, C) of each sample to the nearest template of each class.
 
     ``templates`` (C · n, D) are sorted by class. A class whose count (C,) is 0 is at
     infinity. Distances are computed in the wider dtype of X and templates, and in the
-    templates' own if X holds pixels.
+    templates' own if X holds pixels. ``workers`` share the samples.
     """
     if X.is_floating_point():
         templates = templates.to(torch.promote_types(templates.dtype, X.dtype))
@@ -102,9 +126,14 @@ def class_distances(
     # Allocated first: small results kept between large temporaries fragment the heap.
     distances = templates.new_empty(len(X), len(counts))
     size = max(1, min(CHUNK_ROWS, CHUNK_DISTANCES // len(templates)))
-    for chunk, nearest in zip(X.split(size), distances.split(size), strict=True):
-        each = METRICS[metric](as_floats(chunk, templates.dtype), templates)
-        torch.amin(each.view(len(chunk), len(counts), -1), 2, out=nearest)
+
+    def compare(start: int) -> None:
+        chunk = as_floats(X[start : start + size], templates.dtype)
+        each = METRICS[metric](chunk, templates).view(len(chunk), len(counts), -1)
+        torch.amin(each, 2, out=distances[start : start + size])
+
+    starts = range(0, len(X), size)
+    deque(map(compare, starts) if workers is None else workers.each(compare, starts), 0)
     return distances.masked_fill_(counts == 0, torch.inf)
 
 
