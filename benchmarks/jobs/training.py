@@ -90,8 +90,8 @@ def lbfgs(digits: Digits) -> Contenders:
         return float(-np.log(proba).mean() + penalty)
 
     # With these tolerances, both reach the same objective.
-    own = SoftmaxRegression(solver="lbfgs", alpha=alpha, tol=5e-5, max_iter=1000)
-    theirs = LogisticRegression(C=1 / (alpha * len(y)), tol=5e-5, max_iter=1000)
+    own = SoftmaxRegression(solver="lbfgs", alpha=alpha, tol=2e-5, max_iter=1000)
+    theirs = LogisticRegression(C=1 / (alpha * len(y)), tol=2e-5, max_iter=1000)
     return {
         "skdigits": Contender(lambda: own.fit(X, y), objective),
         "LogisticRegression": Contender(lambda: theirs.fit(X, y), objective),
