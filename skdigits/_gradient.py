@@ -2,6 +2,7 @@
 
 import sys
 from abc import abstractmethod
+from functools import lru_cache
 
 import torch
 from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -64,13 +65,18 @@ def last_layer(loss, n_classes, multilabel):
     return (n_classes if multilabel else 1), LOGISTIC
 
 
+@lru_cache(maxsize=32)
+def _made(network_type, settings):
+    """Return a network, the same one for the same names and values."""
+    return network_type(**dict(settings))
+
+
 class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     """A classifier whose network is trained by gradients.
 
     Subclasses add ``__init__``, ``_parameter_constraints``, ``_network`` and its type,
-    ``_network_type``. Fitted
-    weights and biases are ``coefs_`` and ``intercepts_``, unless ``_layers`` and
-    ``_set_layers`` say otherwise.
+    ``_network_type``. Fitted weights and biases are ``coefs_`` and ``intercepts_``,
+    unless ``_layers`` and ``_set_layers`` say otherwise.
     """
 
     _takes_labels = True
@@ -250,7 +256,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     @property
     def _fitted(self):
         """The network of the fitted layers, whatever the parameters are set to now."""
-        return self._network_type(**self._settings)
+        return _made(self._network_type, self._settings)
 
     @property
     def _layers(self):
@@ -276,7 +282,9 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         if X.is_floating_point():
             # In the wider dtype of samples and parameters. For pixels, the parameters'
             # dtype holds.
-            dtype = torch.promote_types(params[0].dtype, working_dtype(self, X))
+            dtype = torch.promote_types(
+                params[0].dtype, working_dtype(self._precision, X)
+            )
             params = tuple(p.to(dtype) for p in params)
         with within_operations(network.n_products * min(len(X), network.chunk_samples)):
             return predict_scores(network, params, X)[0]

@@ -12,6 +12,8 @@ import sklearn
 import torch
 from threadpoolctl import threadpool_info
 
+from skdigits.engine.process import onednn_linear
+
 # Required packages first, then the optional ones. Only their metadata is read, as
 # importing them takes seconds, and fails if a package is broken.
 PACKAGES = (
@@ -152,6 +154,7 @@ def _settings() -> Facts:
         "array_api_dispatch": lambda: sklearn.get_config()["array_api_dispatch"],
         "default dtype": torch.get_default_dtype,
         "default device": torch.get_default_device,
+        "large products": lambda: "oneDNN" if onednn_linear else "torch's BLAS",
     }
 
 

@@ -28,7 +28,7 @@ from skdigits._input_checks import (
 )
 from skdigits._parameters import TEMPLATES
 from skdigits.engine.templates import (
-    CHUNK_ROWS,
+    chunk_size,
     class_distances,
     class_means,
     class_sums,
@@ -210,6 +210,8 @@ class TemplateMatchingClassifier(TorchClassifier):
         else:
             templates = to_tensor(self._centres(samples), device)
 
+        # The parameter may be set to another value before the next prediction.
+        self._metric = self.metric
         self.classes_ = samples.classes
         self.device_ = str(device)
         self._pixels = is_pixels(samples.X)
@@ -261,7 +263,7 @@ class TemplateMatchingClassifier(TorchClassifier):
         templates = to_tensor(self.templates_, X.device)
         counts = to_tensor(self.class_count_, X.device)
         with _threads(X, len(templates)) as workers:
-            distances = class_distances(X, templates, counts, self.metric, workers)
+            distances = class_distances(X, templates, counts, self._metric, workers)
 
         if not distances[:, counts > 0].isfinite().all():
             raise ValueError(
@@ -296,7 +298,9 @@ class TemplateMatchingClassifier(TorchClassifier):
 
 def _threads(X, n_templates):
     """Return a context with threads that share the chunks of samples of a CPU."""
-    n_chunks = math.ceil(len(X) / CHUNK_ROWS) if X.device.type == "cpu" else 1
+    n_chunks = 1
+    if X.device.type == "cpu":
+        n_chunks = math.ceil(len(X) / chunk_size(n_templates))
     return side_by_side(n_templates * X.numel(), n_chunks)
 
 

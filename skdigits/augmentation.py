@@ -350,6 +350,11 @@ def distort_of(
     return partial(_distorted, change, (height, width, n_channels))
 
 
+def is_users(augment: object) -> bool:
+    """Return whether ``augment``, which is not None, is a user's own code."""
+    return not isinstance(augment, str) and type(augment) not in NAMED.values()
+
+
 def name_of(augment: object) -> str:
     """Return a name that is equal for every ``augment`` with the same effect."""
     if isinstance(augment, BaseEstimator):
@@ -369,8 +374,8 @@ def _distorted(
     generator: Generator,
 ) -> Tensor:
     """Distort rows (B, D) as images (B, channels, h, w); return them as rows."""
-    # Others may write to their images, whose memory may be the user's X.
-    if type(change) not in NAMED.values():
+    # A user's may write to its images, whose memory may be that of X.
+    if is_users(change):
         rows = rows.clone()
     images = rows.view(-1, *shape).permute(0, 3, 1, 2)
     found = change(images, generator)

@@ -169,7 +169,7 @@ def _by_templates(graph: _Graph, X: str, model: TemplateMatchingClassifier) -> s
     templates = to_numpy(model.templates_).astype(graph.dtype)
     counts = to_numpy(model.class_count_)
     n_classes = len(counts)
-    distances = METRICS[model.metric](graph, X, templates)
+    distances = METRICS[model._metric](graph, X, templates)
 
     shape = np.array([-1, n_classes, len(templates) // n_classes])
     by_class = graph.Reshape(distances, shape)
@@ -303,8 +303,9 @@ def _samples(
         return graph, graph.Div(graph.cast(name), 255.0)
 
     # Classifiers, too, convert all dtypes but float32 and uint8 to float64.
-    precision = getattr(model, "precision", "auto")
-    if precision == "auto" and not isinstance(given, FloatTensorType):
+    if getattr(model, "_precision", "auto") == "auto" and not isinstance(
+        given, FloatTensorType
+    ):
         dtype = np.dtype(np.float64)
     graph = _Graph(scope, container, dtype)
     return graph, graph.cast(name)

@@ -269,6 +269,7 @@ def test_a_random_state_instance_moves_on(digits):
 
 
 OTHERS = [
+    (TemplateMatchingClassifier(), {"metric": "mae"}),
     (SoftmaxRegression(**QUICK), {"loss": "sigmoid_mse"}),
     (
         MLPClassifierTorch(9, **QUICK),
@@ -276,7 +277,12 @@ OTHERS = [
     ),
     (
         ConvNetClassifier((4, 8), **QUICK),
-        {"activation": "tanh", "channels": (3,), "image_shape": (4, 16)},
+        {
+            "activation": "tanh",
+            "channels": (3,),
+            "image_shape": (4, 16),
+            "precision": "float32",
+        },
     ),
 ]
 

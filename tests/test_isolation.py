@@ -1,5 +1,6 @@
 """Settings of torch around a fit or a prediction do not leak into it."""
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -171,6 +172,45 @@ def test_samples_gathered_ahead_are_the_same(dtype, threads, four_cores, monkeyp
     threads(2)
     np.testing.assert_array_equal(clone(model).fit(X, y, weight).coef_, expected)
     assert len(gathered) == 3 * 3
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "others"),
+    [
+        (3000, {"shuffle": False}),
+        (3000, {"solver": "lbfgs"}),
+        (1000, {}),
+        (3000, {"batch_size": 3000}),
+    ],
+)
+def test_no_thread_starts_where_nothing_is_gathered_ahead(
+    n_samples, others, threads, four_cores, monkeypatch
+):
+    monkeypatch.setattr(_arrays, "DEALT", math.inf)
+    rng = np.random.default_rng(0)
+    X = rng.random((n_samples, 300), dtype=np.float32)
+    y = X[:, :5].argmax(1)
+    started = []
+    start = threading.Thread.start
+    monkeypatch.setattr(
+        threading.Thread, "start", lambda thread: started.append(1) or start(thread)
+    )
+    threads(2)
+    model = SoftmaxRegression(max_iter=2, tol=None, random_state=0).set_params(**others)
+    assert model.fit(X, y).n_iter_ == 2
+    assert not started
+
+
+def test_large_templates_within_an_inference_mode(threads, four_cores, monkeypatch):
+    """The mode belongs to a thread, and others share the samples."""
+    monkeypatch.setattr(_arrays, "DEALT", 0)
+    X = np.random.default_rng(0).random((5000, 10), dtype=np.float32)
+    y = X.argmax(1)
+    threads(2)
+    expected = TemplateMatchingClassifier().fit(X, y).predict(X)
+    with torch.inference_mode():
+        found = TemplateMatchingClassifier().fit(X, y).predict(X)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("metric", ["mse", "mae", "cosine"])

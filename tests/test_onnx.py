@@ -123,6 +123,7 @@ def test_far_logits(loss, few):
 @pytest.mark.parametrize(
     ("model", "others"),
     [
+        (TemplateMatchingClassifier(), {"metric": "cosine"}),
         (SoftmaxRegression(**TRAINED), {"loss": "sigmoid_mse"}),
         (MLPClassifierTorch(16, **TRAINED), {"activation": "tanh"}),
         (MODELS[-1], {"activation": "tanh", "channels": (2,)}),

@@ -36,7 +36,7 @@ class ActiveModels(NamedTuple):
     ended. ``totals`` (K,), float64 on the host, are the total weights of their samples.
     ``local`` are the hyper-parameters beside the parameters. ``best`` are the
     parameters to return to. ``moving`` holds the numbers of the state, and ``spare``
-    those of the state before it, which nobody reads any longer.
+    those of the state before it if nobody can have kept them.
     """
 
     numbers: Tensor

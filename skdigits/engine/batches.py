@@ -1,6 +1,7 @@
 """Samples on their device, and the mini-batches that a pass over them consists of."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -170,8 +171,10 @@ def batches(
     positions: Iterable[Tensor | slice] = slices
     if order is not None:
         positions = (order[:, one].flatten() for one in slices)
-    blocks = map(data.take, positions)
-    for block in blocks if ahead is None else ahead.each(data.take, positions):
+    blocks: Iterable[Data] = map(data.take, positions)
+    if ahead is not None:
+        blocks = ahead.each(partial(_ready, data, dtype), positions)
+    for block in blocks:
         X = block.X.view(n_replicas, -1, block.X.shape[1])
         codes = block.codes.view(n_replicas, -1, *block.codes.shape[1:])
         weight = block.weight
@@ -195,6 +198,12 @@ def batches(
                 total = own.sum(-1, keepdim=True)
                 normalised = (own / total).to(dtype)
                 yield Batch(X, X.mT, target, normalised, own, total)
+
+
+def _ready(data: Data, dtype: torch.dtype, positions: Tensor | slice) -> Data:
+    """Return some samples, with X as floats."""
+    block = data.take(positions)
+    return block._replace(X=as_floats(block.X, dtype))
 
 
 def as_floats(X: Tensor, dtype: torch.dtype) -> Tensor:

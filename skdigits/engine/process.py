@@ -1,4 +1,4 @@
-"""Settings of the whole process, such as the flags of cuDNN, changed for a while."""
+"""What belongs to the whole process: flags of its libraries, and which one is fast."""
 
 import os
 import platform
@@ -96,8 +96,14 @@ def _faster_linear() -> Callable[..., Tensor] | None:
     if not slow or not wide:
         return None
 
-    linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    return None if linear is None else linear.default
+    # It is a private name of torch's: tried once, as others may be built without it.
+    try:
+        linear: Any = torch.ops.mkldnn._linear_pointwise.default
+        one = torch.full((2, 2), 3.0, dtype=torch.float32, device="cpu")
+        found = linear(one, one, None, "none", [], "")
+    except (AttributeError, RuntimeError, TypeError):
+        return None
+    return linear if (found == 18).all() else None
 
 
 onednn_linear = _faster_linear()

@@ -4,7 +4,9 @@ A stochastic solver is a function that takes one step,
 ``step(params, moments, gradients, hyper, rate, size)``. It updates parameters and
 moments in place. ``rate`` is the learning rate; ``size`` is the learning rate times
 Adam's bias correction, and equal to ``rate`` for solvers without one. Both have shape
-(K, 1, 1), like every hyper-parameter, to go with parameters (K, ·, ·).
+(K, 1, 1), like every hyper-parameter, to go with parameters (K, ·, ·). A step treats
+every number of a parameter alike: for a single small model, all layers are one
+parameter (1, n, 1).
 
 To add a solver, write such a function and enter it in `SOLVERS`: estimators offer it,
 and the tests check K models of it against single ones, from then on.
@@ -80,6 +82,7 @@ def moving(
     params = state.params
     groups = (params, *state.moments)
     sizes = [p.numel() for p in params]
+    # A step without any momentum subtracts the gradients of layers within a product.
     with_moments = len(groups) > 2 or hyper.momentum is not None
     if len(params[0]) > 1 or sum(sizes) > JOINT_NUMBERS or not with_moments:
         copies = [tuple(p.clone() for p in group) for group in groups]
@@ -170,7 +173,7 @@ def bias_corrections(solver: Solver, hyper: Hyper, first: int, steps: int) -> Te
 def take_steps(
     network: Network,
     solver: Solver,
-    moving: Moving,
+    numbers: Moving,
     hyper: StepHyper,
     generators: Sequence[Generator],
     batches: Iterable[Batch],
@@ -187,7 +190,7 @@ def take_steps(
     ----------
     network, solver : Network, Solver
         Determine gradients and steps.
-    moving : Moving
+    numbers : Moving
         Parameters and moments, which are updated in place.
     hyper : StepHyper
         Hyper-parameters of the K models.
@@ -202,8 +205,8 @@ def take_steps(
         Number of steps whose losses are computed at once.
     """
     assert solver.step is not None  # a full-batch solver takes no such steps
-    params = moving.params
-    stepped = moving.joint or (params, moving.moments)
+    params = numbers.params
+    stepped = numbers.joint or (params, numbers.moments)
     n_models = len(params[0])
     weights = params[network.penalised] if hyper.alpha is not None else ()
     # Norms of each step, weight and model, written in place and added up once a block.
@@ -231,7 +234,7 @@ def take_steps(
                 gradients = tuple(gradient.to_dense() for gradient in gradients)
                 for weight in params[network.decayed]:
                     weight.mul_(1 - rate * hyper.weight_decay)
-            if moving.joint:
+            if numbers.joint:
                 flat = [gradient.to_dense().flatten() for gradient in gradients]
                 gradients = (torch.cat(flat).view(1, -1, 1),)
             solver.step(*stepped, gradients, hyper, rate, size)

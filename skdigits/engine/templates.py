@@ -1,7 +1,6 @@
 """Nearest-template classification: distances, class sums and the temperature."""
 
 import math
-from collections import deque
 from functools import partial
 
 import torch
@@ -107,6 +106,11 @@ def class_means(sums: Tensor, counts: Tensor, dtype: torch.dtype) -> Tensor:
     return (sums / divisors[:, None]).to(dtype)
 
 
+def chunk_size(n_templates: int) -> int:
+    """Return how many samples are compared with so many templates at once."""
+    return max(1, min(CHUNK_ROWS, CHUNK_DISTANCES // n_templates))
+
+
 def class_distances(
     X: Tensor,
     templates: Tensor,
@@ -125,15 +129,18 @@ def class_distances(
 
     # Allocated first: small results kept between large temporaries fragment the heap.
     distances = templates.new_empty(len(X), len(counts))
-    size = max(1, min(CHUNK_ROWS, CHUNK_DISTANCES // len(templates)))
+    size = chunk_size(len(templates))
 
-    def compare(start: int) -> None:
+    def compare(start: int) -> Tensor:
         chunk = as_floats(X[start : start + size], templates.dtype)
-        each = METRICS[metric](chunk, templates).view(len(chunk), len(counts), -1)
-        torch.amin(each, 2, out=distances[start : start + size])
+        each = METRICS[metric](chunk, templates)
+        return each.view(len(chunk), len(counts), -1).amin(2)
 
+    # Written in this thread: an inference mode around it belongs to it alone.
     starts = range(0, len(X), size)
-    deque(map(compare, starts) if workers is None else workers.each(compare, starts), 0)
+    found = map(compare, starts) if workers is None else workers.each(compare, starts)
+    for start, nearest in zip(starts, found, strict=True):
+        distances[start : start + size] = nearest
     return distances.masked_fill_(counts == 0, torch.inf)
 
 

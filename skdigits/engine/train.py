@@ -167,8 +167,9 @@ def train(
             if len(runs) == len(records):
                 return [runs[number] for number in sorted(runs)]
             after = without(after, ended.view_as(after.running))
-        # Observers may keep the parameters that they have seen.
-        active = after if observer is None else after._replace(spare=None)
+        # Observers and scorers may keep the parameters that they have seen.
+        seen = observer is not None or score is not None
+        active = after._replace(spare=None) if seen else after
 
     # An interrupted epoch may have drawn an order: the states before it count.
     before = rng_states if status == "interrupted" else None
@@ -245,7 +246,7 @@ def _with_present_best(problem: Problem, validation: Data, state: State) -> Stat
 
 
 def _epoch(problem: Problem, active: ActiveModels) -> tuple[ActiveModels, EpochOutcome]:
-    """Train for an epoch; an interruption leaves ``active`` unchanged."""
+    """Train for an epoch; an interruption leaves the state of ``active`` unchanged."""
     plan = problem.plan
     after, loss, rate = _learn(problem, active)
     params = after.state.params

@@ -24,7 +24,8 @@ Distort: TypeAlias = Callable[[Tensor, Generator], Tensor]
 Score: TypeAlias = Callable[[Params, Tensor], Tensor]
 """Returns validation scores (K,) of models by their parameters, in float64 on the host.
 
-The mask (K,) says which models have a finite loss; the score of any other is NaN.
+The mask (K,) says which models have a finite loss; the score of any other is NaN. The
+parameters are never written to later.
 """
 
 Item = TypeVar("Item")

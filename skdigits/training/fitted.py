@@ -102,7 +102,9 @@ def set_parameters(
     ]
     model._set_layers(layers, network)
     # Parameters may be set to other values before the next prediction.
-    model._settings = {one.name: getattr(network, one.name) for one in fields(network)}
+    assert type(network) is model._network_type, "the estimator names another type"
+    model._settings = tuple((f.name, getattr(network, f.name)) for f in fields(network))
+    model._precision = getattr(model, "precision", "auto")
     model.classes_ = samples.classes
     model._multilabel = samples.multilabel
     model._pixels = is_pixels(samples.X)

@@ -1,14 +1,17 @@
 """Where the threads that train parts of a session meet after every epoch."""
 
 from collections.abc import Collection, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from itertools import chain
 from queue import SimpleQueue
+from threading import Event
 from typing import NamedTuple
 
 import torch
 
 from skdigits.engine.types import Epoch, Observer, Params, Run
+
+LOOK_UP = 0.1  # seconds after which who waits looks whether the others have ended
 
 
 class Arrival(NamedTuple):
@@ -27,12 +30,13 @@ class Meeting:
     """Where all parts wait after an epoch until an observer has seen it.
 
     The observer is users' code, and is called in their thread, for all models at once.
+    Once ``is_over`` is set, whoever waits or still comes leaves as if interrupted.
     """
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, is_over: Event) -> None:
         self.observer = observer
+        self.is_over = is_over
         self.arrivals: SimpleQueue[Arrival | Future[list[Run]]] = SimpleQueue()
-        self.is_over = False
 
     def observe(
         self,
@@ -45,10 +49,11 @@ class Meeting:
         own = [numbers[model] for model in models]
         answer: Future[set[int]] = Future()
         self.arrivals.put(Arrival(own, epochs, params, answer))
-        # Set before the last answers are given: nobody waits for one in vain.
-        if self.is_over:
-            raise KeyboardInterrupt("The others have ended.")
 
+        # An interrupt may strike anywhere, also while answers are given.
+        while not wait([answer], LOOK_UP).done:
+            if self.is_over.is_set():
+                raise KeyboardInterrupt("The others have ended.")
         to_stop = answer.result()
         return [model for model in models if numbers[model] in to_stop]
 
@@ -56,38 +61,27 @@ class Meeting:
     def hold(self, n_parts: int) -> None:
         """Answer all parts after every epoch, until all of them have ended."""
         waiting: list[Arrival] = []
-        try:
-            while n_parts:
-                arrival = self.arrivals.get()
-                if isinstance(arrival, Future):
-                    arrival.result()  # raises the error that has ended a part
-                    n_parts -= 1
-                else:
-                    waiting.append(arrival)
+        while n_parts:
+            arrival = self.arrivals.get()
+            if isinstance(arrival, Future):
+                arrival.result()  # raises the error that has ended a part
+                n_parts -= 1
+            else:
+                waiting.append(arrival)
 
-                if waiting and len(waiting) == n_parts:
-                    to_stop = set(self.observer(*_together(waiting)))
-                    for one in waiting:
-                        one.answer.set_result(to_stop)
-                    waiting = []
-        except BaseException:
-            self.is_over = True
-            while not self.arrivals.empty():
-                arrival = self.arrivals.get()
-                if isinstance(arrival, Arrival):
-                    waiting.append(arrival)
-            for one in waiting:
-                one.answer.set_exception(KeyboardInterrupt())
-            raise
+            if waiting and len(waiting) == n_parts:
+                to_stop = set(self.observer(*_together(waiting)))
+                for one in waiting:
+                    one.answer.set_result(to_stop)
+                waiting = []
 
 
 def _together(waiting: Sequence[Arrival]) -> tuple[list[int], list[Epoch], Params]:
     """Return an epoch of all parts, in the order of the models."""
     numbers = list(chain(*(one.models for one in waiting)))
     records = list(chain(*(one.epochs for one in waiting)))
+    params = tuple(map(torch.cat, zip(*(one.params for one in waiting), strict=True)))
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
-    params = tuple(
-        torch.cat(parts)[order]
-        for parts in zip(*(one.params for one in waiting), strict=True)
-    )
+    if order != list(range(len(numbers))):
+        params = tuple(p[order] for p in params)
     return [numbers[k] for k in order], [records[k] for k in order], params

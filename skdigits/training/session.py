@@ -31,6 +31,7 @@ from skdigits._arrays import (
     within_operations,
 )
 from skdigits._input_checks import Samples, private_random_state
+from skdigits.augmentation import is_users
 from skdigits.engine.batches import BLOCK_SAMPLES, Data
 from skdigits.engine.network import Network, join, select
 from skdigits.engine.solvers import SOLVERS
@@ -146,7 +147,7 @@ def prepare(
     if replicas is not None:
         n_replicas = len(replicas)
         data = data._replace(samples=to_tensor(np.stack(replicas), device))
-    dtype = working_dtype(first, data.X)
+    dtype = working_dtype(getattr(first, "precision", "auto"), data.X)
     network = first._network(
         first_samples.X.shape[1], len(first_samples.classes), first_samples.multilabel
     )
@@ -218,17 +219,22 @@ def run(
     work = 3 * network.n_products * n_samples
     solver = SOLVERS[plan.solver]
     step = work * min(plan.batch_size, n_samples) / n_samples
+    gathered = 0
+    if plan.shuffle and plan.batch_size < n_samples and not solver.full_batch:
+        gathered = BLOCK_SAMPLES * session.data.X.shape[1]
     threads: AbstractContextManager[Workers | None] = within_operations(step)
     if session.data.X.device.type == "cpu":
         if solver.full_batch and n_samples > network.chunk_samples:
             n_chunks = math.ceil(n_samples / network.chunk_samples)
             threads = side_by_side(work, n_chunks)
         elif n_models > 1 and not solver.full_batch:
-            # A score is users' code, and belongs to the calling thread.
-            n_parts = n_models if session.score is None else 1
+            # A user's own code belongs to the calling thread.
+            augment = session.models[0].augment
+            own = augment is not None and is_users(augment)
+            n_parts = 1 if own or session.score is not None else n_models
             n_epochs = plan.epochs if observer is None else 1
             threads = side_by_side(work * n_models * n_epochs, n_parts)
-        elif step < LARGE and session.data.X[:BLOCK_SAMPLES].numel() >= AHEAD:
+        elif step < LARGE and gathered >= AHEAD and n_samples > BLOCK_SAMPLES:
             threads = one_ahead()
 
     with (
@@ -260,7 +266,7 @@ def _run_parts(
     The observer follows all models in the calling thread.
     """
     interrupted = threading.Event()
-    meeting = None if observer is None else Meeting(observer)
+    meeting = None if observer is None else Meeting(observer, interrupted)
 
     def stop(models: list[int], epochs: list[Epoch], params: Params) -> tuple[()]:
         if interrupted.is_set():
@@ -269,16 +275,16 @@ def _run_parts(
 
     futures = []
     parts = _parts(session, workers.number)
-    for models, part in parts:
-        observers: list[Observer] = [stop]
-        if meeting is not None:
-            observers.append(partial(meeting.observe, models.tolist()))
-        future = workers.pool.submit(run, part, observers, epochs)
-        if meeting is not None:
-            future.add_done_callback(meeting.arrivals.put)
-        futures.append(future)
-
     try:
+        for models, part in parts:
+            observers: list[Observer] = [stop]
+            if meeting is not None:
+                observers.append(partial(meeting.observe, models.tolist()))
+            future = workers.pool.submit(run, part, observers, epochs)
+            if meeting is not None:
+                future.add_done_callback(meeting.arrivals.put)
+            futures.append(future)
+
         if meeting is not None:
             meeting.hold(len(parts))
         found = [future.result() for future in futures]

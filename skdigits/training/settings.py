@@ -74,9 +74,9 @@ def batch_size_of(model: "GradientClassifier", network: Network, n_samples: int)
     return min(int(size), n_samples)  # int, as NumPy's integers are welcome, too
 
 
-def working_dtype(model: "GradientClassifier", X: Tensor) -> torch.dtype:
+def working_dtype(precision: str, X: Tensor) -> torch.dtype:
     """Return the dtype to compute in: that of X, or float32 for a lower precision."""
-    if getattr(model, "precision", "auto") == "auto":
+    if precision == "auto":
         return X.dtype if X.is_floating_point() else torch.float32
     return torch.float32
 

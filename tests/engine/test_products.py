@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from itertools import product as pairs
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +38,8 @@ def assert_products(found, left, right, bias=0.0):
 @pytest.fixture(params=["oneDNN", "MKL"])
 def calls(request, monkeypatch):
     """Choose a library, and count the calls of oneDNN."""
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this torch is built without oneDNN")
     seen = []
     linear = torch.ops.mkldnn._linear_pointwise.default
 
@@ -135,7 +138,8 @@ def test_mkl_is_left_only_where_it_is_slow(maker, capability, monkeypatch, tmp_p
     monkeypatch.setattr(process, "Path", lambda _: info)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-    slow = capability == "AVX512" and maker != "GenuineIntel"
+    known = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    slow = capability == "AVX512" and maker != "GenuineIntel" and known
     assert (process._faster_linear() is not None) == slow
 
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
@@ -149,6 +153,21 @@ def test_the_maker_is_asked_of_python_where_linux_does_not_tell(monkeypatch, tmp
     assert process._cpu_is_intels()
     monkeypatch.setattr(process.platform, "processor", lambda: "arm")
     assert not process._cpu_is_intels()
+
+
+@pytest.mark.parametrize("changed", [TypeError, RuntimeError, None])
+def test_an_operation_that_has_changed_is_left_alone(changed, monkeypatch):
+    def linear(*args):
+        if changed is not None:
+            raise changed("other arguments")
+        return torch.zeros(2, 2)
+
+    operations = SimpleNamespace(_linear_pointwise=SimpleNamespace(default=linear))
+    monkeypatch.setattr(torch.ops, "mkldnn", operations)
+    monkeypatch.setattr(process, "_cpu_is_intels", lambda: False)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert process._faster_linear() is None
 
 
 def test_torch_without_onednn_computes_as_well():

@@ -119,8 +119,9 @@ def test_a_model_that_diverges_late_goes_back_one_epoch(
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("n_models", [1, 2])
-def test_what_observers_keep_is_never_written_to(
-    solver, n_models, data, make_hyper, make_plan
+@pytest.mark.parametrize("who", ["observer", "score"])
+def test_parameters_that_others_may_keep_are_never_written_to(
+    solver, n_models, who, data, make_hyper, make_plan
 ):
     kept = []
 
@@ -128,9 +129,16 @@ def test_what_observers_keep_is_never_written_to(
         kept.append((params, [p.clone() for p in params]))
         return ()
 
+    def score(params, finite):
+        kept.append((params, [p.clone() for p in params]))
+        return torch.zeros(len(finite), dtype=torch.float64)
+
     network = DenseNetwork((64, 5, 10), "cross_entropy")
     plan = make_plan(solver=solver, batch_size=25, epochs=5)
-    run(network, data, plan, make_hyper(n_models), observer=observe)
+    options = {"observer": observe}
+    if who == "score":
+        options = {"score": score, "validation": data}
+    run(network, data, plan, make_hyper(n_models), **options)
     assert len(kept) == 5
     for params, copies in kept:
         assert all(map(torch.equal, params, copies))

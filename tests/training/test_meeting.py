@@ -1,7 +1,7 @@
 """Parts of a session in threads of their own, with and without observers."""
 
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from time import sleep
 
 import numpy as np
@@ -41,7 +41,7 @@ def four_threads(monkeypatch):
     torch.set_num_threads(before)
 
 
-def trained(model, iris, observe):
+def trained(model, iris, *observers):
     """Train a model for each rate and fold; return the runs."""
     models = [
         clone(model).set_params(learning_rate_init=rate) for rate in RATES * len(FOLDS)
@@ -49,7 +49,7 @@ def trained(model, iris, observe):
     samples = check_samples(models[0], *iris, None, reset=True)
     with isolated(), np.errstate(all="ignore"):
         prepared = session.prepare(models, [samples], replicas=FOLDS)
-        return session.run(prepared, [observe])
+        return session.run(prepared, observers)
 
 
 class Log:
@@ -125,10 +125,58 @@ def test_the_error_of_a_part_ends_the_others(iris, four_threads, monkeypatch):
 
 
 def test_a_part_that_comes_too_late_goes_home(iris):
-    meeting = Meeting(Log())
-    meeting.is_over = True
+    is_over = threading.Event()
+    is_over.set()
+    meeting = Meeting(Log(), is_over)
     with pytest.raises(KeyboardInterrupt, match="The others have ended"):
         meeting.observe([0], [0], [], ())
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "followed"),
+    [
+        (ThreadPoolExecutor, "submit", False),
+        (ThreadPoolExecutor, "submit", True),
+        (Future, "set_result", True),
+    ],
+)
+def test_an_interrupt_may_strike_anywhere(
+    owner, name, followed, iris, four_threads, monkeypatch
+):
+    """While parts begin, or while some already have their answers."""
+    calls = []
+    method = getattr(owner, name)
+    caller = threading.get_ident()
+
+    def interrupted(*args, **kwargs):
+        # Threads of the pool set the results of their parts in the same way.
+        if threading.get_ident() == caller:
+            calls.append(1)
+            if len(calls) == 2:
+                raise KeyboardInterrupt("by the user")
+        return method(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, interrupted)
+    model = SoftmaxRegression(max_iter=ENDLESS, tol=None, random_state=0)
+    with pytest.raises(KeyboardInterrupt, match="by the user"):
+        trained(model, iris, *[Log()] * followed)
+    assert len(calls) == 2
+
+
+def test_augment_functions_of_users_stay_in_the_calling_thread(iris, four_threads):
+    threads = set()
+
+    def augment(images, generator):
+        threads.add(threading.get_ident())
+        return images
+
+    model = SoftmaxRegression(max_iter=3, tol=None, random_state=0)
+    plain = trained(model, iris, Log())
+    model.set_params(augment=augment, image_shape=(2, 2))
+    own = trained(model, iris, Log())
+    assert threads == {threading.get_ident()}
+    losses = [[run.epochs[-1].train_loss for run in runs] for runs in (plain, own)]
+    np.testing.assert_allclose(*losses, rtol=1e-10)
 
 
 def test_an_interrupt_ends_all_parts_of_a_search(iris, four_threads, monkeypatch):
