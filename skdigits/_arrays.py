@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +26,7 @@ from sklearn.utils._array_api import (
 from torch import Tensor
 
 from skdigits.engine.batches import Data
+from skdigits.engine.network import Network
 from skdigits.engine.process import ONEDNN, onednn
 from skdigits.engine.types import Workers
 
@@ -51,10 +52,12 @@ class Array(Protocol):
         """Return part of the array."""
 
 
-# Numbers of multiplications from which threads gain; see benchmarks/threads.py.
-DEALT = 1e8  # until threads that compute side by side meet
+# Multiplications until threads meet from which they gain; see benchmarks/threads.py.
+# Threads of torch meet after each operation, which on a busy machine takes longer than
+# a small step: only a step of milliseconds is large.
+DEALT = 1e8
+LARGE = 1e8  # in a step of a few operations
 AHEAD = 2**18  # numbers of samples that another thread gathers ahead of steps
-LARGE = 1.5e7  # in an operation, or a step of few, that threads of torch share
 EXACT = {"none", "ieee"}  # precisions of oneDNN that leave float32 as it is
 n_cores = cache(joblib.cpu_count)  # it knows the quota of a container
 _users: list[int] = []  # the user's number of threads, once for each block in use
@@ -62,7 +65,7 @@ _lock = threading.Lock()
 
 
 class _Here(threading.local):
-    """How many threads large operations may take in a block of this thread."""
+    """How many threads large work may take in a block of this thread."""
 
     most = 0
 
@@ -90,7 +93,8 @@ def isolated() -> Iterator[None]:
 
     A context manager, and a decorator of methods. Results then depend on nothing that
     users have set in torch, and small operations do not wait for other threads, which
-    takes milliseconds on a busy machine. `within_operations` allows more threads.
+    takes milliseconds on a busy machine. `within_operations` allows more threads, and
+    `side_by_side` yields threads that seldom wait.
     """
     outer = _here.most
     number = 1
@@ -139,7 +143,7 @@ def within_operations(work: float) -> Iterator[None]:
     Parameters
     ----------
     work : float
-        Number of multiplications in an operation, or in the few of a step.
+        Number of multiplications in a step of a few operations.
     """
     if work < LARGE or _here.most <= 1:
         yield
@@ -181,6 +185,16 @@ def side_by_side(work: float, n_items: int) -> Iterator[Workers | None]:
 
     with ThreadPoolExecutor(number, initializer=_compute_alone) as pool:
         yield Workers(number, pool)
+
+
+def deal_chunks(
+    network: Network, X: Tensor, n_models: int = 1
+) -> AbstractContextManager[Workers | None]:
+    """Return a context with threads that share the chunks of samples to evaluate."""
+    n_chunks = 1
+    if X.device.type == "cpu":
+        n_chunks = math.ceil(len(X) / network.chunk_samples)
+    return side_by_side(n_models * network.n_products * len(X), n_chunks)
 
 
 @contextmanager

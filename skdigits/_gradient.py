@@ -8,7 +8,7 @@ import torch
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.metaestimators import available_if
 
-from skdigits._arrays import isolated, within_operations
+from skdigits._arrays import deal_chunks, isolated
 from skdigits._base import TorchClassifier
 from skdigits._input_checks import (
     check_classes,
@@ -286,8 +286,8 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
                 params[0].dtype, working_dtype(self._precision, X)
             )
             params = tuple(p.to(dtype) for p in params)
-        with within_operations(network.n_products * min(len(X), network.chunk_samples)):
-            return predict_scores(network, params, X)[0]
+        with deal_chunks(network, X) as workers:
+            return predict_scores(network, params, X, workers)[0]
 
     @property
     def history_(self):

@@ -1,34 +1,38 @@
 """Evaluation: scores of many samples, and how models do on validation samples."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from skdigits.engine.batches import Data, Targets, as_floats, batches
 from skdigits.engine.network import Network
-from skdigits.engine.types import Params, Plan, Score
+from skdigits.engine.types import Params, Plan, Score, Workers
 
 
 @torch.inference_mode()
-def predict_scores(network: Network, params: Params, X: Tensor) -> Tensor:
+def predict_scores(
+    network: Network, params: Params, X: Tensor, workers: Workers | None = None
+) -> Tensor:
     """Return scores (K, N, C) of K networks for samples X (N, D); uint8 are pixels.
 
-    Their softmax over the classes are the probabilities.
+    Their softmax over the classes are the probabilities. ``workers`` share chunks of
+    samples.
     """
-    dtype = params[0].dtype
     size = network.chunk_samples
-    first = X[:size]
-    logits = network.logits(params, as_floats(first, dtype)[None])
-    scores = network.to_scores(logits)
-    if len(X) == len(first):
-        return scores.mT
+    if len(X) <= size:
+        logits = network.logits(params, as_floats(X, params[0].dtype)[None])
+        return network.to_scores(logits).mT
 
+    of_chunk = partial(predict_scores, network, params)
+    chunks = X.split(size)
+    each = map(of_chunk, chunks) if workers is None else workers.each(of_chunk, chunks)
+    first = next(each)
     # Allocated first: small results between chunks that come and go break up the heap.
-    found = scores.new_empty(*scores.shape[:2], len(X))
-    found[..., :size] = scores
-    for start in range(size, len(X), size):
-        places = slice(start, start + size)
-        logits = network.logits(params, as_floats(X[places], dtype)[None])
-        found[..., places] = network.to_scores(logits)
+    found = first.new_empty(len(first), first.size(2), len(X))
+    found[..., :size] = first.mT
+    for start, scores in zip(range(size, len(X), size), each, strict=True):
+        found[..., start : start + size] = scores.mT
     return found.mT
 
 

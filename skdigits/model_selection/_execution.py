@@ -19,11 +19,11 @@ from sklearn.pipeline import Pipeline
 from torch import Tensor
 
 from skdigits._arrays import (
+    deal_chunks,
     isolated,
     to_numpy,
     to_tensor,
     training_device,
-    within_operations,
 )
 from skdigits._gradient import GradientClassifier
 from skdigits._input_checks import check_features, has_callbacks
@@ -465,9 +465,8 @@ class _ScoredSession:
         """Return logits (K, N, C) of models of one fold."""
         network = self.session.network
         if not SOLVERS[self.session.plan.solver].full_batch:
-            n_samples = min(len(samples), network.chunk_samples)
-            with within_operations(network.n_products * n_samples * len(params[0])):
-                return predict_scores(network, params, samples)
+            with deal_chunks(network, samples, len(params[0])) as workers:
+                return predict_scores(network, params, samples, workers)
 
         # Models that were trained alone are predicted alone: equal ones then have equal
         # scores to the last bit.
