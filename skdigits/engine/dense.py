@@ -22,7 +22,7 @@ from skdigits.engine.types import Params, StepHyper
 
 # Multiplications from which a product by oneDNN, which takes a few microseconds to call
 # and a millisecond for the first of a shape, is faster than one by a slow MKL.
-ONEDNN = 1e6
+ONEDNN = 2e6
 ONEDNN_ONCE = 1e7  # if products of the shape may not come again
 
 

@@ -1,5 +1,6 @@
 """Evaluation: scores of many samples, and how models do on validation samples."""
 
+import math
 from functools import partial
 
 import torch
@@ -24,6 +25,9 @@ def predict_scores(
         logits = network.logits(params, as_floats(X, params[0].dtype)[None])
         return network.to_scores(logits).mT
 
+    # In fours, so that two or four threads have the same to do.
+    n_chunks = 4 * math.ceil(len(X) / size / 4)
+    size = math.ceil(len(X) / n_chunks)
     of_chunk = partial(predict_scores, network, params)
     chunks = X.split(size)
     each = map(of_chunk, chunks) if workers is None else workers.each(of_chunk, chunks)

@@ -54,7 +54,7 @@ def calls(request, monkeypatch):
 
 @pytest.mark.parametrize(("one", "other"), list(pairs(LAYOUTS, LAYOUTS)))
 def test_matrices_of_any_layout(one, other, rng, calls):
-    left = LAYOUTS[one](rng, 60, 200)
+    left = LAYOUTS[one](rng, 120, 200)
     right = LAYOUTS[other](rng, 200, 100)
     assert_products(product(left, right), left, right)
     assert calls is None or len(calls) == 2
