@@ -1,7 +1,5 @@
 """Matrix products of dense layers, by either library, against NumPy in float64."""
 
-import subprocess
-import sys
 from itertools import product as pairs
 from types import SimpleNamespace
 
@@ -170,13 +168,13 @@ def test_an_operation_that_has_changed_is_left_alone(changed, monkeypatch):
     assert process._faster_linear() is None
 
 
-def test_torch_without_onednn_computes_as_well():
-    code = (
-        "import torch; from types import SimpleNamespace\n"
-        "torch.ops.mkldnn = SimpleNamespace()\n"
-        "from skdigits.engine import dense\n"
-        "assert dense.onednn_linear is None\n"
-        "one = torch.ones(1, 300, 200)\n"
-        "assert (dense.product(one, one.mT) == 200).all()\n"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_torch_without_onednn_computes_as_well(monkeypatch, rng):
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+    monkeypatch.setattr(process, "_cpu_is_intels", lambda: False)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(dense, "onednn_linear", process._faster_linear())
+    left = draw(rng, 300, 200)
+    right = draw(rng, 200, 50)
+    assert_products(product(left, right), left, right)
+    assert dense.onednn_linear is None
