@@ -58,7 +58,9 @@ def product(
 
     large = left.numel() * right.size(2) >= least * groups
     if large and onednn_linear and left.is_cpu and left.dtype == torch.float32:
-        found = torch.stack(_by_onednn(left, right))
+        parts = _by_onednn(left, right)
+        # A single one is not copied.
+        found = torch.stack(parts) if groups > 1 else parts[0].unsqueeze(0)
         found = found if bias is None else found.add_(bias)
     elif bias is None:
         found = torch.bmm(left, right)

@@ -36,6 +36,7 @@ def plan_of(
     distort = None
     if model.augment is not None or model.image_shape is not None:
         distort = _distortion_of(model, n_features)
+
     return Plan(
         solver=model.solver,
         learning_rate=model.learning_rate,
