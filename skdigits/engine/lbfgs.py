@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from skdigits.engine.batches import Batch, Data, Targets, batches
+from skdigits.engine.batches import Data, Targets, batches
 from skdigits.engine.evaluate import measure
 from skdigits.engine.network import (
     Network,
@@ -211,8 +211,9 @@ def objective_and_gradients(
         shared = hyper._replace(alpha=hyper.alpha / n_chunks)
 
     gradients = tuple(torch.zeros_like(p, dtype=torch.float64) for p in params)
-    chunks = batches(data, targets, network.chunk_samples)
-    of_chunk = partial(_of_chunk, network, params, shared, total)
+    size = network.chunk_samples
+    chunks = [slice(start, start + size) for start in range(0, len(data.X), size)]
+    of_chunk = partial(_of_chunk, network, params, shared, total, data, targets)
     # In their order: the sums are the same, however many threads there are.
     each = map if workers is None else workers.each
     for one, slopes in each(of_chunk, chunks):
@@ -228,9 +229,13 @@ def _of_chunk(
     params: Params,
     hyper: StepHyper,
     total: Tensor | float,
-    batch: Batch,
+    data: Data,
+    targets: Targets,
+    chunk: slice,
 ) -> tuple[Tensor, Params]:
     """Return the loss (K,) of a chunk, and its part of the gradients."""
+    # Made where it is used: pixels become floats on all cores, and few wait in memory.
+    (batch,) = batches(data.take(chunk), targets, network.chunk_samples)
     fraction = batch.normalised_weight * (batch.total_weight / total)
     batch = batch._replace(
         normalised_weight=fraction.to(batch.targets.dtype), total_weight=total

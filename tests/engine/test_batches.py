@@ -1,6 +1,7 @@
 """Every sample once an epoch, and pixels as fractions."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from small_networks import make_targets
 
 from skdigits.engine.batches import Data, as_floats, batches, sample_orders
+from skdigits.engine.types import Workers
 
 
 def test_an_epoch_holds_every_sample_once():
@@ -101,3 +103,33 @@ def test_samples_are_distorted_batch_by_batch_and_nothing_else_is(models_per_rep
         assert torch.equal(one.weight, other.weight)
         assert torch.equal(one.normalised_weight, other.normalised_weight)
     assert pixels.flatten().tolist() == list(range(0, 240, 4))
+
+
+@pytest.mark.parametrize("inference", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_batches_ahead_are_those_one_by_one_in_memory_that_is_reused(
+    dtype, weighted, inference
+):
+    X = torch.arange(5000 * 3).view(5000, 3).remainder(251).to(dtype)
+    weight = torch.arange(1.0, 5001, dtype=torch.float64) if weighted else None
+    data = Data(X, torch.arange(5000) % 3, weight)
+    targets = make_targets(3, 0.0, torch.empty(0))
+    order = sample_orders([np.random.RandomState(0)], data, 64, shuffle=True)
+    expected = X[order[0]].float() / (255 if dtype == torch.uint8 else 1)
+
+    places = set()
+    seen = []
+    with torch.inference_mode(inference), ThreadPoolExecutor(1) as pool:
+        ahead = Workers(1, pool)
+        for batch in batches(data, targets, 64, order, ahead=ahead):
+            places.add(batch.X.untyped_storage().data_ptr())
+            seen.append((batch.X[0].clone(), batch.targets.clone(), batch.weight))
+    assert len(seen) == 79
+    assert len(places) == 3
+    np.testing.assert_allclose(torch.cat([one for one, *_ in seen]), expected)
+    classes = torch.cat([one[0].argmax(0) for _, one, _ in seen])
+    assert torch.equal(classes, data.codes[order[0]])
+    if weighted:
+        weights = torch.cat([one.flatten() for *_, one in seen])
+        assert torch.equal(weights, weight[order[0]])

@@ -1,5 +1,8 @@
 """L-BFGS: its objective in chunks, and what it returns."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from skdigits.engine.batches import Data
 from skdigits.engine.dense import DenseNetwork
 from skdigits.engine.losses import LOSSES
 from skdigits.engine.network import select
+from skdigits.engine.types import Workers
 
 
 def solve(network, data, plan, hyper, **options):
@@ -100,3 +104,32 @@ def test_an_objective_that_is_not_finite_is_divergence(data, make_hyper, make_pl
     assert found.status == "diverged"
     start = initial_params(network)
     assert all(map(torch.equal, found.state.params, start))
+
+
+def test_pixels_become_floats_where_they_are_used(digits, make_step_hyper, monkeypatch):
+    """At most one chunk a thread is in memory, and results are those of one thread."""
+    X = torch.from_numpy((digits[0] * 255).astype(np.uint8))
+    data = Data(X, torch.from_numpy(digits[1]))
+    network = DenseNetwork((64, 10), "cross_entropy")
+    params = tuple(p.float() for p in initial_params(network))
+    targets = make_targets(10, 0.0, params[0])
+    hyper = make_step_hyper(params, alpha=0.5)
+    monkeypatch.setattr(network_module, "CHUNK_SAMPLES", 100)
+    expected = lbfgs.objective_and_gradients(network, params, data, targets, hyper)
+
+    places = set()
+    made = lbfgs.batches
+
+    def noted(data, *rest):
+        assert len(data.X) <= 100
+        places.add(threading.current_thread().name)
+        return made(data, *rest)
+
+    monkeypatch.setattr(lbfgs, "batches", noted)
+    with ThreadPoolExecutor(2, thread_name_prefix="chunks") as pool:
+        found = lbfgs.objective_and_gradients(
+            network, params, data, targets, hyper, Workers(2, pool)
+        )
+    assert places <= {"chunks_0", "chunks_1"}
+    assert torch.equal(found[0], expected[0])
+    assert all(map(torch.equal, found[1], expected[1]))
