@@ -1,8 +1,5 @@
 """Arrays to tensors and back: memory of any kind in, the right namespace out."""
 
-import os
-import subprocess
-import sys
 import warnings
 
 import array_api_strict
@@ -177,28 +174,6 @@ def test_what_is_not_surely_finite_is_checked_and_taken(X, iris):
     assert not surely_finite(X)
     model = SoftmaxRegression(max_iter=1, tol=None).fit(iris[0][:, :2] * 1e-30, iris[1])
     assert model.predict(X).shape == (1,)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_does_not_wait_for_its_parents_threads():
-    code = """
-import os, numpy as np, torch
-torch.set_num_threads(2)
-from skdigits import MLPClassifierTorch
-X, y = np.random.default_rng(0).normal(size=(2000, 784)), np.arange(2000) % 10
-fit = MLPClassifierTorch(512, max_iter=2, tol=None, random_state=0).fit
-fit(X, y)
-if (child := os.fork()) == 0:
-    os._exit(fit(X, y).n_iter_)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout.strip() == "2", done.stderr
 
 
 @pytest.mark.gpu

@@ -256,6 +256,14 @@ def threads(_):
 def unseeded(_):
     return float(SoftmaxRegression(max_iter=1, tol=None).fit(X, y).loss_)
 
+def around_a_wide_fit():
+    # Each step is large enough for threads, which are not forked.
+    rows = np.random.default_rng(0).normal(size=(2000, 784))
+    model = MLPClassifierTorch(512, max_iter=2, tol=None, random_state=0)
+    before = torch.get_num_threads()
+    model.fit(rows, np.arange(2000) % 10)
+    return before, model.n_iter_, torch.get_num_threads()
+
 def use_threads():
     torch.set_num_threads(2)
     wide = np.random.default_rng(0).normal(size=(1000, 784))
@@ -274,6 +282,7 @@ if __name__ == "__main__":
         for found in (pool.map(fit, MODELS), pool.map(predict, fitted)):
             assert all(map(np.array_equal, found, expected)), "a pool"
         assert len(set(pool.map(unseeded, range(6)))) == 6, "seeds of children"
+        assert pool.apply(around_a_wide_fit) == (2, 2, 2), "threads after a fit"
     use_threads()
     with parallel_config(backend="multiprocessing", n_jobs=2):
         found = Parallel()(delayed(fit)(model) for model in MODELS)
@@ -295,7 +304,10 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_children_of_a_parent_that_has_used_threads(few, threads, tmp_path):
-    """They neither hang nor differ, nor does a process with another hash seed."""
+    """They neither hang nor differ, nor does a process with another hash seed.
+
+    A child keeps its number of threads outside of fits, which have one thread in it.
+    """
     (tmp_path / "forks.py").write_text(FORKS)
     with subprocess.Popen(
         [sys.executable, "-W", "error", tmp_path / "forks.py"],
@@ -316,33 +328,3 @@ def test_forked_children_of_a_parent_that_has_used_threads(few, threads, tmp_pat
         clone(model).fit(*few).predict_proba(few[0]).tobytes() for model in MODELS
     ]
     assert output.strip() == hashlib.sha256(b"".join(expected)).hexdigest(), errors
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is for Unix")
-def test_a_forked_child_keeps_its_number_of_threads_outside_of_fits():
-    """A fit in it has one thread, as torch's threads are not forked."""
-    code = """
-import os, sys
-import numpy as np
-import torch
-from sklearn.model_selection import cross_val_score
-from skdigits import SoftmaxRegression
-
-torch.set_num_threads(2)
-X = np.random.default_rng(0).normal(size=(4000, 300))
-y = np.arange(4000) % 3
-model = SoftmaxRegression(max_iter=2, tol=None, batch_size=2000, random_state=0)
-expected = model.fit(X, y).predict_proba(X)  # starts the threads of the parent
-if os.fork() == 0:
-    assert torch.get_num_threads() == 2
-    found = model.fit(X, y).predict_proba(X)
-    assert torch.get_num_threads() == 2
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
-    os._exit(7)
-print(os.waitstatus_to_exitcode(os.wait()[1]), torch.get_num_threads())
-"""
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.split() == ["7", "2"], done.stderr

@@ -1,5 +1,6 @@
 """Convolutional networks with standardised weights, against torch.nn and autograd."""
 
+import os
 import subprocess
 import sys
 
@@ -373,6 +374,8 @@ def test_where_bfloat16_is_fast(device, capabilities, expected, monkeypatch):
 
 
 FLAGS = """
+import os
+import sys
 from contextlib import ExitStack
 
 import torch
@@ -383,6 +386,13 @@ from skdigits.engine.convnet import exact_convolutions
 CUDA = torch.device("cuda")
 CURRENT = hasattr(cudnn, "conv")
 EXACT = (True, False, True, "ieee" if CURRENT else False)
+SETTINGS = [
+    ("pass", ""),
+    ("torch.backends.fp32_precision = 'ieee'", "ieee"),
+    ("torch.backends.fp32_precision = 'tf32'", "tf32"),
+    ("cudnn.allow_tf32 = False", ""),
+    ("cudnn.benchmark = True; cudnn.enabled = False", ""),
+]
 
 
 def flags():
@@ -398,68 +408,66 @@ def others():
     return *general, cudnn.rnn.fp32_precision, matmul
 
 
-def assert_exact():
-    assert flags() == EXACT, flags()
-    assert others() == other_settings, others()
-    # Convolutions read the flags, whatever the device.
-    kernel = torch.ones(2, 1, 3, 3, requires_grad=True)
-    torch.nn.functional.conv2d(torch.ones(1, 1, 5, 5), kernel).sum().backward()
+def check(setting, precision):
+    exec(setting)
+    before = flags()
+    other_settings = others()
+    if precision and CURRENT:
+        assert before[-1] == precision, before
 
+    def assert_exact():
+        assert flags() == EXACT, flags()
+        assert others() == other_settings, others()
+        # Convolutions read the flags, whatever the device.
+        kernel = torch.ones(2, 1, 3, 3, requires_grad=True)
+        torch.nn.functional.conv2d(torch.ones(1, 1, 5, 5), kernel).sum().backward()
 
-def assert_restored():
-    assert flags() == before, flags()
-    assert others() == other_settings, others()
+    def assert_restored():
+        assert flags() == before, flags()
+        assert others() == other_settings, others()
 
-
-exec({setting!r})
-before = flags()
-other_settings = others()
-if {precision!r} and CURRENT:
-    assert before[-1] == {precision!r}, before
-
-with exact_convolutions(CUDA):
-    assert_exact()
-assert_restored()
-
-# Users overlap: A enters, B enters, A leaves, B leaves.
-users = [ExitStack(), ExitStack()]
-for user in users:
-    user.enter_context(exact_convolutions(CUDA))
-    assert_exact()
-users[0].close()
-assert_exact()
-users[1].close()
-assert_restored()
-
-try:
     with exact_convolutions(CUDA):
         assert_exact()
-        raise KeyboardInterrupt
-except KeyboardInterrupt:
     assert_restored()
 
-with exact_convolutions(torch.device("cpu")):
+    # Users overlap: A enters, B enters, A leaves, B leaves.
+    users = [ExitStack(), ExitStack()]
+    for user in users:
+        user.enter_context(exact_convolutions(CUDA))
+        assert_exact()
+    users[0].close()
+    assert_exact()
+    users[1].close()
     assert_restored()
+
+    try:
+        with exact_convolutions(CUDA):
+            assert_exact()
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert_restored()
+
+    with exact_convolutions(torch.device("cpu")):
+        assert_restored()
+
+
+for setting, precision in SETTINGS:
+    child = os.fork()
+    if not child:
+        check(setting, precision)
+        print("restored:", setting, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
 """
 
 
-@pytest.mark.parametrize(
-    ("setting", "precision"),
-    [
-        ("pass", ""),
-        ("torch.backends.fp32_precision = 'ieee'", "ieee"),
-        ("torch.backends.fp32_precision = 'tf32'", "tf32"),
-        ("cudnn.allow_tf32 = False", ""),
-        ("cudnn.benchmark = True; cudnn.enabled = False", ""),
-    ],
-)
-def test_exact_convolutions_leave_the_flags_of_cudnn_as_they_were(setting, precision):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a fork for each setting")
+def test_exact_convolutions_leave_the_flags_of_cudnn_as_they_were():
     """Without CUDA too; torch's older and newer flags do not mix within a process."""
-    script = FLAGS.format(setting=setting, precision=precision)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
+        [sys.executable, "-W", "error", "-c", FLAGS],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("restored:") == 5, done.stderr

@@ -2,8 +2,6 @@
 
 import pickle
 import re
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -662,20 +660,6 @@ def test_fitting_twice_gives_the_same(few):
     )
     scores = [search.fit(*few).cv_results_["mean_test_score"] for _ in range(2)]
     np.testing.assert_array_equal(*scores)
-
-
-def test_nothing_has_to_be_enabled():
-    code = """
-from skdigits.model_selection import BatchedHalvingGridSearchCV as Search
-from skdigits import SoftmaxRegression
-from sklearn.datasets import load_iris
-search = Search(SoftmaxRegression(max_iter=3, tol=None), {"alpha": [0, 1, 2]})
-print(search.fit(*load_iris(return_X_y=True)).n_resources_)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[1, 3]"
 
 
 def test_many_rates_in_a_fraction_of_the_epochs(digits, trained):
