@@ -2,7 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Modules are compiled when they are first imported: few of torch's ever are.
+PIP := python -m pip install --quiet --disable-pip-version-check --no-compile
+INSTALL := $(BIN)/$(PIP) -c constraints.txt
+# Each process has a core of its own, where threads of OpenBLAS wait for each other.
+PYTEST := python -m pytest -n auto --dist worksteal
+TEST := SCIPY_ARRAY_API=1 OPENBLAS_NUM_THREADS=1
 
 .PHONY: demo test test-next lint bench docs clean
 .NOTPARALLEL:
@@ -23,7 +28,7 @@ demo: $(VENV)/plot.done  ## classify handwritten digits
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/test.done  ## all tests, on all cores
-	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	$(TEST) $(BIN)/$(PYTEST)
 
 lint: $(VENV)/dev.done  ## style, formatting, types
 	$(BIN)/ruff check .
@@ -36,10 +41,10 @@ bench: $(VENV)/bench.done  ## every speed beside its peers', every published fig
 
 test-next: $(VENV)/test.done  ## all tests, with the next release of scikit-learn if there is one
 	$(PYTHON) -m venv .venv-next
-	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
-	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --pre --upgrade --no-deps scikit-learn
+	.venv-next/bin/$(PIP) -c constraints.txt -e ".[test]"
+	.venv-next/bin/$(PIP) --pre --upgrade --no-deps scikit-learn
 	@.venv-next/bin/python -c "import sklearn, subprocess; now = subprocess.check_output(['$(BIN)/python', '-c', 'import sklearn; print(sklearn.__version__)'], text=True).strip(); sklearn.__version__ == now and print('There is no release of scikit-learn after ' + now + ' yet: the tests run with it.')"
-	SCIPY_ARRAY_API=1 .venv-next/bin/python -m pytest -n auto --dist worksteal
+	$(TEST) .venv-next/bin/$(PYTEST)
 
 docs: $(VENV)/docs.done  ## the documentation, in docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
