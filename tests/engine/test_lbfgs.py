@@ -115,8 +115,14 @@ def test_pixels_become_floats_where_they_are_used(digits, make_step_hyper, monke
     targets = make_targets(10, 0.0, params[0])
     hyper = make_step_hyper(params, alpha=0.5)
     monkeypatch.setattr(network_module, "CHUNK_SAMPLES", 100)
-    expected = lbfgs.objective_and_gradients(network, params, data, targets, hyper)
 
+    def objective(n_threads):
+        with ThreadPoolExecutor(n_threads, thread_name_prefix="chunks") as pool:
+            return lbfgs.objective_and_gradients(
+                network, params, data, targets, hyper, Workers(n_threads, pool)
+            )
+
+    expected = objective(1)
     places = set()
     made = lbfgs.batches
 
@@ -126,10 +132,7 @@ def test_pixels_become_floats_where_they_are_used(digits, make_step_hyper, monke
         return made(data, *rest)
 
     monkeypatch.setattr(lbfgs, "batches", noted)
-    with ThreadPoolExecutor(2, thread_name_prefix="chunks") as pool:
-        found = lbfgs.objective_and_gradients(
-            network, params, data, targets, hyper, Workers(2, pool)
-        )
+    found = objective(2)
     assert places <= {"chunks_0", "chunks_1"}
     assert torch.equal(found[0], expected[0])
     assert all(map(torch.equal, found[1], expected[1]))
