@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -50,23 +49,25 @@ class Data(NamedTuple):
         return self._replace(samples=self.samples[chosen])
 
     def take(self, positions: Tensor | slice, memory: Tensor | None = None) -> "Data":
-        """Return some samples; ``memory`` is reused for X where it has its dtype."""
+        """Return some samples; with ``memory``, as floats of its dtype, held there."""
         weight = self.weight
         if isinstance(positions, slice):
-            some = self.codes[positions]
-            return Data(
-                self.X[positions], some, None if weight is None else weight[positions]
-            )
+            X = self.X[positions]
+            codes = self.codes[positions]
+            weight = None if weight is None else weight[positions]
+        else:
+            out = None
+            if memory is not None and memory.dtype == self.X.dtype:
+                out = memory[: len(positions)]
+            # index_select takes a quarter of the time of indexing.
+            X = torch.index_select(self.X, 0, positions, out=out)
+            codes = self.codes.index_select(0, positions)
+            weight = None if weight is None else weight.index_select(0, positions)
 
-        out = None
-        if memory is not None and memory.dtype == self.X.dtype:
-            out = memory[: len(positions)]
-        # index_select takes a quarter of the time of indexing.
-        return Data(
-            torch.index_select(self.X, 0, positions, out=out),
-            self.codes.index_select(0, positions),
-            None if weight is None else weight.index_select(0, positions),
-        )
+        if memory is not None and X.dtype != memory.dtype:
+            floats = memory[: len(X)].copy_(X)
+            X = floats.div_(255) if X.dtype == torch.uint8 else floats
+        return Data(X, codes, weight)
 
 
 class Targets(NamedTuple):
@@ -149,6 +150,8 @@ def batches(
 ) -> Iterator[Batch]:
     """Yield all samples of all replicas, ``batch_size`` of each replica at a time.
 
+    A batch is valid until the next one is drawn, as batches share memory.
+
     Parameters
     ----------
     data : Data
@@ -178,17 +181,18 @@ def batches(
     positions: Iterable[Tensor | slice] = slices
     if order is not None:
         positions = (order[:, one].flatten() for one in slices)
-    blocks: Iterable[Data] = map(data.take, positions)
-    if ahead is not None:
-        # Reused: memory that threads allocate and free piles up in their heaps.
-        shape = (min(n_replicas * step, data.n_samples), data.X.shape[1])
-        with torch.inference_mode(False):  # as in the other thread, which writes here
-            memories = [
-                torch.empty(shape, dtype=dtype, device=data.X.device)
-                for _ in range(ahead.number + 2)
-            ]
-        drawn = zip(positions, itertools.cycle(memories), strict=False)
-        blocks = ahead.each(partial(_ready, data), drawn)
+
+    # Reused: memory that comes and goes with each block is mapped anew, and piles up in
+    # the heaps of threads.
+    shape = (min(step, data.n_samples) * n_replicas, data.X.shape[1])
+    number = 1 if ahead is None else ahead.number + 2
+    with torch.inference_mode(False):  # as in the other thread, which writes here
+        memories = [
+            torch.empty(shape, dtype=dtype, device=data.X.device) for _ in range(number)
+        ]
+    each = map if ahead is None else ahead.each
+    blocks: Iterable[Data] = each(data.take, positions, itertools.cycle(memories))
+
     for block in blocks:
         X = block.X.view(n_replicas, -1, block.X.shape[1])
         codes = block.codes.view(n_replicas, -1, *block.codes.shape[1:])
@@ -201,7 +205,7 @@ def batches(
                 weight = weight.repeat_interleave(models_per_replica, 0)
 
         compared = targets.of(codes).split(batch_size, 2)
-        parts = as_floats(X, dtype).split(batch_size, 1)
+        parts = X.split(batch_size, 1)
         weights = [None] * len(parts) if weight is None else weight.split(batch_size, 2)
 
         for X, target, own in zip(parts, compared, weights, strict=True):
@@ -213,19 +217,6 @@ def batches(
                 total = own.sum(-1, keepdim=True)
                 normalised = (own / total).to(dtype)
                 yield Batch(X, X.mT, target, normalised, own, total)
-
-
-def _ready(data: Data, drawn: tuple[Tensor | slice, Tensor]) -> Data:
-    """Return some samples, with X as floats in the given memory."""
-    positions, memory = drawn
-    block = data.take(positions, memory)
-    if block.X.dtype == memory.dtype:
-        return block
-
-    floats = memory[: len(block.X)].copy_(block.X)
-    if block.X.dtype == torch.uint8:
-        floats.div_(255)
-    return block._replace(X=floats)
 
 
 def as_floats(X: Tensor, dtype: torch.dtype) -> Tensor:

@@ -28,7 +28,6 @@ The mask (K,) says which models have a finite loss; the score of any other is Na
 parameters are never written to later.
 """
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -138,15 +137,15 @@ class Workers(NamedTuple):
     pool: Executor
 
     def each(
-        self, function: Callable[[Item], Result], items: Iterable[Item]
+        self, function: Callable[..., Result], *arguments: Iterable[Any]
     ) -> Iterator[Result]:
-        """Yield the results of a function, in the order of its arguments.
+        """Yield the results of a function, in the order of its arguments, like map.
 
-        Items are taken as threads become free: they need not all fit into memory.
+        Arguments are taken as threads become free: they need not all fit into memory.
         """
         pending: deque[Future[Result]] = deque()
-        for item in items:
-            pending.append(self.pool.submit(function, item))
+        for some in zip(*arguments, strict=False):
+            pending.append(self.pool.submit(function, *some))
             if len(pending) > self.number:
                 yield pending.popleft().result()
         while pending:

@@ -116,12 +116,18 @@ def test_pixels_become_floats_where_they_are_used(digits, make_step_hyper, monke
     hyper = make_step_hyper(params, alpha=0.5)
     monkeypatch.setattr(network_module, "CHUNK_SAMPLES", 100)
 
+    # Two threads of torch would round differently.
+    def alone():
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+
     def objective(n_threads):
-        with ThreadPoolExecutor(n_threads, thread_name_prefix="chunks") as pool:
+        with ThreadPoolExecutor(n_threads, "chunks", alone) as pool:
             return lbfgs.objective_and_gradients(
                 network, params, data, targets, hyper, Workers(n_threads, pool)
             )
 
+    n_threads = torch.get_num_threads()
     expected = objective(1)
     places = set()
     made = lbfgs.batches
@@ -133,6 +139,7 @@ def test_pixels_become_floats_where_they_are_used(digits, make_step_hyper, monke
 
     monkeypatch.setattr(lbfgs, "batches", noted)
     found = objective(2)
+    torch.set_num_threads(n_threads)
     assert places <= {"chunks_0", "chunks_1"}
     assert torch.equal(found[0], expected[0])
     assert all(map(torch.equal, found[1], expected[1]))
