@@ -59,11 +59,12 @@ def check_images(
     if transformer.image_shape is not None:
         shape = given_shape(transformer.image_shape, grey=True)[:2]
     X = _in_greys(X)
-    n_dim = _n_dim(X)
+    found = _shape(X)
+    n_dim = len(found)
     if n_dim > 3:
-        raise ValueError(_not_grey("X", np.shape(X)))
+        raise ValueError(_not_grey("X", found))
     if n_dim == 2 and not reset:
-        _check_columns(transformer, np.shape(X)[1])
+        _check_columns(transformer, found[1])
 
     checked = validate_data(
         transformer,
@@ -92,7 +93,7 @@ def list_of_images(X: ArrayLike) -> list[np.ndarray] | None:
         of Pillow), no pixels, NaN or infinity.
     """
     X = _in_greys(X)
-    if not isinstance(X, list | tuple) or all(_n_dim(image) < 2 for image in X):
+    if not isinstance(X, list | tuple) or all(len(_shape(image)) < 2 for image in X):
         return None
     return [_grey_image(image, f"X[{number}]") for number, image in enumerate(X)]
 
@@ -168,12 +169,12 @@ def _as_numbers(image: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def _n_dim(X: ArrayLike) -> int:
-    """Return the number of dimensions of an array-like."""
+def _shape(X: ArrayLike) -> tuple[int, ...]:
+    """Return the shape of an array-like."""
     if hasattr(X, "shape"):
-        return len(X.shape)
+        return tuple(X.shape)
     try:
-        return np.asarray(X).ndim
+        return np.asarray(X).shape
     except ValueError as error:
         raise ValueError(
             "X must hold rows of pixels or images of one size, but it makes no array "
