@@ -47,9 +47,9 @@ def grey_values(picture: "Image.Image") -> np.ndarray:
     if picture.has_transparency_data:
         return np.asarray(_without_transparency(picture))
     # Pillow knows no way from LAB to grey, and one from all modes to RGB.
-    if picture.mode not in ("1", "L"):
+    if picture.mode not in ("1", "L", "RGB"):
         picture = picture.convert("RGB")
-    return np.asarray(picture.convert("L"))
+    return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
 
 
 def _without_transparency(picture: "Image.Image") -> "Image.Image":
@@ -58,7 +58,8 @@ def _without_transparency(picture: "Image.Image") -> "Image.Image":
 
     if picture.mode == "La":
         picture = picture.convert("LA")
-    picture = picture.convert("RGBA")
+    if picture.mode != "RGBA":
+        picture = picture.convert("RGBA")
     alpha = picture.getchannel("A")
     grey = picture.convert("L")
     ground = Image.new("L", grey.size, _background(grey, alpha))

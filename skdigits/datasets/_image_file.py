@@ -2,11 +2,15 @@
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skdigits._pictures import grey_values
 from skdigits.datasets._files import check_regular
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Pillow tells a format by a file's contents, whatever its name, and starts other
 # programs for some: these are all that it may try. HEIF comes with pillow-heif.
@@ -21,6 +25,10 @@ OTHER_PICTURES = {
     *(".arw", ".cr2", ".cr3", ".dng", ".emf", ".eps", ".ico", ".j2k", ".jp2", ".jxl"),
     *(".nef", ".pcx", ".psd", ".raw", ".svg", ".tga", ".wmf", ".xcf"),
 }
+
+# Tags of TIFF files.
+BITS_PER_SAMPLE = 258
+PHOTOMETRIC = 262
 
 
 def is_image(file: Path) -> bool:
@@ -75,6 +83,7 @@ def read_image(file: Path) -> np.ndarray:
             # Pillow opens 16-bit PGM files in mode "I", of 32 bits.
             if image.mode == "I" and image.format == "PPM":
                 values = values.astype(np.uint16)
+            is_plain = _is_plain(image)
     except Exception as error:
         raise ValueError(
             f"{file}: expected an image that Pillow can read, but found an error "
@@ -82,12 +91,24 @@ def read_image(file: Path) -> np.ndarray:
             "folder."
         ) from error
 
-    if frames > 1 or values.dtype not in (np.uint8, np.uint16):
+    if frames > 1 or not is_plain or values.dtype not in (np.uint8, np.uint16):
         raise ValueError(
             f"{file}: expected one picture of 8 or 16 bits a channel, but found "
             f"{found}. Convert it first."
         )
     return values if values.dtype == np.uint8 else _eight_bits(file, values)
+
+
+def _is_plain(image: "Image.Image") -> bool:
+    """Return whether 16 bits range from black to white.
+
+    Pillow gives values of 12 bits, and those of TIFF files in which 0 is white, as they
+    are, unlike with 8 bits.
+    """
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(BITS_PER_SAMPLE, (16,))
+    black_is_zero = tags.get(PHOTOMETRIC, 1) == 1
+    return not image.mode.startswith("I;16") or (bits == (16,) and black_is_zero)
 
 
 def _eight_bits(file: Path, values: np.ndarray) -> np.ndarray:

@@ -226,6 +226,19 @@ def test_values_that_are_no_greys_of_their_file_are_told(tmp_path):
         read_image_folder(tmp_path)
 
 
+@pytest.mark.parametrize(("tag", "value"), [(258, 12), (262, 0)])
+def test_bits_that_pillow_leaves_as_they_are_are_refused(tag, value, tmp_path):
+    """Values of 12 bits, and a TIFF file in which 0 is white."""
+    path = tmp_path / "0" / "a.tif"
+    write(path, np.array([[0, 3, 4000, 9]], np.uint16), "I;16")
+    content = bytearray(path.read_bytes())
+    entry = content.index(struct.pack("<HHI", tag, 3, 1))
+    content[entry + 8 : entry + 10] = struct.pack("<H", value)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.tif: expected one picture of 8 or 16 bit"):
+        read_image_folder(tmp_path)
+
+
 def test_what_a_person_sees_is_read(tmp_path):
     """White ink on transparency, and a photograph taken upright."""
     strokes = Image.new("RGBA", (3, 1), (255, 255, 255, 0))
