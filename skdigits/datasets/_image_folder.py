@@ -67,8 +67,9 @@ def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
     Warns
     -----
     UserWarning
-        If a sub-folder contains no image, or if an image of 16 bits is nearly black, as
-        it has no value above 255.
+        If a sub-folder contains no image, if images beside or below the sub-folders are
+        left out, or if an image of 16 bits is nearly black, as it has no value above
+        255.
 
     See Also
     --------
@@ -121,10 +122,13 @@ def _image_files(path: Path) -> list[Path]:
         )
 
     empty = [folder for folder, images in found.items() if not images]
-    if empty:
+    beside = [file for file in _visible(path) if is_image(file)]
+    below = [inner for folder in found for inner in _folders_of_images(folder)]
+    left_out = empty + beside + below
+    if left_out:
         warnings.warn(
-            f"{_listed(empty)}: expected image files in every folder of {path}, but "
-            "found none there. These folders are left out.",
+            f"{_listed(left_out)}: expected only folders in {path}, and in each of "
+            "them images of one class and no folders. What is named is left out.",
             UserWarning,
             stacklevel=3,
         )
@@ -137,7 +141,10 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _visible_folders(folder: Path) -> list[Path]:
-    return [path for path in _visible(folder) if path.is_dir()]
+    """Return those of them that are folders, without a look at each of many files."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir()]
+    return [folder / name for name in sorted(names) if not name.startswith(".")]
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -162,7 +169,7 @@ def _whereabouts(path: Path) -> str:
             f"its own; if {path.name} is a class, pass {path.absolute().parent}."
         )
 
-    parents = [folder for folder in _deeper(path) if _has_classes(folder)]
+    parents = [folder for folder in _deeper(path) if _folders_of_images(folder)]
     if parents:
         return (
             f"found images deeper, below {_listed(parents)}. Pass one of these: "
@@ -179,10 +186,13 @@ def _deeper(path: Path) -> Iterator[Path]:
         yield from _visible_folders(folder)
 
 
-def _has_classes(folder: Path) -> bool:
-    """Return whether a folder contains folders with images."""
-    inner = _visible_folders(folder)
-    return any(is_image(file) for each in inner for file in _visible(each))
+def _folders_of_images(folder: Path) -> list[Path]:
+    """Return the folders in a folder that contain images."""
+    return [
+        inner
+        for inner in _visible_folders(folder)
+        if any(is_image(file) for file in _visible(inner))
+    ]
 
 
 def _listed(paths: list[Path]) -> str:

@@ -198,11 +198,19 @@ def test_a_class_is_no_folder_of_classes(tmp_path):
     assert str(error.value).endswith(f"pass {tmp_path}.")
 
 
-def test_a_class_without_images_is_told(tmp_path):
+@pytest.mark.parametrize("name", ["8/readme.txt", "stray.png", "7/more/two.png"])
+def test_what_is_left_out_is_told(name, tmp_path):
+    """A class without images, and images beside and below those of the classes."""
     write(tmp_path / "7" / "one.png", BLANK)
-    (tmp_path / "8").mkdir()
-    with pytest.warns(UserWarning, match=re.escape(f"{tmp_path / '8'}: expected ima")):
+    if name.endswith("png"):
+        write(tmp_path / name, BLANK)
+    else:
+        (tmp_path / "8").mkdir()
+        (tmp_path / name).write_text("not yet")
+    named = re.escape(str(tmp_path / name.rpartition("/")[0]))
+    with pytest.warns(UserWarning, match=rf"{named}.*: expected only folders") as found:
         assert read_image_folder(tmp_path).target.tolist() == [7]
+    assert found[0].filename == __file__
 
 
 def test_the_home_folder_is_found(tmp_path, monkeypatch):
