@@ -150,6 +150,8 @@ def check_idx(path: Path, content: bytes) -> str:
     AssertionError
         If it is neither the right array nor an error that names the file.
     """
+    # A file that is written over waits for the disk; a new one does not.
+    path.unlink(missing_ok=True)
     path.write_bytes(content)
     expected = decoded(content)
     message = ""

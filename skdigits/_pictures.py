@@ -76,7 +76,7 @@ def _background(grey: "Image.Image", alpha: "Image.Image") -> int:
     was cut out, and the background is their median.
     """
     # 8 bits hold 256 values, so that histograms tell everything.
-    _, largest = alpha.getextrema()
+    largest = np.flatnonzero(alpha.histogram())[-1]
     opaque = alpha.point([255 * (value >= max(largest / 2, 1)) for value in range(256)])
     counts = np.array(grey.histogram(opaque))
     n_opaque = counts.sum()

@@ -92,12 +92,12 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
         with open(path, "rb") as file:
             return _array(path, file)
     except (EOFError, struct.error, zlib.error) as error:
-        raise _unreadable(path, error) from error
+        raise ValueError(_unreadable(path, error)) from error
     except OSError as error:
         # The system's own errors, such as a missing permission, name the file already.
         if error.filename is not None:
             raise
-        raise _unreadable(path, error) from error
+        raise ValueError(_unreadable(path, error)) from error
 
 
 def _array(path: Path, file: BufferedReader) -> np.ndarray:
@@ -161,9 +161,9 @@ def _read(path: Path, stream: Stream, size: int) -> bytearray:
     return content
 
 
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    """Return the error that names the file, for one that does not."""
-    return ValueError(
+def _unreadable(path: Path, error: Exception) -> str:
+    """Return the message that names the file, for an error that does not."""
+    return (
         f"{path}: expected a file that can be read and unpacked to its end, but found: "
         f"{error}. The file is damaged: fetch it again."
     )

@@ -183,7 +183,7 @@ def _folders(data_home: str | os.PathLike[str] | None) -> Iterator[Path]:
 
 def _named(folder: Path) -> dict[str, Path]:
     """Return those of MNIST's files that are in a folder under a usual name."""
-    files = {}
+    files: dict[str, Path] = {}
     for name in FILES:
         for written in (name, name.replace("-idx", ".idx")):
             for path in (folder / written, folder / f"{written}.gz"):
@@ -198,7 +198,7 @@ def _recognised(folder: Path) -> dict[str, Path]:
     Archives are often unpacked to a folder for each file, named after it.
     """
     names = {sha256: name for name, sha256 in FILES.items()}
-    files = {}
+    files: dict[str, Path] = {}
     for path in sorted([*folder.glob("*"), *folder.glob("*ubyte*/*")]):
         # A file that cannot be read is none of them.
         with suppress(ValueError, OSError):

@@ -149,8 +149,8 @@ def test_the_home_folder_is_found(tmp_path, monkeypatch):
 
 def test_mutated_files_give_what_is_in_them_or_are_named(tmp_path, rng):
     """``benchmarks/fuzz.py`` reads 100,000 of them."""
-    files = FUZZ["idx_files"](3000, rng)
+    files = FUZZ["idx_files"](2000, rng)
     check = FUZZ["check_idx"]
     counts = Counter(check(tmp_path / "mutated", content) for content in files)
-    assert counts["arrays"] > 500
-    assert counts["errors"] > 1500
+    assert counts["arrays"] > 300
+    assert counts["errors"] > 1000
