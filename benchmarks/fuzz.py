@@ -13,8 +13,9 @@ Three kinds of files, each read by skdigits.datasets:
 - Pictures with mutated bytes: an array of uint8, or an error.
 
 A file passes if its array is the oracle's, or if a ValueError names it where the
-oracle has none. The script prints the counts, the growth of the process's memory beyond
-the largest array that was read or stated, and the processes that were started (none).
+oracle has none. The script prints the counts, how much the process's memory grew beyond
+what it had before, and the processes that were started (none). A picture may state
+hundreds of megabytes, up to Pillow's limit; the most that was stated is printed, too.
 """
 
 import argparse
