@@ -14,7 +14,7 @@ LAYERS = [
     ["skdigits.engine"],
     ["skdigits._arrays"],
     ["skdigits._input_checks"],
-    ["skdigits._parameters", "skdigits._image_shapes"],
+    ["skdigits._parameters", "skdigits._image_shapes", "skdigits._pictures"],
     ["skdigits.augmentation", "skdigits.datasets", "skdigits._plotting"],
     ["skdigits.training"],
     ["skdigits._base"],

@@ -3,10 +3,20 @@
 import gzip
 import math
 import os
+import struct
 import zlib
+from io import BufferedReader
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+
+from skdigits.datasets._files import check_regular, expanded
+
+PIECE = 2**20
+"""Bytes to read at once."""
+
+Stream: TypeAlias = BufferedReader | gzip.GzipFile
 
 # Type codes of the format, whose values are big-endian.
 DTYPES: dict[int, np.dtype] = {
@@ -28,7 +38,8 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     Parameters
     ----------
     path : str or path-like
-        The file. Its first bytes, not its name, tell whether it is gzipped.
+        The file, in which ``~`` stands for the home folder. Its first bytes, not its
+        name, tell whether it is gzipped.
 
     Returns
     -------
@@ -39,9 +50,13 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the file does not begin like an IDX file, holds fewer or more bytes than its
-        shape requires, or cannot be unpacked. The message names the file and says what
-        was expected and found.
+        If the path leads to no regular file (a pipe or a device, say), or if the file
+        does not begin like an IDX file, holds fewer or more bytes than its shape
+        requires, or cannot be unpacked. The message names the file and says what was
+        expected and found.
+    OSError
+        If the file does not exist (FileNotFoundError) or may not be read
+        (PermissionError).
 
     See Also
     --------
@@ -53,6 +68,9 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     An IDX file consists of two zero bytes, one byte for the type, one for the number of
     dimensions, the dimensions as big-endian 32-bit integers, and the values in C order
     [1]_.
+
+    A file is read no further than one byte beyond what its shape requires, however much
+    would come out of a gzip file, so memory is bounded by the array.
 
     References
     ----------
@@ -68,51 +86,84 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     >>> read_idx(path)
     array([7, 8, 9], dtype=uint8)
     """
-    path = Path(path)
-    content = _decompressed(path)
-    dtype, shape = _header(path, content)
+    path = expanded(path)
+    check_regular(path)
+    try:
+        with open(path, "rb") as file:
+            return _array(path, file)
+    except (EOFError, struct.error, zlib.error) as error:
+        raise ValueError(_unreadable(path, error)) from error
+    except OSError as error:
+        # The system's own errors, such as a missing permission, name the file already.
+        if error.filename is not None:
+            raise
+        raise ValueError(_unreadable(path, error)) from error
+
+
+def _array(path: Path, file: BufferedReader) -> np.ndarray:
+    """Return the array in an open file."""
+    zipped = file.peek(2)[:2] == b"\x1f\x8b"
+    stream = gzip.GzipFile(fileobj=file) if zipped else file
+    dtype, shape = _header(path, stream)
     native = dtype.newbyteorder("=")
 
-    start = 4 + 4 * len(shape)
+    # One byte beyond the stated size tells whether there is more: a byte or gigabytes.
     size = math.prod(shape) * dtype.itemsize
-    found = len(content) - start
-    if found != size:
+    content = _read(path, stream, size + 1)
+    if len(content) != size:
+        found = "more" if len(content) > size else len(content)
         raise ValueError(
             f"{path}: expected {size} bytes of data, for {native} of shape {shape}, "
             f"but found {found}. The file is damaged: fetch it again."
         )
 
-    # The copy is also writeable, unlike an array of the bytes.
-    values = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    return values.astype(native)
-
-
-def _decompressed(path: Path) -> bytes:
-    """Return the contents of a file, unpacked if it is gzipped."""
-    content = path.read_bytes()
-    if not content.startswith(b"\x1f\x8b"):
-        return content
+    # A bytearray, unlike bytes, makes a writeable array.
+    values = np.frombuffer(content, dtype)
+    if not dtype.isnative:
+        values = values.byteswap(inplace=True).view(native)
     try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as error:
+        return values.reshape(shape)
+    except ValueError as error:
         raise ValueError(
-            f"{path}: expected a whole gzip file, but it cannot be unpacked ({error}). "
-            "The file is damaged: fetch it again."
+            f"{path}: expected a shape that NumPy can make, but found {shape} "
+            f"({error}). The file is damaged: fetch it again."
         ) from error
 
 
-def _header(path: Path, content: bytes) -> tuple[np.dtype, tuple[int, ...]]:
+def _header(path: Path, stream: Stream) -> tuple[np.dtype, tuple[int, ...]]:
     """Return the dtype and shape that the first bytes state."""
-    known = len(content) >= 4 and content[:2] == b"\0\0" and content[2] in DTYPES
-    n_dims = content[3] if known else 0
-    if not known or len(content) < 4 + 4 * n_dims:
+    found = stream.peek(8)[:8].hex() or "(nothing)"
+    start = stream.read(4)
+    known = len(start) == 4 and start[:2] == b"\0\0" and start[2] in DTYPES
+    n_dims = start[3] if known else 0
+
+    sizes = stream.read(4 * n_dims)
+    if not known or len(sizes) < 4 * n_dims:
         codes = ", ".join(f"0x{code:02x}" for code in DTYPES)
-        beginning = content[:8].hex() or "(nothing)"
         raise ValueError(
             f"{path}: expected an IDX file, with two zero bytes, a type code (one of "
             f"{codes}), a number of dimensions and their sizes, but found it to begin "
-            f"with 0x{beginning}. Pass the path of an IDX file."
+            f"with 0x{found}. Pass the path of an IDX file."
         )
+    return DTYPES[start[2]], struct.unpack(f">{n_dims}I", sizes)
 
-    shape = np.frombuffer(content, ">u4", count=n_dims, offset=4)
-    return DTYPES[content[2]], tuple(int(size) for size in shape)
+
+def _read(path: Path, stream: Stream, size: int) -> bytearray:
+    """Read up to ``size`` bytes, in pieces: memory grows with what is really there."""
+    content = bytearray()
+    try:
+        while piece := stream.read(min(PIECE, size - len(content))):
+            content += piece
+    except MemoryError as error:
+        raise MemoryError(
+            f"{path}: its {size - 1} bytes of data do not fit into memory."
+        ) from error
+    return content
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Return the message that names the file, for an error that does not."""
+    return (
+        f"{path}: expected a file that can be read and unpacked to its end, but found: "
+        f"{error}. The file is damaged: fetch it again."
+    )

@@ -1,29 +1,42 @@
 """Reader of folders of image files."""
 
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import Bunch
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp"}
+from skdigits.datasets._files import expanded
+from skdigits.datasets._image_file import (
+    SUFFIXES,
+    check_readable,
+    is_image,
+    read_image,
+)
 
 
 def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
     """Read a folder that has one folder of image files for each class.
 
     This is the layout of MNIST's PNG editions: ``path/0/*.png`` to ``path/9/*.png``.
-    Colours become grey values, 16 bits become 8, and transparent pixels become white.
+    Colours become grey values, 16 bits become 8, and images are turned as their EXIF
+    orientation says.
+
+    Transparent pixels become white as paper, or black if the opaque pixels are brighter
+    than 191 in the median: white ink would be lost on white. Where opaque pixels cover
+    more than half of the image and differ by more than a third of the range, they are a
+    page with its ink, and transparent pixels take their median.
 
     Parameters
     ----------
     path : str or path-like
-        The folder. The names of its sub-folders are the labels. Names that begin with a
-        dot are skipped, and so are files without the suffix of an image.
+        The folder, in which ``~`` stands for the home folder. The names of its
+        sub-folders are the labels. Names that begin with a dot are skipped, and so are
+        files without the suffix of an image. Files are read as BMP, GIF, JPEG (.jpg,
+        .jpeg, .jpe, .jfif), PNG, PBM, PGM, PPM, TIFF, WebP or AVIF by their contents,
+        and as HEIC once pillow-heif is registered.
 
     Returns
     -------
@@ -41,13 +54,22 @@ def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
     Raises
     ------
     ValueError
-        If there is no image, or if one cannot be read, is animated, has more than 16
-        bits or differs in size from the others. The message names the file and says
-        what was expected and found.
+        If there is no image, or if one cannot be read, is in another format (such as
+        HEIC or SVG), is animated, has more than 16 bits or differs in size from the
+        others. The message names the file and says what was expected and found. If the
+        images lie a folder deeper, as in ``training/`` and ``testing/``, it names the
+        folder to pass.
     FileNotFoundError
         If the folder does not exist.
     ImportError
         If Pillow is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If a sub-folder contains no image, if images beside or below the sub-folders are
+        left out, or if an image of 16 bits is nearly black, as it has no value above
+        255.
 
     See Also
     --------
@@ -67,8 +89,8 @@ def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
     >>> images.data.shape, images.image_shape, images.target
     ((2, 24), (6, 4), array([0, 7]))
     """
-    files = _image_files(Path(path))
-    images = [_grey(file) for file in files]
+    files = _image_files(expanded(path))
+    images = list(map(read_image, files))
 
     for file, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
@@ -90,17 +112,25 @@ def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
 
 def _image_files(path: Path) -> list[Path]:
     """Return the image files of all classes, sorted by folder and file."""
-    files: list[Path] = []
-    for folder in _visible(path):
-        if folder.is_dir():
-            files += [f for f in _visible(folder) if f.suffix.lower() in SUFFIXES]
-
+    found = {folder: _images_in(folder) for folder in _visible_folders(path)}
+    files = [file for images in found.values() for file in images]
     if not files:
         suffixes = ", ".join(sorted(SUFFIXES))
         raise ValueError(
             f"{path}: expected a folder for each class with image files in it "
-            f"({suffixes}), but found no image. Pass the folder that contains the "
-            "folders of the classes."
+            f"({suffixes}), but {_whereabouts(path)}"
+        )
+
+    empty = [folder for folder, images in found.items() if not images]
+    beside = [file for file in _visible(path) if is_image(file)]
+    below = [inner for folder in found for inner in _folders_of_images(folder)]
+    left_out = empty + beside + below
+    if left_out:
+        warnings.warn(
+            f"{_listed(left_out)}: expected only folders in {path}, and in each of "
+            "them images of one class and no folders. What is named is left out.",
+            UserWarning,
+            stacklevel=3,
         )
     return files
 
@@ -110,52 +140,65 @@ def _visible(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
 
 
-def _grey(file: Path) -> np.ndarray:
-    """Return the grey values (height, width) of an image file, in uint8."""
-    # Imported here, as only this function needs the optional dependency.
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise ImportError(
-            "read_image_folder needs Pillow: pip install 'skdigits[images]'."
-        ) from error
-
-    try:
-        with Image.open(file) as image:
-            return _as_grey(file, image)
-    except (
-        OSError,
-        SyntaxError,
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-    ) as error:
-        raise ValueError(
-            f"{file}: expected an image that Pillow can read, but found {error}. "
-            "Replace it, or move it out of the folder."
-        ) from error
+def _visible_folders(folder: Path) -> list[Path]:
+    """Return those of them that are folders, without a look at each of many files."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir()]
+    return [folder / name for name in sorted(names) if not name.startswith(".")]
 
 
-def _as_grey(file: Path, image: "Image.Image") -> np.ndarray:
-    """Return the grey values (height, width) of an open image, in uint8."""
-    from PIL import Image
+def _images_in(folder: Path) -> list[Path]:
+    """Return the image files in a folder, sorted.
 
-    frames = getattr(image, "n_frames", 1)
-    # Pillow opens 16-bit PGM files in mode "I", of 32 bits.
-    if image.mode == "I" and np.max(np.asarray(image)) < 2**16:
-        image = Image.fromarray(np.asarray(image).astype(np.uint16))
-    if frames > 1 or image.mode in ("I", "F"):
-        raise ValueError(
-            f"{file}: expected one picture of 8 or 16 bits a channel, but found "
-            f"{frames} of mode {image.mode!r}. Convert it first."
+    Raises
+    ------
+    ValueError
+        If there is one of a format that cannot be read.
+    """
+    files = _visible(folder)
+    for file in files:
+        check_readable(file)
+    return [file for file in files if is_image(file)]
+
+
+def _whereabouts(path: Path) -> str:
+    """Return where images lie instead, and which folder to pass."""
+    if any(is_image(file) for file in _visible(path)):
+        return (
+            f"found images in {path} itself. Move those of each class to a folder of "
+            f"its own; if {path.name} is a class, pass {path.absolute().parent}."
         )
 
-    # 257 = 65535 / 255; Pillow's own conversion cuts values off at 255.
-    if image.mode.startswith("I;16"):
-        return (np.asarray(image) / 257).round().astype(np.uint8)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("L"))
+    parents = [folder for folder in _deeper(path) if _folders_of_images(folder)]
+    if parents:
+        return (
+            f"found images deeper, below {_listed(parents)}. Pass one of these: "
+            f"read_image_folder({str(parents[0])!r})."
+        )
+    return "found no image. Pass the folder that contains the folders of the classes."
+
+
+def _deeper(path: Path) -> Iterator[Path]:
+    """Yield the folders in a folder, and then those in these."""
+    folders = _visible_folders(path)
+    yield from folders
+    for folder in folders:
+        yield from _visible_folders(folder)
+
+
+def _folders_of_images(folder: Path) -> list[Path]:
+    """Return the folders in a folder that contain images."""
+    return [
+        inner
+        for inner in _visible_folders(folder)
+        if any(is_image(file) for file in _visible(inner))
+    ]
+
+
+def _listed(paths: list[Path]) -> str:
+    """Return up to three paths, and how many others there are."""
+    rest = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(map(str, paths[:3])) + rest
 
 
 def _size(image: np.ndarray) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from sklearn.datasets import fetch_openml, get_data_home
 from sklearn.utils import Bunch
 
+from skdigits.datasets._files import expanded
 from skdigits.datasets._idx import read_idx
 
 N_TRAIN = 60_000
@@ -36,6 +38,9 @@ FILES = {
     ),
 }
 
+# Bytes of the files, unpacked.
+SIZES = {47_040_016, 60_008, 7_840_016, 10_008}
+
 DESCR = """\
 MNIST: 70,000 handwritten digits of 28 x 28 pixels, from 0 (background) to 255
 (foreground), by some 500 writers: high-school students and employees of the US Census
@@ -55,18 +60,21 @@ def load_mnist(
 ) -> Bunch | tuple[np.ndarray, np.ndarray] | tuple[pd.DataFrame, pd.Series]:
     """Load MNIST: 70,000 handwritten digits of 28 x 28 pixels.
 
-    The function looks for the four original files (``train-images-idx3-ubyte`` and so
-    on, with or without ``.gz``) in ``data_home``, then in the folder named by the
-    environment variable ``SKDIGITS_DATA``; in each, it searches the sub-folder
-    ``mnist`` first. Without ``data_home``, it also searches ``mnist`` in scikit-learn's
-    data folder. If it finds none of the files, scikit-learn fetches ``mnist_784`` from
-    OpenML.
+    The function looks for the four original files in ``data_home``, then in the folder
+    named by the environment variable ``SKDIGITS_DATA``, then in scikit-learn's data
+    folder. In each, it searches the sub-folder ``mnist`` first, then ``MNIST/raw``,
+    where torchvision stores them, then the folder itself (not for scikit-learn's). The
+    files are called ``train-images-idx3-ubyte`` or ``train-images.idx3-ubyte`` and so
+    on, with or without ``.gz``. A file of another name, or in a folder of its own such
+    as ``train-images-idx3-ubyte/``, is recognised by its contents. If there is none of
+    the files, scikit-learn fetches ``mnist_784`` from OpenML.
 
     Parameters
     ----------
     data_home : str or path-like, default=None
-        Folder to search first, in which scikit-learn also stores a download. By default
-        scikit-learn's own data folder stores it.
+        Folder to search first, in which scikit-learn also stores a download; ``~`` is
+        the home folder, here and in ``SKDIGITS_DATA``. By default, scikit-learn's own
+        data folder stores the download.
     return_X_y : bool, default=False
         Whether to return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
@@ -97,7 +105,8 @@ def load_mnist(
     FileNotFoundError
         If the folder contains some but not all of the four files.
     OSError
-        If no folder contains the files and OpenML cannot be reached.
+        If no folder contains the files and they cannot be fetched from OpenML. The
+        message names the four files and the folder to put them in.
 
     See Also
     --------
@@ -111,8 +120,8 @@ def load_mnist(
     >>> X_train = mnist.data[mnist.train]  # doctest: +SKIP
     >>> X_test = mnist.data[mnist.test]  # doctest: +SKIP
     """
-    folder = _folder(data_home)
-    data, target = _read(folder) if folder else _fetch(data_home)
+    files = _find(data_home)
+    data, target = _read(files) if files else _fetch(data_home)
     names = [f"pixel{i + 1}" for i in range(SIDE * SIDE)]
 
     frame = None
@@ -135,48 +144,90 @@ def load_mnist(
     )
 
 
-def _folder(data_home: str | os.PathLike[str] | None) -> Path | None:
-    """Return the first folder that contains any of MNIST's files, or None."""
+def _find(data_home: str | os.PathLike[str] | None) -> dict[str, Path]:
+    """Return MNIST's four files by their usual names; none if there are none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the first folder that contains any of the files lacks others.
+    """
     for folder in _folders(data_home):
-        if any(_path(folder, name) for name in FILES):
-            return folder
-    return None
+        files = _named(folder)
+        if len(files) < len(FILES):
+            files = _recognised(folder) | files
+        missing = [name for name in FILES if name not in files]
+        if not missing:
+            return files
+        if files:
+            raise FileNotFoundError(
+                f"{folder / missing[0]}[.gz]: not found, nor a file of its contents "
+                f"under another name, though {folder} contains others of MNIST's four "
+                "files. Put it there, or remove the others to fetch MNIST from OpenML."
+            )
+    return {}
 
 
 def _folders(data_home: str | os.PathLike[str] | None) -> Iterator[Path]:
     """Yield the folders to search, in their order."""
     for home in (data_home, os.environ.get("SKDIGITS_DATA")):
         if home:
-            yield Path(home, "mnist")
-            yield Path(home)
+            yield expanded(home) / "mnist"
+            yield expanded(home) / "MNIST" / "raw"
+            yield expanded(home)
 
     # Last, because get_data_home creates the folder that it names.
     if data_home is None:
         yield Path(get_data_home(), "mnist")
 
 
-def _path(folder: Path, name: str) -> Path | None:
-    """Return the file of this name, gzipped or not, or None."""
-    for suffix in ("", ".gz"):
-        path = folder / f"{name}{suffix}"
-        if path.is_file():
-            return path
-    return None
+def _named(folder: Path) -> dict[str, Path]:
+    """Return those of MNIST's files that are in a folder under a usual name."""
+    files: dict[str, Path] = {}
+    for name in FILES:
+        for written in (name, name.replace("-idx", ".idx")):
+            for path in (folder / written, folder / f"{written}.gz"):
+                if path.is_file():
+                    files.setdefault(name, path)
+    return files
 
 
-def _read(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def _recognised(folder: Path) -> dict[str, Path]:
+    """Return those of MNIST's files that are in a folder under any name.
+
+    Archives are often unpacked to a folder for each file, named after it.
+    """
+    names = {sha256: name for name, sha256 in FILES.items()}
+    files: dict[str, Path] = {}
+    for path in sorted([*folder.glob("*"), *folder.glob("*ubyte*/*")]):
+        # A file that cannot be read is none of them.
+        with suppress(ValueError, OSError):
+            if _unpacked_size(path) in SIZES:
+                name = names.get(_sha256(read_idx(path)))
+                if name:
+                    files.setdefault(name, path)
+    return files
+
+
+def _unpacked_size(path: Path) -> int | None:
+    """Return the number of bytes in a file, unpacked if its name ends in .gz."""
+    if not path.is_file():
+        return None
+    size = path.stat().st_size
+    if path.suffix != ".gz" or size < 4:
+        return size
+
+    # The last four bytes of a gzip file are the size of its contents.
+    with open(path, "rb") as file:
+        file.seek(-4, os.SEEK_END)
+        return int.from_bytes(file.read(4), "little")
+
+
+def _read(files: dict[str, Path]) -> tuple[np.ndarray, np.ndarray]:
     """Return pixels (70000, 784) and labels (70000,) from the four files."""
-    values = {}
+    values = {name: read_idx(files[name]) for name in FILES}
     for name, sha256 in FILES.items():
-        path = _path(folder, name)
-        if path is None:
-            raise FileNotFoundError(
-                f"{folder / name}[.gz]: not found, though {folder} contains others of "
-                "MNIST's four files. Put it there, or remove the others to fetch MNIST "
-                "from OpenML."
-            )
-        values[name] = read_idx(path)
-        _check(path, values[name], sha256)
+        _check(files[name], values[name], sha256)
 
     train_images, train_labels, test_images, test_labels = values.values()
     data = np.concatenate([train_images, test_images]).reshape(-1, SIDE * SIDE)
@@ -192,13 +243,16 @@ def _fetch(
         bunch = fetch_openml(
             "mnist_784", version=1, as_frame=False, data_home=data_home
         )
-    except OSError as error:
-        searched = ", ".join(map(str, _folders(data_home)))
+    except Exception as error:
+        # Connections, archives and their parsers fail in ways of their own.
+        *names, last = (f"{name}.gz" for name in FILES)
+        searched = [str(folder) for folder in _folders(data_home)]
         raise OSError(
-            f"MNIST's four files are in none of {searched}, and OpenML cannot be "
-            f"reached ({error}). Put the files in one of these folders, or set "
-            "SKDIGITS_DATA to the folder that contains mnist/."
-        ) from None
+            f"MNIST is in none of the folders {', '.join(searched)}, and OpenML cannot "
+            f"be reached ({type(error).__name__}: {error}). Put its four files, "
+            f"{', '.join(names)} and {last}, into {searched[0]}, or set SKDIGITS_DATA "
+            "to the folder that contains mnist/."
+        ) from error
 
     # OpenML has pixels in int64 and labels as strings.
     data = bunch.data.astype(np.uint8)
@@ -210,10 +264,15 @@ def _fetch(
 
 def _check(source: str | Path, values: np.ndarray, expected: str) -> None:
     """Compare the SHA-256 of values with the expected one."""
-    found = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+    found = _sha256(values)
     if found != expected:
         raise ValueError(
             f"{source}: expected MNIST's values, of SHA-256 {expected}, but found "
             f"{found}, of shape {values.shape}. The data are damaged or another data "
             "set: fetch them again."
         )
+
+
+def _sha256(values: np.ndarray) -> str:
+    """Return the SHA-256 of values in C order."""
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()

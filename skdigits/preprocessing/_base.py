@@ -46,8 +46,8 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
-            Images. `DigitNormalizer` also takes a list of arrays of shape
-            (height, width).
+            Images, or a list of images of Pillow. `DigitNormalizer` also takes a list
+            of arrays of shape (height, width).
         y : object, default=None
             Ignored; present for compatibility with pipelines.
 
@@ -76,7 +76,8 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
             Images in float32, float64 or uint8 (whose results are rounded); any other
-            dtype is converted to float64.
+            dtype is converted to float64. Or a list of images of Pillow, which become
+            grey, in uint8 for up to 8 bits a channel.
 
         Returns
         -------

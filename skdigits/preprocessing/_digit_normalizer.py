@@ -79,7 +79,10 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
        0.
 
     Pass a single image as a list, ``[image]``: an array (h, w) is read as h rows of
-    pixels. The background is one value for the whole image, and everything else that
+    pixels. An image of Pillow becomes grey in the way of
+    `skdigits.datasets.read_image_folder`, by its palette, transparency and EXIF
+    orientation. Modes "I" and "F" and those of 16 bits keep their values. The
+    background is one value for the whole image, and everything else that
     differs from it is foreground: even out a strong gradient of light first, raise
     ``threshold`` (to 0.4, say) if the page has lines, and leave out pages without a
     digit, whose noise would be taken for one.
@@ -144,21 +147,23 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
-            Images of any range of values, or a list of arrays of shape (height, width).
-            Images in rows must have as many features as in ``fit``; other images may
-            have any size.
+            Images of any range of values, or a list of arrays of shape (height, width)
+            or of images of Pillow, of any mode. Images in rows must have as many
+            features as in ``fit``; other images may have any size.
 
         Returns
         -------
         ndarray of shape (n_samples, size * size)
             The digits in rows, in the dtype of X: from 0 to 255 in uint8, from 0 to 1
             in float32 and float64. Any other dtype becomes float64, and so do lists of
-            several dtypes.
+            several dtypes. Images of Pillow count as uint8 if they have up to 8 bits a
+            channel.
 
         Raises
         ------
         ValueError
-            If a parameter or X is invalid.
+            If a parameter or X is invalid: a single image, for example, or an image of
+            Pillow whose file is damaged, which the message names.
         """
         return super().transform(X)
 

@@ -12,8 +12,11 @@ from torch import Tensor
 
 from skdigits._arrays import input_dtypes, surely_finite, to_numpy, to_tensor
 from skdigits._image_shapes import given_shape, shape_of_images
+from skdigits._pictures import grey_values, is_picture
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from skdigits.preprocessing._base import ImageTransformer
 
 
@@ -42,7 +45,7 @@ def check_images(
         Has ``image_shape``. Its number and names of pixels are set if ``reset``, else
         compared with those of X; for arrays of images the comparison is skipped if
         ``_any_size`` holds.
-    X : array-like of shape (n, h * w) or (n, h, w)
+    X : array-like of shape (n, h * w) or (n, h, w), or list of PIL.Image.Image
         Images, as passed to fit or transform.
     reset : bool
         True in fit, False in transform.
@@ -55,9 +58,13 @@ def check_images(
     shape = None
     if transformer.image_shape is not None:
         shape = given_shape(transformer.image_shape, grey=True)[:2]
-    n_dim = _n_dim(X)
+    X = _in_greys(X)
+    found = _shape(X)
+    n_dim = len(found)
     if n_dim > 3:
-        raise ValueError(_not_grey("X", np.shape(X)))
+        raise ValueError(_not_grey("X", found))
+    if n_dim == 2 and not reset:
+        _check_columns(transformer, found[1])
 
     checked = validate_data(
         transformer,
@@ -82,15 +89,50 @@ def list_of_images(X: ArrayLike) -> list[np.ndarray] | None:
     Raises
     ------
     ValueError
-        If only some elements are images, or if one has colours, no pixels, NaN or
-        infinity.
+        If only some elements are images, or if one has colours (other than in an image
+        of Pillow), no pixels, NaN or infinity.
     """
+    X = _in_greys(X)
+    if not isinstance(X, list | tuple) or all(len(_shape(image)) < 2 for image in X):
+        return None
+    return [_grey_image(image, f"X[{number}]") for number, image in enumerate(X)]
+
+
+def _in_greys(X: ArrayLike) -> ArrayLike:
+    """Return X with images of Pillow as arrays of grey values.
+
+    Raises
+    ------
+    ValueError
+        If X is itself an image of Pillow, or contains one that cannot be read.
+    """
+    if is_picture(X):
+        raise ValueError(
+            "X must hold several images, but is a single one of Pillow: pass a list of "
+            "one, [X]."
+        )
     # NumPy holds images of several sizes as a 1-D array of objects.
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         X = list(X)
-    if not isinstance(X, list | tuple) or all(_n_dim(image) < 2 for image in X):
-        return None
-    return [_grey_image(image, f"X[{number}]") for number, image in enumerate(X)]
+    if not isinstance(X, list | tuple) or not any(map(is_picture, X)):
+        return X
+    return [
+        _read(image, f"X[{number}]") if is_picture(image) else image
+        for number, image in enumerate(X)
+    ]
+
+
+def _read(picture: "Image.Image", name: str) -> np.ndarray:
+    """Return the grey values of an image of Pillow, whose file may be damaged."""
+    # Pillow reads the pixels only now, and its parsers raise errors of all kinds.
+    try:
+        return grey_values(picture)
+    except Exception as error:
+        file = getattr(picture, "filename", "") or "no file"
+        raise ValueError(
+            f"{name}, of {file}, is an image that Pillow cannot read "
+            f"({type(error).__name__}: {error}): leave it out."
+        ) from error
 
 
 def _grey_image(image: ArrayLike, name: str) -> np.ndarray:
@@ -127,12 +169,12 @@ def _as_numbers(image: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def _n_dim(X: ArrayLike) -> int:
-    """Return the number of dimensions of an array-like."""
+def _shape(X: ArrayLike) -> tuple[int, ...]:
+    """Return the shape of an array-like."""
     if hasattr(X, "shape"):
-        return len(X.shape)
+        return tuple(X.shape)
     try:
-        return np.asarray(X).ndim
+        return np.asarray(X).shape
     except ValueError as error:
         raise ValueError(
             "X must hold rows of pixels or images of one size, but it makes no array "
@@ -151,6 +193,18 @@ def _not_grey(name: str, shape: tuple[int, ...]) -> str:
         f"{name} has shape {shape}, but grey images have shape (n, h, w) or (n, h * w) "
         f"in an array, and (h, w) each in a list: {cure}."
     )
+
+
+def _check_columns(transformer: "ImageTransformer", n_columns: int) -> None:
+    """Compare the pixels of rows with those of ``fit``, if that had any."""
+    name = type(transformer).__name__
+    n_fitted = getattr(transformer, "n_features_in_", n_columns)
+    if n_columns != n_fitted:
+        raise ValueError(
+            f"X has {n_columns} features, but {name} is expecting {n_fitted} features "
+            "as input: a 2-D array has an image in each row. If X is a single image, "
+            "pass X[np.newaxis]."
+        )
 
 
 def _shape_of_rows(shape: tuple[int, int] | None, n_pixels: int) -> tuple[int, int]:
@@ -177,6 +231,11 @@ def _check_stack(
     n_pixels = found[1] * found[2]
     if not n_pixels:
         raise ValueError(f"X has shape {found}: images must have pixels.")
+    if found[2] in (1, 3, 4) and min(found[:2]) >= 8:
+        raise ValueError(
+            f"X has shape {found}, that of a single image with channels, not of images "
+            f"of {found[2]} pixels in width: pass X.mean(axis=-1)[np.newaxis]."
+        )
     if shape not in (None, found[1:]) and not transformer._any_size:
         raise ValueError(
             f"X has shape {found}, but image_shape={shape}: pass "

@@ -1,13 +1,24 @@
 """read_image_folder on good, unusual and damaged files."""
 
 import builtins
+import os
 import re
+import runpy
+import struct
+import subprocess
+import zlib
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from skdigits.datasets import read_image_folder
+
+FUZZ = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "fuzz.py"))
+SUFFIXES = sorted(FUZZ["SUFFIXES"])
 
 
 def write(path, pixels, mode="L"):
@@ -133,3 +144,184 @@ def test_without_pillow_the_cure_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", no_pillow)
     with pytest.raises(ImportError, match=re.escape("pip install 'skdigits[images]'")):
         read_image_folder(tmp_path)
+
+
+BLANK = np.zeros((2, 2), np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".JPE", ".pbm", ".avif"])
+def test_no_picture_is_left_out_for_its_name(suffix, tmp_path):
+    write(tmp_path / "0" / f"one{suffix}", np.full((4, 4), 255, np.uint8))
+    assert read_image_folder(tmp_path).data.tolist() == [[255] * 16]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.heic", "found .heic, .* pip install pillow-heif, .*heif_opener.* to PNG"),
+        ("a.HIF", "found .hif, .* pip install pillow-heif"),
+        ("a.svg", "in one of the formats .avif, .bmp, .* found .svg. Convert it to"),
+        ("a.dng", "found .dng. Convert it to PNG, or move it out of the folder"),
+    ],
+)
+def test_pictures_that_cannot_be_read_are_named(name, message, tmp_path):
+    write(tmp_path / "0" / "first.png", BLANK)
+    (tmp_path / "0" / name).write_bytes(b"anything")
+    message = re.escape(str(tmp_path / "0" / name)) + ": .*" + message
+    with pytest.raises(ValueError, match=message):
+        read_image_folder(tmp_path)
+
+
+def test_heic_is_read_once_pillow_can(tmp_path, monkeypatch):
+    """pillow-heif registers a format of this name; PNG stands in for it."""
+    write(tmp_path / "0" / "first.png", np.full((2, 2), 7, np.uint8))
+    (tmp_path / "0" / "first.png").rename(tmp_path / "0" / "first.heic")
+    monkeypatch.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+    assert read_image_folder(tmp_path).data.tolist() == [[7] * 4]
+
+
+@pytest.mark.parametrize("above", [".", "mnist_png"])
+def test_the_folder_to_pass_is_named(above, tmp_path):
+    for part in ("training", "testing"):
+        write(tmp_path / above / part / "7" / "one.png", BLANK)
+    with pytest.raises(ValueError, match="found images deeper, below") as error:
+        read_image_folder(tmp_path)
+    (cure,) = re.findall(r"read_image_folder\('(.*)'\)", str(error.value))
+    assert read_image_folder(cure).target.tolist() == [7]
+    assert str(tmp_path / above / "training") in str(error.value)
+
+
+def test_a_class_is_no_folder_of_classes(tmp_path):
+    write(tmp_path / "7" / "one.png", BLANK)
+    with pytest.raises(ValueError, match="if 7 is a class, pass") as error:
+        read_image_folder(tmp_path / "7")
+    assert str(error.value).endswith(f"pass {tmp_path}.")
+
+
+@pytest.mark.parametrize("name", ["8/readme.txt", "stray.png", "7/more/two.png"])
+def test_what_is_left_out_is_told(name, tmp_path):
+    """A class without images, and images beside and below those of the classes."""
+    write(tmp_path / "7" / "one.png", BLANK)
+    if name.endswith("png"):
+        write(tmp_path / name, BLANK)
+    else:
+        (tmp_path / "8").mkdir()
+        (tmp_path / name).write_text("not yet")
+    named = re.escape(str(tmp_path / name.rpartition("/")[0]))
+    with pytest.warns(UserWarning, match=rf"{named}.*: expected only folders") as found:
+        assert read_image_folder(tmp_path).target.tolist() == [7]
+    assert found[0].filename == __file__
+
+
+def test_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write(tmp_path / "pages" / "7" / "one.png", BLANK)
+    assert read_image_folder("~/pages").target.tolist() == [7]
+
+
+def test_values_that_are_no_greys_of_their_file_are_told(tmp_path):
+    """8 bits, saved as 16 or 32: read as such, they are black."""
+    write(tmp_path / "0" / "a.png", np.array([[0, 255]], np.uint16), "I;16")
+    with pytest.warns(UserWarning, match=r"a.png: .* 16 bits, .* none above 255"):
+        assert read_image_folder(tmp_path).data.tolist() == [[0, 1]]
+    write(tmp_path / "0" / "a.png", np.zeros((1, 2), np.uint16), "I;16")
+    assert read_image_folder(tmp_path).data.tolist() == [[0, 0]]
+
+    (tmp_path / "0" / "a.png").unlink()
+    write(tmp_path / "0" / "a.tif", np.array([[0, 255]], np.int32), "I")
+    with pytest.raises(ValueError, match=r"a.tif: .*found 1 of mode 'I'. Convert it"):
+        read_image_folder(tmp_path)
+
+
+@pytest.mark.parametrize(("tag", "value"), [(258, 12), (262, 0)])
+def test_bits_that_pillow_leaves_as_they_are_are_refused(tag, value, tmp_path):
+    """Values of 12 bits, and a TIFF file in which 0 is white."""
+    path = tmp_path / "0" / "a.tif"
+    write(path, np.array([[0, 3, 4000, 9]], np.uint16), "I;16")
+    content = bytearray(path.read_bytes())
+    entry = content.index(struct.pack("<HHI", tag, 3, 1))
+    content[entry + 8 : entry + 10] = struct.pack("<H", value)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.tif: expected one picture of 8 or 16 bit"):
+        read_image_folder(tmp_path)
+
+
+def test_what_a_person_sees_is_read(tmp_path):
+    """White ink on transparency, and a photograph taken upright."""
+    strokes = Image.new("RGBA", (3, 1), (255, 255, 255, 0))
+    strokes.putpixel((1, 0), (255, 255, 255, 255))
+    (tmp_path / "0").mkdir()
+    strokes.save(tmp_path / "0" / "strokes.png")
+    assert read_image_folder(tmp_path).data.tolist() == [[0, 255, 0]]
+
+    upright = Image.fromarray(np.array([[10, 20, 30]], np.uint8))
+    upright.getexif()[0x0112] = 6
+    upright.save(tmp_path / "0" / "strokes.png", exif=upright.getexif())
+    found = read_image_folder(tmp_path)
+    assert found.image_shape == (3, 1)
+    assert found.data.tolist() == [[10, 20, 30]]
+
+
+def test_a_phones_picture_of_several_parts_is_its_first(tmp_path):
+    (tmp_path / "0").mkdir()
+    first = Image.new("L", (8, 8), 255)
+    depth = [Image.new("L", (8, 8), 0)]
+    path = tmp_path / "0" / "photo.jpg"
+    first.save(path, "MPO", save_all=True, append_images=depth)
+    with Image.open(path) as image:
+        assert image.n_frames == 2
+    assert (read_image_folder(tmp_path).data == 255).all()
+
+
+def test_a_pipe_is_refused(tmp_path):
+    write(tmp_path / "0" / "a.png", BLANK)
+    os.mkfifo(tmp_path / "0" / "b.png")
+    with pytest.raises(ValueError, match=r"b.png: .* regular file, but found a named"):
+        read_image_folder(tmp_path)
+
+
+def test_a_bomb_is_refused(tmp_path):
+    """A PNG of a few bytes that states 30,000 × 30,000 pixels."""
+
+    def chunk(kind, content):
+        crc = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + crc
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    content += chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "bomb.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"bomb.png: .*DecompressionBombError"):
+        read_image_folder(tmp_path)
+
+
+def test_every_format_under_every_suffix_is_read_or_named(tmp_path):
+    """And no process is started, as Pillow does for an EPS file of any name."""
+    written = list(FUZZ["pictures"]())
+    assert {"EPS", "PDF", "TIFF", "PNG"} < {picture.format for picture in written}
+
+    started = FUZZ["watch"]()
+    with suppress(OSError):
+        subprocess.Popen("/no/such/program")
+    assert len(started) == 1
+    check = FUZZ["check_picture"]
+    counts = Counter(
+        check(tmp_path, suffix, picture) for picture in written for suffix in SUFFIXES
+    )
+    assert len(started) == 1
+    assert counts["arrays"] > 60 * len(SUFFIXES)
+    assert counts["errors"] > 60 * len(SUFFIXES)
+
+
+def test_mutated_pictures_are_read_or_named(tmp_path, rng):
+    """``benchmarks/fuzz.py`` reads 20,000 of them."""
+    readable = [p for p in FUZZ["pictures"]() if p.format in FUZZ["READABLE"]]
+    contents = [picture.content for picture in readable for _ in range(4)]
+    found = [
+        FUZZ["read_alone"](tmp_path, ".png", FUZZ["mutated"](content, rng))
+        for content in contents
+    ]
+    n_read = sum(image is not None for image in found)
+    assert 0.2 < n_read / len(found) < 0.8

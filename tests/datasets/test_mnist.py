@@ -122,21 +122,68 @@ def test_openml_is_used_last_and_checked(tmp_path, monkeypatch):
         load_mnist(tmp_path)
 
 
+def dotted(name):
+    return name.replace("-idx", ".idx")
+
+
+LAYOUTS = {
+    "as the archives have it": ("", dotted),
+    "MNIST/raw, as torchvision has it": ("MNIST/raw", str),
+    "a folder a file": ("", lambda name: f"{name.removesuffix('.gz')}/{name}"),
+    "a folder a dotted file": ("mnist", lambda n: f"{dotted(n)[:-3]}/{dotted(n)}"),
+    "any names": ("mnist", lambda name: f"download {name[1:8]}.gz"),
+}
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_files_under_the_names_they_have(layout, home, tmp_path_factory, monkeypatch):
+    monkeypatch.delenv("SKDIGITS_DATA")
+    below, renamed = LAYOUTS[layout]
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for path in (home / "mnist").glob("*.gz"):
+        target = elsewhere / below / renamed(path.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    # Another data set in files of the same sizes, as Fashion-MNIST is.
+    (elsewhere / below / "a-labels-idx1-ubyte").write_bytes(
+        bytes([0, 0, 8, 1, 0, 0, 39, 16]) + bytes(10_000)
+    )
+    mnist = load_mnist(elsewhere)
+    assert mnist.data.shape == (70_000, 784)
+    assert mnist.target[:10].tolist() == FIRST_DIGITS
+
+
+@pytest.mark.mnist
+def test_the_home_folder_is_found(home, monkeypatch):
+    monkeypatch.setenv("HOME", str(home.parent))
+    monkeypatch.setenv("USERPROFILE", str(home.parent))
+    monkeypatch.delenv("SKDIGITS_DATA")
+    assert load_mnist(f"~/{home.name}").target[0] == 5
+    monkeypatch.setenv("SKDIGITS_DATA", f"~/{home.name}")
+    assert load_mnist().target[0] == 5
+
+
 @pytest.mark.mnist
 def test_the_folder_of_the_files_itself_will_do(home, monkeypatch):
     monkeypatch.delenv("SKDIGITS_DATA")
     assert load_mnist(home / "mnist").target[:10].tolist() == FIRST_DIGITS
 
 
-def test_without_files_and_network_the_cure_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [URLError("no route"), EOFError("cut off")])
+def test_without_files_and_network_the_cure_is_named(error, tmp_path, monkeypatch):
     def unreachable(*_, **__):
-        raise URLError("no route")
+        raise error
 
     monkeypatch.setattr(_mnist, "fetch_openml", unreachable)
     monkeypatch.setenv("SKDIGITS_DATA", str(tmp_path / "mistyped"))
     with pytest.raises(
         OSError, match=r"OpenML cannot be reached .*SKDIGITS_DATA"
-    ) as error:
+    ) as found:
         load_mnist(tmp_path)
-    assert str(tmp_path / "mistyped" / "mnist") in str(error.value)
-    assert str(tmp_path / "mnist") in str(error.value)
+    message = str(found.value)
+    assert type(error).__name__ in message
+    assert str(tmp_path / "mistyped" / "mnist") in message
+    for name in _mnist.FILES:
+        assert f"{name}.gz" in message
+    assert f"into {tmp_path / 'mnist'}, or set" in message

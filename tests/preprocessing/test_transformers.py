@@ -223,6 +223,26 @@ def test_features_that_make_no_square_are_one_row(transformer, images):
     )
 
 
+@each
+def test_a_single_image_is_told_from_rows(transformer):
+    """An array (h, w) or (h, w, channels) would be read as h images."""
+    photograph = np.eye(20, 18)
+    fresh = clone(transformer)
+    fitted = clone(transformer).fit(np.ones((2, 28, 28)))
+    message = r"X has 18 features, but .* expecting 784 .* pass X\[np.newaxis\]"
+    for given in (photograph, photograph.tolist(), pd.DataFrame(photograph)):
+        with pytest.raises(ValueError, match=message):
+            fitted.transform(given)
+
+    for channels in (1, 3, 4):
+        X = np.stack([photograph] * channels, axis=-1)
+        with pytest.raises(ValueError, match=r"a single image with channels") as error:
+            fresh.fit(X)
+        (cure,) = re.findall("pass (.*)\\.$", str(error.value))
+        found = fresh.transform(eval(cure, {"X": X, "np": np}))
+        np.testing.assert_array_equal(found, fresh.transform(photograph[None]))
+
+
 WRONG = {
     "sparse": (sp.csr_array(np.eye(4)), TypeError, "Sparse data was passed"),
     "one image's row": (np.zeros(4), ValueError, "Expected 2D array, got 1D array"),
