@@ -58,6 +58,7 @@ class Array(Protocol):
 DEALT = 1e8
 LARGE = 1e8  # in a step of a few operations
 AHEAD = 2**18  # numbers of samples that another thread gathers ahead of steps
+INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 EXACT = {"none", "ieee"}  # precisions of oneDNN that leave float32 as it is
 n_cores = cache(joblib.cpu_count)  # it knows the quota of a container
 _users: list[int] = []  # the user's number of threads, once for each block in use
@@ -208,10 +209,15 @@ def one_ahead() -> Iterator[Workers | None]:
         yield Workers(1, pool)
 
 
-def input_dtypes(X: object) -> list[Any]:
-    """Return the dtypes in which X may stay; any other becomes the first of them."""
+def input_dtypes(X: object, integers: bool = False) -> list[Any]:
+    """Return the dtypes in which X may stay; any other becomes the first of them.
+
+    With ``integers``, integers stay so, in a dtype that torch has arithmetic for.
+    """
     # Most X are NumPy's: a single sample's prediction has no time to look further.
     if isinstance(X, np.ndarray):
+        if integers and X.dtype.kind in "iu" and X.dtype != np.uint8:
+            return [_signed(X.dtype)]
         return [np.float64, np.float32, np.uint8]
 
     if isinstance(X, Tensor):
@@ -220,6 +226,8 @@ def input_dtypes(X: object) -> list[Any]:
     floats = supported_float_dtypes(xp, device)
     dtypes = [dtype for dtype in (xp.float64, xp.float32) if dtype in floats]
     dtypes.append(xp.uint8)
+    if integers:
+        dtypes += [xp.int8, xp.int16, xp.int32, xp.int64]
 
     own = None  # a dtype that scikit-learn does not recognise
     if hasattr(X, "columns"):
@@ -228,8 +236,19 @@ def input_dtypes(X: object) -> list[Any]:
         # Without dispatch, a tensor is read as an array of NumPy.
         own = getattr(np, str(X.dtype).removeprefix("torch."), None)
     if own is not None:
+        if own not in dtypes and np.dtype(own).kind == "u":
+            own = _signed(np.dtype(own))
         dtypes.sort(key=lambda dtype: dtype != own)
     return dtypes
+
+
+def _signed(dtype: np.dtype) -> np.dtype:
+    """Return a signed dtype of NumPy for integers; float64 if none holds all of them.
+
+    torch has no minimum of unsigned integers other than uint8.
+    """
+    signed: np.dtype = np.promote_types(dtype, np.int8)
+    return signed
 
 
 def _check_tensor(X: Tensor) -> None:
@@ -255,15 +274,24 @@ def _dtype_of_frame(frame: Any) -> Any:
     names = {str(dtype).lower() for dtype in frame.dtypes}
     if names == {"float32"}:
         return np.float32
-    # uint8 has no value for missing entries.
-    if names == {"uint8"} and not pd.isna(np.asarray(frame)).any():
-        return np.uint8
-    return None
+    if not names or not names <= INTEGERS:
+        return None
+    # NumPy's integers have no value for missing entries.
+    of_numpy = all(isinstance(dtype, np.dtype) for dtype in frame.dtypes)
+    missing = not of_numpy and pd.isna(np.asarray(frame)).any()
+    return None if missing else np.result_type(*names)
 
 
-def is_pixels(X: Array) -> bool:
-    """Return whether an array of any namespace has dtype uint8."""
-    return str(X.dtype).endswith("uint8")
+def cast(X: Array, dtype: str) -> Array:
+    """Return an array of any namespace in another dtype, with rows in one piece."""
+    if isinstance(X, np.ndarray):
+        # Frames give columns in one piece, of which rows are slow to gather.
+        return X.astype(dtype, order="C")
+
+    xp: Any
+    xp, _, _ = get_namespace_and_device(X)
+    changed: Array = xp.astype(X, getattr(xp, dtype))
+    return changed
 
 
 def surely_finite(X: object) -> bool:
@@ -280,7 +308,7 @@ def surely_finite(X: object) -> bool:
         return math.isfinite(to_tensor(X, torch.device("cpu")).sum())
 
 
-def training_device(device: str, X: object) -> torch.device:
+def training_device(device: str | torch.device, X: object) -> torch.device:
     """Return the device for the parameter ``device``.
 
     ``"auto"`` is the device of a tensor X, else CUDA if there is any, else the CPU.

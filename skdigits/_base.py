@@ -10,7 +10,6 @@ from torch import Tensor
 
 from skdigits._arrays import from_numpy, from_tensor, isolated, to_numpy, to_tensor
 from skdigits._input_checks import check_query, prediction_device
-from skdigits.training.messages import emit, on_other_scale
 
 
 def log_proba(logits: Tensor) -> Tensor:
@@ -36,7 +35,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _multilabel = False  # whether it was fitted to several labels a sample
-    _pixels = False  # whether it was fitted to uint8
+    # Models of versions that had no ``pixels_`` read uint8 as pixels whatever they
+    # were fitted to.
+    _learnt = (-math.inf, math.inf, True)
 
     @abstractmethod
     def _logits(self, X: Tensor) -> Tensor:
@@ -54,7 +55,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples; uint8 pixels are read as ``X / 255``.
+            Samples; integers are read as in the fit (see ``pixels_``).
 
         Returns
         -------
@@ -82,7 +83,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples; uint8 pixels are read as ``X / 255``.
+            Samples; integers are read as in the fit (see ``pixels_``).
 
         Returns
         -------
@@ -111,7 +112,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples; uint8 pixels are read as ``X / 255``.
+            Samples; integers are read as in the fit (see ``pixels_``).
 
         Returns
         -------
@@ -139,7 +140,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples; uint8 pixels are read as ``X / 255``.
+            Samples; integers are read as in the fit (see ``pixels_``).
 
         Returns
         -------
@@ -166,7 +167,6 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         """Return X as an array, and its logits, after checking both."""
         X = check_query(self, X, "_fitted_array", method)
         samples = to_tensor(X, prediction_device(self.device, X))
-        emit(on_other_scale(self, samples))
         return X, self._finite(self._logits(samples))
 
     def _finite(self, logits: Tensor) -> Tensor:
@@ -179,6 +179,13 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 "[0, 1]."
             )
         return logits
+
+    def __setstate__(self, state):
+        # Its name in version 0.1, where it was not public.
+        if "_pixels" in state:
+            state = {**state, "pixels_": state["_pixels"]}
+            del state["_pixels"]
+        super().__setstate__(state)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "classes_")

@@ -2,7 +2,7 @@
 
 from skdigits._gradient import FULL_BATCH, GradientClassifier, last_layer
 from skdigits._image_shapes import shape_of_images
-from skdigits._input_checks import layer_sizes
+from skdigits._input_checks import layer_sizes, names_what_is_meant
 from skdigits._parameters import CONVOLUTIONS, TRAINING
 from skdigits.engine.convnet import ConvNetwork
 from skdigits.engine.solvers import stochastic_solvers
@@ -149,7 +149,13 @@ class ConvNetClassifier(GradientClassifier):
         computes in float32, also for float64 X, and is ten times as fast as float64.
         ``"bfloat16"`` trains the convolutions in bfloat16 on any device. Predictions
         are never computed in bfloat16.
-    device : str, default="auto"
+    pixels : {"auto"} or bool, default="auto"
+        Whether integers in X are pixels, read as ``X / 255``. ``"auto"`` decides in the
+        first fit. uint8 is pixels, unless no value exceeds 1. Other integers are pixels
+        if all are within 0 and 255, some exceed 16, and a row is as long as an image: a
+        square number of features, 64 or more, or any with ``image_shape``. All other
+        integers are plain numbers, computed in float64. Floats are never divided.
+    device : str or torch.device, default="auto"
         Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
         device of X if X is a tensor under array API dispatch, else CUDA if available,
         else the CPU.
@@ -194,6 +200,11 @@ class ConvNetClassifier(GradientClassifier):
         Highest validation score of all epochs; None without validation samples.
     t_ : int
         Number of samples seen in training; with sample weights, their total weight.
+    pixels_ : bool
+        Whether integers are read as pixels, ``X / 255``. The first fit decides;
+        predictions, ``partial_fit`` and warm starts follow it, whatever the dtype of X.
+        If it is False, uint8 is plain numbers, too, except after a fit to floats within
+        [0, 1] with ``pixels="auto"``.
     device_ : str
         Device on which the model was fitted.
     n_features_in_ : int
@@ -260,6 +271,7 @@ class ConvNetClassifier(GradientClassifier):
     _parameter_constraints = {**TRAINING, **CONVOLUTIONS}
     _network_type = ConvNetwork
 
+    @names_what_is_meant
     def __init__(
         self,
         channels=(24, 48, 96),
@@ -296,6 +308,7 @@ class ConvNetClassifier(GradientClassifier):
         weight_init="he",
         augment=None,
         precision="auto",
+        pixels="auto",
         device="auto",
     ):
         self.channels = channels
@@ -331,6 +344,7 @@ class ConvNetClassifier(GradientClassifier):
         self.weight_init = weight_init
         self.augment = augment
         self.precision = precision
+        self.pixels = pixels
         self.device = device
 
     def _network(self, n_features, n_classes, multilabel=False):

@@ -15,6 +15,7 @@ from skdigits._input_checks import (
     check_parameters,
     check_samples,
     has_callbacks,
+    refuse_unknown,
     rollback_on_error,
 )
 from skdigits.engine.evaluate import predict_scores
@@ -91,13 +92,15 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         X_val=None,
         y_val=None,
         sample_weight_val=None,
+        **unknown,
     ):
         """Fit the model.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
+            Training samples: float32, float64, or integers, which may be pixels (see
+            ``pixels``).
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels: numbers, strings or booleans; or multilabel targets, a column
             of zeros and ones for each label, unless the classifier takes none.
@@ -111,6 +114,8 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             Class labels of the validation samples, in the format of y.
         sample_weight_val : array-like of shape (n_val,), default=None
             Weights of the validation samples; None gives every sample weight 1.
+        **unknown : object
+            Any other parameter is an error that names the one that is meant.
 
         Returns
         -------
@@ -119,14 +124,18 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         Raises
         ------
+        TypeError
+            If there is another parameter, or X is not numbers.
         ValueError
             If a parameter, X, y, the weights or the validation set are invalid.
         """
+        if unknown:
+            refuse_unknown(self, "fit", unknown)
         validation_set = ValidationSet(X_val, y_val, sample_weight_val)
         return self._train(X, y, sample_weight, validation_set)
 
     @available_if(_is_stochastic)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, **unknown):
         """Train for one more epoch, on the given samples.
 
         Not available with ``solver="lbfgs"``.
@@ -134,7 +143,8 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
+            Training samples: float32, float64, or integers, which may be pixels (see
+            ``pixels``).
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels: numbers, strings or booleans; or multilabel targets, a column
             of zeros and ones for each label, unless the classifier takes none.
@@ -142,6 +152,8 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             All class labels that will occur; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; None gives every sample weight 1.
+        **unknown : object
+            Any other parameter is an error that names the one that is meant.
 
         Returns
         -------
@@ -150,10 +162,14 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         Raises
         ------
+        TypeError
+            If there is another parameter, or X is not numbers.
         ValueError
             If a parameter, X, y or the weights are invalid, if the first call lacks
             ``classes``, or with ``early_stopping``.
         """
+        if unknown:
+            refuse_unknown(self, "partial_fit", unknown)
         return self._train(X, y, sample_weight, classes=classes, incremental=True)
 
     @with_callbacks

@@ -1,11 +1,14 @@
 """Checks of everything that users pass: parameters, samples, targets and weights."""
 
+import math
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
+from inspect import signature
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -13,9 +16,9 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._array_api import check_same_namespace
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, InvalidParameterError
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import (
@@ -24,16 +27,33 @@ from sklearn.utils.validation import (
     column_or_1d,
     validate_data,
 )
+from torch import Tensor
 
 from skdigits._arrays import (
     Array,
     input_dtypes,
-    surely_finite,
     take_samples,
     to_numpy,
+    to_tensor,
     training_device,
+    within_operations,
 )
+from skdigits._pixels import (
+    BRIGHT,
+    Given,
+    doubt,
+    look_like_pixels,
+    read_integers,
+)
+from skdigits._unknown_names import unknown_name
 
+if TYPE_CHECKING:
+    from skdigits._base import TorchClassifier
+
+P = ParamSpec("P")
+R = TypeVar("R")
+HALVES = (torch.float16, torch.bfloat16)
+ROUNDING = 1e-3  # by which fractions may leave [0, 1]
 TOTAL_WEIGHTS = (1e-300, 1e300)  # sums of weights that float64 can divide by
 INSIDE = {"skdigits", "sklearn", "joblib", "contextlib"}  # never a user's own code
 
@@ -106,8 +126,37 @@ def check_parameters(estimator: BaseEstimator) -> None:
     sklearn.utils._param_validation.InvalidParameterError
         A ValueError that names the parameter, its possible values and its value.
     """
-    if not get_config()["skip_parameter_validation"]:
+    if get_config()["skip_parameter_validation"]:
+        return
+    try:
         estimator._validate_params()
+    except InvalidParameterError as error:
+        rate = getattr(estimator, "learning_rate", None)
+        if not POSITIVE.is_satisfied_by(rate) or "'learning_rate'" not in str(error):
+            raise
+        raise InvalidParameterError(
+            f"{error} It is the schedule of the learning rate, which itself is "
+            f"learning_rate_init={rate!r}."
+        ) from None
+
+
+def refuse_unknown(estimator: object, method: str, names: Collection[str]) -> NoReturn:
+    """Raise a TypeError about a keyword that a method lacks, naming the one meant."""
+    raise TypeError(unknown_name(type(estimator), method, min(names)))
+
+
+def names_what_is_meant(init: Callable[P, R]) -> Callable[P, R]:
+    """Let a constructor name the parameter that an unknown one stands for."""
+    known = signature(init).parameters.keys()
+
+    @wraps(init)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        unknown = kwargs.keys() - known
+        if unknown:
+            refuse_unknown(args[0], "__init__", unknown)
+        return init(*args, **kwargs)
+
+    return checked
 
 
 def layer_sizes(name: str, given: object) -> tuple[int, ...]:
@@ -164,24 +213,35 @@ def check_samples(
     ValueError
         If X, y or the weights are not as described.
     """
+    if not isinstance(X, np.ndarray):
+        X = _as_array(X)
+    if isinstance(y, Tensor):
+        y = _as_array(y)
     shape = getattr(X, "shape", ())
     if len(shape) > 2:
         raise _not_flat(estimator, shape)
+    columns: tuple[int, ...] = getattr(y, "shape", ())
+    if not takes_labels and len(columns) == 2 and columns[1] > 1:
+        raise ValueError(
+            f"y should be a 1d array, got an array of shape {tuple(columns)} instead: "
+            "pass the class of each sample, as y.argmax(1) makes it of one-hot rows."
+        )
 
     checked, y = validate_data(
         estimator,
         X,
         dense_targets(y) if issparse(y) else y,
-        dtype=input_dtypes(X),
+        dtype=input_dtypes(X, integers=True),
         reset=reset,
-        # scikit-learn's own check takes five times as long, so it has the doubtful
-        # ones.
-        ensure_all_finite=not surely_finite(X),
+        ensure_all_finite=False,  # as_read looks for NaN in a fifth of the time
         multi_output=takes_labels,
     )
+    checked = as_read(estimator, checked, fresh=reset)
     targets = check_targets(to_numpy(y))
     weight = None
     if sample_weight is not None:
+        if isinstance(sample_weight, Tensor):
+            sample_weight = _as_array(sample_weight)
         # Not as part of X's check: weights stay float64, whatever X is.
         weight = _check_sample_weight(sample_weight, checked, ensure_non_negative=True)
         weight = to_numpy(weight)
@@ -193,6 +253,8 @@ def check_samples(
     found = np.arange(targets.shape[1]) if multilabel else np.unique(counted)
     known = found if classes is None else _known(found, classes, multilabel)
     codes = targets.astype(np.int64) if multilabel else np.searchsorted(known, targets)
+    if reset and (multilabel or (classes is None and len(known) == 1)):
+        _warn_of_targets(targets, known)
 
     samples = Samples(checked, codes, None, known)
     if weight is not None:
@@ -200,6 +262,86 @@ def check_samples(
     if class_weight is not None:
         samples = _class_weighted(samples, class_weight)
     return samples
+
+
+def as_read(estimator: "TorchClassifier", X: Array, *, fresh: bool = False) -> Array:
+    """Return checked samples as a model reads them: pixels as uint8, or floats.
+
+    A ``fresh`` fit decides what integers mean, and later calls follow it.
+
+    Raises
+    ------
+    ValueError
+        If X holds NaN or infinity, or integers that contradict ``pixels=True``.
+    """
+    device = X.device if isinstance(X, Tensor) else torch.device("cpu")
+    samples = to_tensor(X, device)
+    # Memory bounds this pass, and not arithmetic: a number counts for several.
+    with within_operations(4 * samples.numel()):
+        smallest, largest = (bound.item() for bound in samples.aminmax())
+    if not math.isfinite(largest - smallest):
+        check_array(X, input_name="X", estimator=estimator)  # it has the words
+
+    integers = not samples.is_floating_point()
+    if fresh:
+        auto = isinstance(estimator.pixels, str)
+        within = smallest >= -ROUNDING and largest <= 1 + ROUNDING
+        estimator._learnt = (smallest, largest, auto and within and not integers)
+        estimator.pixels_ = not auto and bool(estimator.pixels)
+    if not integers and smallest >= -BRIGHT and largest <= BRIGHT:
+        return X
+
+    dtype = str(X.dtype).rpartition(".")[2]
+    given = Given(dtype, smallest, largest, samples.shape[1])
+    if fresh and auto and integers:
+        estimator.pixels_ = look_like_pixels(estimator, given)
+    text = doubt(estimator, given, fresh)
+    if text:
+        warn_user(text, UserWarning)
+    return read_integers(estimator, X, given) if integers else X
+
+
+def _as_array(X: Any) -> Any:
+    """Return a list as an array, and a tensor in a form to compute with.
+
+    Raises
+    ------
+    ValueError
+        If X is a picture of Pillow, or a list of them.
+    """
+    if isinstance(X, Tensor):
+        X = X.detach()
+        return X.float() if X.dtype in HALVES else X
+
+    several = isinstance(X, list | tuple)
+    first = X[0] if several and X else X
+    if type(first).__module__.startswith("PIL."):
+        rows = "np.asarray(X.convert('L')).reshape(1, -1)"
+        if several:
+            rows = "np.stack([np.asarray(x.convert('L')).ravel() for x in X])"
+        raise ValueError(
+            f"X is {'a list of pictures' if several else 'a picture'} of Pillow, but "
+            f"one row of pixels for each image is expected: pass {rows}, or read the "
+            "files by skdigits.datasets.read_image_folder."
+        )
+    return np.asarray(X) if several else X
+
+
+def _warn_of_targets(targets: np.ndarray, classes: np.ndarray) -> None:
+    """Warn of targets of one class, and of labels that look like one-hot classes."""
+    if targets.ndim == 1:
+        warn_user(
+            f"y has one class only, {classes.tolist()[0]!r}, and the model predicts "
+            "nothing else. Check y: where labels are strings, y == 5 is False for all.",
+            UserWarning,
+        )
+    elif min(targets.shape) > 1 and (targets.sum(1) == 1).all():
+        warn_user(
+            "y has exactly one 1 in every row, and a column for each label: if these "
+            "are classes in one-hot form, pass y.argmax(1). For multilabel targets, "
+            "ignore this warning.",
+            UserWarning,
+        )
 
 
 def _not_flat(estimator: BaseEstimator, shape: tuple[int, ...]) -> ValueError:
@@ -232,6 +374,17 @@ def check_targets(y: np.ndarray) -> np.ndarray:
         raise ValueError(
             "y has labels that cannot be sorted, such as words beside numbers or None: "
             "make all of them words, for example by y.astype(str)."
+        ) from error
+    except ValueError as error:
+        kinds = {type(label) for label in y.flat} if y.dtype.kind == "O" else set()
+        if not kinds or not all(issubclass(kind, Real) for kind in kinds):
+            raise
+        names = " and ".join(sorted(kind.__name__ for kind in kinds))
+        whole = all(issubclass(kind, Integral) for kind in kinds)
+        cure = "bool" if kinds <= {bool, np.bool_} else "int" if whole else "float"
+        raise ValueError(
+            f"Unknown label type: y has dtype object and holds {names}: pass "
+            f"y.astype({cure})."
         ) from error
 
     if y.ndim == 1:
@@ -419,20 +572,31 @@ def check_features(estimator: BaseEstimator, X: ArrayLike) -> Array:
     # The full check takes longer than the prediction of a single sample.
     if (
         type(X) is np.ndarray
+        and X.dtype in input_dtypes(X)
         and X.ndim == 2
         and len(X)
         and X.shape[1] == estimator.n_features_in_
         and not hasattr(estimator, "feature_names_in_")
-        and surely_finite(X)
     ):
-        return X
+        return as_read(estimator, X)
 
-    shape = getattr(X, "shape", ())
+    if not isinstance(X, np.ndarray):
+        X = _as_array(X)
+    shape: tuple[int, ...] = getattr(X, "shape", ())
     if len(shape) > 2:
         raise _not_flat(estimator, shape)
 
-    checked: Array = validate_data(estimator, X, dtype=input_dtypes(X), reset=False)
-    return checked
+    if len(shape) == 2 and shape[1] != shape[0] * shape[1] == estimator.n_features_in_:
+        raise ValueError(
+            f"X has {shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input: if X, of shape "
+            f"{tuple(shape)}, is one image, pass X.reshape(1, -1)."
+        )
+    dtypes = input_dtypes(X, integers=True)
+    checked: Array = validate_data(
+        estimator, X, dtype=dtypes, reset=False, ensure_all_finite=False
+    )
+    return as_read(estimator, checked)
 
 
 def check_query(
@@ -453,7 +617,7 @@ def check_query(
     return check_features(estimator, X)
 
 
-def prediction_device(device: str, X: object) -> torch.device:
+def prediction_device(device: str | torch.device, X: object) -> torch.device:
     """Return the device to predict on: the CPU, with a warning, if the GPU is gone.
 
     A model that was fitted on a GPU then still predicts on a machine without one.
@@ -461,7 +625,7 @@ def prediction_device(device: str, X: object) -> torch.device:
     try:
         return training_device(device, X)
     except ValueError as error:
-        if not device.startswith("cuda"):
+        if not str(device).startswith("cuda"):
             raise
         warn_user(f"Computing on the CPU: {error}", UserWarning)
         return torch.device("cpu")

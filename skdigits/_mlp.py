@@ -1,7 +1,7 @@
 """The multi-layer perceptron."""
 
 from skdigits._gradient import GradientClassifier, last_layer
-from skdigits._input_checks import layer_sizes
+from skdigits._input_checks import layer_sizes, names_what_is_meant
 from skdigits._parameters import HIDDEN, TRAINING
 from skdigits.engine.dense import DenseNetwork
 
@@ -134,7 +134,13 @@ class MLPClassifierTorch(GradientClassifier):
     image_shape : tuple of int, default=None
         Shape of the images for ``augment``: ``(height, width)`` or
         ``(height, width, channels)``. None stands for square images.
-    device : str, default="auto"
+    pixels : {"auto"} or bool, default="auto"
+        Whether integers in X are pixels, read as ``X / 255``. ``"auto"`` decides in the
+        first fit. uint8 is pixels, unless no value exceeds 1. Other integers are pixels
+        if all are within 0 and 255, some exceed 16, and a row is as long as an image: a
+        square number of features, 64 or more, or any with ``image_shape``. All other
+        integers are plain numbers, computed in float64. Floats are never divided.
+    device : str or torch.device, default="auto"
         Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
         device of X if X is a tensor under array API dispatch, else CUDA if available,
         else the CPU.
@@ -175,6 +181,11 @@ class MLPClassifierTorch(GradientClassifier):
         Highest validation score of all epochs; None without validation samples.
     t_ : int
         Number of samples seen in training; with sample weights, their total weight.
+    pixels_ : bool
+        Whether integers are read as pixels, ``X / 255``. The first fit decides;
+        predictions, ``partial_fit`` and warm starts follow it, whatever the dtype of X.
+        If it is False, uint8 is plain numbers, too, except after a fit to floats within
+        [0, 1] with ``pixels="auto"``.
     device_ : str
         Device on which the model was fitted.
     n_features_in_ : int
@@ -238,6 +249,7 @@ class MLPClassifierTorch(GradientClassifier):
     _parameter_constraints = {**TRAINING, **HIDDEN}
     _network_type = DenseNetwork
 
+    @names_what_is_meant
     def __init__(
         self,
         hidden_layer_sizes=(100,),
@@ -273,6 +285,7 @@ class MLPClassifierTorch(GradientClassifier):
         weight_init="glorot",
         augment=None,
         image_shape=None,
+        pixels="auto",
         device="auto",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -307,6 +320,7 @@ class MLPClassifierTorch(GradientClassifier):
         self.weight_init = weight_init
         self.augment = augment
         self.image_shape = image_shape
+        self.pixels = pixels
         self.device = device
 
     def _network(self, n_features, n_classes, multilabel=False):

@@ -3,6 +3,7 @@
 from numbers import Real
 
 import numpy as np
+import torch
 from sklearn.utils._param_validation import Options, StrOptions
 
 from skdigits._input_checks import (
@@ -20,9 +21,13 @@ from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.templates import METRICS
 
 # Tables decide which names are valid: a new solver needs no change here.
-DEVICE = {"device": [str], "random_state": ["random_state"]}
+CLASSIFIER = {
+    "device": [str, torch.device],
+    "random_state": ["random_state"],
+    "pixels": [StrOptions({"auto"}), "boolean"],
+}
 TRAINING = {
-    **DEVICE,
+    **CLASSIFIER,
     "loss": [StrOptions(set(LOSSES))],
     "solver": [StrOptions(set(SOLVERS))],
     "alpha": [NOT_NEGATIVE],
@@ -71,7 +76,7 @@ CONVOLUTIONS = {
 }
 
 TEMPLATES = {
-    **DEVICE,
+    **CLASSIFIER,
     "metric": [StrOptions(set(METRICS))],
     "n_templates": [COUNT],
     "temperature": [StrOptions({"auto"}), POSITIVE],

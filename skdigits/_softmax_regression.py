@@ -1,6 +1,7 @@
 """Softmax (multinomial logistic) regression."""
 
 from skdigits._gradient import EPSILON, GradientClassifier
+from skdigits._input_checks import names_what_is_meant
 from skdigits._parameters import TRAINING
 from skdigits.engine.dense import DenseNetwork
 
@@ -124,7 +125,13 @@ class SoftmaxRegression(GradientClassifier):
     image_shape : tuple of int, default=None
         Shape of the images for ``augment``: ``(height, width)`` or
         ``(height, width, channels)``. None stands for square images.
-    device : str, default="auto"
+    pixels : {"auto"} or bool, default="auto"
+        Whether integers in X are pixels, read as ``X / 255``. ``"auto"`` decides in the
+        first fit. uint8 is pixels, unless no value exceeds 1. Other integers are pixels
+        if all are within 0 and 255, some exceed 16, and a row is as long as an image: a
+        square number of features, 64 or more, or any with ``image_shape``. All other
+        integers are plain numbers, computed in float64. Floats are never divided.
+    device : str or torch.device, default="auto"
         Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
         device of X if X is a tensor under array API dispatch, else CUDA if available,
         else the CPU.
@@ -157,6 +164,11 @@ class SoftmaxRegression(GradientClassifier):
         Highest validation score of all epochs; None without validation samples.
     t_ : int
         Number of samples seen in training; with sample weights, their total weight.
+    pixels_ : bool
+        Whether integers are read as pixels, ``X / 255``. The first fit decides;
+        predictions, ``partial_fit`` and warm starts follow it, whatever the dtype of X.
+        If it is False, uint8 is plain numbers, too, except after a fit to floats within
+        [0, 1] with ``pixels="auto"``.
     device_ : str
         Device on which the model was fitted.
     n_features_in_ : int
@@ -217,6 +229,7 @@ class SoftmaxRegression(GradientClassifier):
     _takes_labels = False
     _ftol = 64 * EPSILON  # as in LogisticRegression
 
+    @names_what_is_meant
     def __init__(
         self,
         learning_rate_init=0.01,
@@ -249,6 +262,7 @@ class SoftmaxRegression(GradientClassifier):
         label_smoothing=0.0,
         augment=None,
         image_shape=None,
+        pixels="auto",
         device="auto",
     ):
         self.learning_rate_init = learning_rate_init
@@ -280,6 +294,7 @@ class SoftmaxRegression(GradientClassifier):
         self.label_smoothing = label_smoothing
         self.augment = augment
         self.image_shape = image_shape
+        self.pixels = pixels
         self.device = device
 
     def _network(self, n_features, n_classes, multilabel=False):

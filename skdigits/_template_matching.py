@@ -10,7 +10,6 @@ from skdigits._arrays import (
     compute_dtype,
     from_numpy,
     from_tensor,
-    is_pixels,
     isolated,
     side_by_side,
     to_numpy,
@@ -23,7 +22,9 @@ from skdigits._input_checks import (
     check_classes,
     check_parameters,
     check_samples,
+    names_what_is_meant,
     private_random_state,
+    refuse_unknown,
     rollback_on_error,
 )
 from skdigits._parameters import TEMPLATES
@@ -64,7 +65,13 @@ class TemplateMatchingClassifier(TorchClassifier):
     temperature : "auto" or float, default="auto"
         Divisor of the distances before the softmax. ``"auto"`` maximises the likelihood
         of the training labels (temperature scaling [1]_).
-    device : str, default="auto"
+    pixels : {"auto"} or bool, default="auto"
+        Whether integers in X are pixels, read as ``X / 255``. ``"auto"`` decides in the
+        first fit. uint8 is pixels, unless no value exceeds 1. Other integers are pixels
+        if all are within 0 and 255, some exceed 16, and a row is as long as a square
+        image of 64 pixels or more. All other integers are plain numbers, computed in
+        float64. Floats are never divided.
+    device : str or torch.device, default="auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the device of X if X is a
         tensor under array API dispatch, else CUDA if available, else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -82,6 +89,11 @@ class TemplateMatchingClassifier(TorchClassifier):
         Total sample weight of each class.
     classes_ : ndarray of shape (n_classes,)
         The class labels, sorted.
+    pixels_ : bool
+        Whether integers are read as pixels, ``X / 255``. The first fit decides;
+        predictions and ``partial_fit`` follow it, whatever the dtype of X. If it is
+        False, uint8 is plain numbers, too, except after a fit to floats within [0, 1]
+        with ``pixels="auto"``.
     device_ : str
         Device on which the model was fitted.
     n_features_in_ : int
@@ -123,32 +135,38 @@ class TemplateMatchingClassifier(TorchClassifier):
 
     _parameter_constraints = TEMPLATES
 
+    @names_what_is_meant
     def __init__(
         self,
         metric="mse",
         *,
         n_templates=1,
         temperature="auto",
+        pixels="auto",
         device="auto",
         random_state=None,
     ):
         self.metric = metric
         self.n_templates = n_templates
         self.temperature = temperature
+        self.pixels = pixels
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, **unknown):
         """Compute the templates of each class and the temperature.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples, float32 or float64; uint8 values are pixels, read as ``X / 255``.
+            Samples: float32, float64, or integers, which may be pixels (see
+            ``pixels``).
         y : array-like of shape (n_samples,)
             Class labels: numbers, strings or booleans.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample; 1 by default. Samples of weight 0 are left out.
+        **unknown : object
+            Any other parameter is an error that names the one that is meant.
 
         Returns
         -------
@@ -157,16 +175,20 @@ class TemplateMatchingClassifier(TorchClassifier):
 
         Raises
         ------
+        TypeError
+            If there is another parameter, or X is not numbers.
         ValueError
             If a parameter, X, y or sample_weight is invalid.
         """
+        if unknown:
+            refuse_unknown(self, "fit", unknown)
         with isolated(), rollback_on_error(self):
             check_parameters(self)
             samples = check_samples(self, X, y, sample_weight, reset=True)
             return self._fit(samples)
 
     @available_if(_has_means)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, **unknown):
         """Update the class means with more samples.
 
         Only available with ``n_templates=1``. An automatic temperature is fitted to the
@@ -180,6 +202,8 @@ class TemplateMatchingClassifier(TorchClassifier):
             All class labels that will ever occur; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             As in ``fit``.
+        **unknown : object
+            As in ``fit``.
 
         Returns
         -------
@@ -188,9 +212,13 @@ class TemplateMatchingClassifier(TorchClassifier):
 
         Raises
         ------
+        TypeError
+            As in ``fit``.
         ValueError
             As in ``fit``; also if the first call lacks ``classes``.
         """
+        if unknown:
+            refuse_unknown(self, "partial_fit", unknown)
         with isolated(), rollback_on_error(self):
             check_parameters(self)
             known = check_classes(self, classes)
@@ -214,7 +242,6 @@ class TemplateMatchingClassifier(TorchClassifier):
         self._metric = self.metric
         self.classes_ = samples.classes
         self.device_ = str(device)
-        self._pixels = is_pixels(samples.X)
         self._class_sums = from_tensor(sums, samples.X)
         self.class_count_ = from_tensor(counts, samples.X)
         self.templates_ = from_tensor(templates, samples.X)

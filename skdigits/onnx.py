@@ -6,11 +6,12 @@ options ``zipmap="columns"``, ``nocl`` and ``output_class_labels`` also work. Af
 multilabel fit, the labels are an indicator matrix.
 
 A graph computes in the dtype of the classifier: the wider dtype of the samples and of
-the model. A tensor of uint8 holds pixels. Pixels, and models fitted to pixels, count as
-float32. A `ConvNetClassifier` fitted with ``precision="float32"`` or ``"bfloat16"``
-computes in float32 for samples of any dtype. Because onnxruntime convolves in float32
-only, convolutions in float64 are written as products and sums, which take several times
-as long.
+the model. Integers are read as the model reads them (see its ``pixels_``), as pixels or
+as plain numbers. Pixels, and models fitted to pixels, count as float32. A
+`ConvNetClassifier` fitted with ``precision="float32"`` or ``"bfloat16"`` computes in
+float32 for samples of any dtype. Because onnxruntime convolves in float32 only,
+convolutions in float64 are written as products and sums, which take several times as
+long.
 
 Examples
 --------
@@ -298,7 +299,7 @@ def _samples(
     name = operator.inputs[0].full_name
     model = operator.raw_operator
     dtype = to_numpy(model._fitted_array).dtype
-    if isinstance(given, UInt8TensorType):
+    if _holds_pixels(model, given):
         graph = _Graph(scope, container, dtype)
         return graph, graph.Div(graph.cast(name), 255.0)
 
@@ -309,6 +310,13 @@ def _samples(
         dtype = np.dtype(np.float64)
     graph = _Graph(scope, container, dtype)
     return graph, graph.cast(name)
+
+
+def _holds_pixels(model: _Network | TemplateMatchingClassifier, kind: object) -> bool:
+    """Return whether a model reads tensors of such a type as ``X / 255``."""
+    if isinstance(kind, UInt8TensorType):
+        return model.pixels_ or model._learnt[2]
+    return model.pixels_ and "Int" in type(kind).__name__
 
 
 def _convert(

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
+from PIL import Image
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -91,7 +92,8 @@ COUNT = [0, -1, 1.5, 2.0, NAN, INF, True, "3", None, [3], 1j]
 NOT_NEGATIVE = [-1, -1e-9, NAN, INF, -INF, True, "0.1", None, [0.1], 1j, 10**400]
 FRACTION = [*NOT_NEGATIVE, 1, 1.5]
 SEED = [-1, 2**32, 0.5, NAN, "seed", [1], np.random.default_rng(0)]
-DEVICE = [None, 0, True, NAN, torch.device("cpu")]
+DEVICE = [None, 0, True, NAN, ["cpu"]]
+PIXELS = ["yes", "", 0, 1.0, None, NAN, []]
 
 
 def without(values, *allowed):
@@ -129,6 +131,7 @@ TRAINING = {
     "augment": without([*WORDS, 3.5], None),
     "image_shape": [8, 2.5, "8x8", True, NAN],
     "device": DEVICE,
+    "pixels": PIXELS,
 }
 HIDDEN = {
     "hidden_layer_sizes": [value for value in COUNT if value != [3]],
@@ -175,6 +178,7 @@ BAD_PARAMETERS = {
         "n_templates": COUNT,
         "temperature": [0, "hot", Fraction(1, 2), *NOT_NEGATIVE],
         "device": DEVICE,
+        "pixels": PIXELS,
         "random_state": SEED,
     },
     SoftmaxRegression: TRAINING,
@@ -599,6 +603,16 @@ BAD_X = {
         TypeError,
         "Sparse data was passed.*dense",
     ),
+    "a list of pictures": (
+        [Image.new("L", (2, 2))] * 12,
+        ValueError,
+        r"X is a list of pictures of Pillow, .* pass np.stack\(",
+    ),
+    "a picture": (
+        Image.new("L", (2, 2)),
+        ValueError,
+        r"X is a picture of Pillow, .* pass np.asarray\(X.convert",
+    ),
     "names of two kinds": (
         frame(*X.T, names=["a", 1, "b", 2]),
         TypeError,
@@ -802,6 +816,16 @@ BAD_Y = {
         "y has labels",
     ),
     "objects": (np.array([object()] * 12), ValueError, "Unknown label type"),
+    "objects of ints": (
+        y.astype(object),
+        ValueError,
+        r"y has dtype object and holds int: pass y.astype\(int\)",
+    ),
+    "objects of bools": (
+        (y > 0).astype(object),
+        ValueError,
+        r"y has dtype object and holds bool: pass y.astype\(bool\)",
+    ),
     "bytes": (np.array([b"a", b"b"] * 6), TypeError, "Support for labels .* bytes"),
     "ragged": ([[0], [1, 2]] * 6, ValueError, "inhomogeneous shape"),
     "a number": (3, (ValueError, TypeError), "1d array|at least 1 dimension"),

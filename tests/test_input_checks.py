@@ -1,15 +1,18 @@
 """Bad input: each kind is an error that names what is wrong and how to mend it."""
 
+import pickle
 import warnings
-from inspect import currentframe
+from inspect import currentframe, signature
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -19,6 +22,7 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
+from skdigits.preprocessing import Deskew, DigitNormalizer
 
 BOTH = (SoftmaxRegression, MLPClassifierTorch)
 ALL = (*BOTH, ConvNetClassifier)
@@ -166,8 +170,6 @@ def test_bad_rows_are_named(model, X, y, weight, message):
 
 @MODELS
 def test_sparse_rows_are_an_error(model, iris):
-    from scipy.sparse import csr_array
-
     with pytest.raises(TypeError, match="Sparse data was passed"):
         model.fit(csr_array(iris[0]), iris[1])
 
@@ -273,6 +275,160 @@ def test_warnings_of_predictions_point_at_the_users_line(digits):
         model.score(X.astype(float), digits[1])
     assert "fitted to pixels as uint8" in str(caught[0].message)
     assert here(caught, line)
+
+
+MEANT = [
+    ("C", 1.0, "strength of the penalty is alpha"),
+    ("lr", 0.1, "the learning rate is learning_rate_init"),
+    ("epochs", 5, "number of epochs is max_iter"),
+    ("optimizer", "sgd", "the optimiser is solver"),
+    ("seed", 0, "the seed is random_state"),
+    ("patience", 3, "the patience is n_iter_no_change"),
+    ("eval_set", [], r"fit\(X, y, X_val=..., y_val=...\) takes a validation set"),
+    ("momentun", 0.9, "perhaps momentum is meant"),
+    ("kernel", "rbf", "its parameters are .*alpha, .*device"),
+]
+
+
+@pytest.mark.parametrize("Model", ALL)
+@pytest.mark.parametrize(("name", "value", "message"), MEANT)
+def test_constructors_name_the_parameter_that_is_meant(Model, name, value, message):
+    start = rf"{Model.__name__}\(\) got an unexpected keyword argument '{name}': "
+    with pytest.raises(TypeError, match=start + f".*{message}"):
+        Model(**{name: value})
+
+
+@pytest.mark.parametrize("Model", [*ALL, TemplateMatchingClassifier])
+def test_fits_name_the_parameter_that_is_meant(Model, iris):
+    model = Model()
+    start = rf"{Model.__name__}.fit\(\) got an unexpected keyword argument "
+    validation = r"its parameters are X, y, sample_weight\."
+    if Model is not TemplateMatchingClassifier:
+        validation = r"'eval_set': fit\(X, y, X_val=..., y_val=...\) takes a valid"
+    for name, message in [
+        ("eval_set", validation),
+        ("device", "it is a parameter of the constructor"),
+        ("sample_weights", "weights of samples are sample_weight"),
+    ]:
+        with pytest.raises(TypeError, match=f"{start}.*{message}"):
+            model.fit(*iris, **{name: 1})
+    with pytest.raises(TypeError, match=r"partial_fit\(\) got .* perhaps classes is"):
+        model.partial_fit(*iris, clases=[0, 1, 2])
+    with pytest.raises(TypeError, match=f"{start}.*sample_weight"):
+        make_pipeline(model).fit(*iris, **{f"{Model.__name__.lower()}__weight": 1})
+    assert vars(model).keys() == vars(Model()).keys()
+
+
+def test_a_learning_rate_as_a_number_is_understood(iris):
+    message = "'learning_rate' parameter of .* must be a str .* Got 0.1.* "
+    with pytest.raises(ValueError, match=message + "learning_rate_init=0.1"):
+        MLPClassifierTorch(learning_rate=0.1).fit(*iris)
+
+
+def test_signatures_are_those_of_the_constructors():
+    """Tools read parameters and defaults from them, and clone does."""
+    for Model in (*ALL, TemplateMatchingClassifier):
+        found = signature(Model).parameters
+        assert list(found) == list(signature(Model.__init__).parameters)[1:]
+        assert {name: found[name].default for name in found} == Model().get_params()
+
+
+@MODELS
+def test_a_device_may_be_an_object(model, iris):
+    device = torch.device("cpu")
+    model = quickly(model).set_params(device=device, random_state=0)
+    copy = clone(model)
+    assert copy.get_params()["device"] == device
+    proba = copy.fit(*iris).predict_proba(iris[0])
+    assert copy.device_ == "cpu"
+    expected = clone(model).set_params(device="cpu").fit(*iris)
+    np.testing.assert_array_equal(proba, expected.predict_proba(iris[0]))
+    search = GridSearchCV(model, {"device": [device, "cpu"]}, cv=2).fit(*iris)
+    assert len(set(search.cv_results_["mean_test_score"])) == 1
+    loaded = pickle.loads(pickle.dumps(copy))
+    np.testing.assert_array_equal(loaded.predict_proba(iris[0]), proba)
+    model.set_params(device=torch.device("meta"))
+    with pytest.raises(ValueError, match=r"device=device\(type='meta'\) is none of"):
+        model.fit(*iris)
+
+
+@pytest.mark.parametrize("transformer", [Deskew(), DigitNormalizer()], ids=str)
+def test_the_device_of_a_transformer_may_be_an_object(transformer, digits):
+    expected = transformer.fit_transform(digits[0][:5])
+    transformer = clone(transformer).set_params(device=torch.device("cpu"))
+    np.testing.assert_array_equal(transformer.fit_transform(digits[0][:5]), expected)
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, pd.DataFrame, csr_array])
+def test_one_hot_targets_are_warned_of(wrap, iris):
+    X, y = iris
+    model = MLPClassifierTorch(3, max_iter=2, tol=None, random_state=0)
+    for fit in (model.fit, lambda X, y: clone(model).partial_fit(X, y, [0, 1, 2])):
+        with pytest.warns(UserWarning, match=r"one-hot form, pass y.argmax\(1\)"):
+            fit(X, wrap(np.eye(3)[y].astype(int)))
+    labels = np.eye(3)[y].astype(int)
+    labels[0] = 1
+    assert model.fit(X, wrap(labels))._multilabel  # does not warn
+    for Model in (SoftmaxRegression, TemplateMatchingClassifier):
+        message = "1d array, got an array of shape .150, 3. instead.*y.argmax"
+        with pytest.raises(ValueError, match=message):
+            Model().fit(X, wrap(np.eye(3)[y].astype(int)))
+
+
+@MODELS
+def test_one_class_is_warned_of(model, iris):
+    X, y = iris
+    words = y.astype(str)
+    with pytest.warns(UserWarning, match="y has one class only, False, .*strings"):
+        fitted = quickly(model).fit(X, words == 1)
+    assert not fitted.predict(X).any()
+    with pytest.warns(UserWarning, match="y has one class only, 2"):
+        quickly(model).fit(X, y, sample_weight=(y == 2))
+    # A first part of the samples may have one class only.
+    assert len(quickly(model).partial_fit(X[:9], y[:9], [0, 1, 2]).classes_) == 3
+
+
+@MODELS
+@pytest.mark.parametrize("dispatch", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32(model, dispatch, dtype, iris):
+    half = torch.tensor(iris[0]).to(dtype)
+    single = half.float().numpy()
+    model = quickly(model).set_params(random_state=0)
+    expected = clone(model).fit(single, iris[1]).predict_proba(single)
+    assert expected.dtype == np.float32
+    with config_context(array_api_dispatch=dispatch):
+        fitted = clone(model).fit(half, torch.tensor(iris[1]))
+        found = fitted.predict_proba(half)
+    assert str(found.dtype).endswith("float32")
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@MODELS
+@pytest.mark.parametrize("dispatch", [False, True])
+def test_tensors_that_require_a_gradient_are_read(model, dispatch, iris):
+    X = torch.tensor(iris[0], requires_grad=True)
+    weight = torch.linspace(0.5, 1, 150, dtype=torch.float64, requires_grad=True)
+    model = quickly(model).set_params(random_state=0)
+    plain = weight.detach().numpy()
+    expected = clone(model).fit(*iris, plain).predict_proba(iris[0])
+    with config_context(array_api_dispatch=dispatch):
+        y = torch.tensor(iris[1])
+        found = clone(model).fit(X, y, weight).predict_proba(X)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    assert X.requires_grad
+    assert X.grad is None
+
+
+@MODELS
+def test_one_image_is_not_a_table(model, digits):
+    fitted = quickly(model).fit(*digits)
+    image = digits[0][0].reshape(8, 8)
+    message = r"X has 8 features, but .* expecting 64 .* one image, pass X.reshape\(1"
+    for method in (fitted.predict, fitted.predict_proba):
+        with pytest.raises(ValueError, match=message):
+            method(image)
+    assert fitted.predict(image.reshape(1, -1)).shape == (1,)
 
 
 @pytest.mark.parametrize("Model", [SoftmaxRegression, TemplateMatchingClassifier])

@@ -90,7 +90,19 @@ def test_pixels_are_read_as_fractions(model, few):
 @each
 def test_integers_are_not_pixels(model, few):
     model.fit(few[0] * 16, few[1])
-    assert_agrees(model, (few[0] * 16).astype(np.int64))
+    for dtype in (np.int64, np.uint8):
+        assert_agrees(model, (few[0] * 16).astype(dtype))
+
+
+@each
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+def test_integers_that_are_pixels(model, dtype, few):
+    """Whichever the model was fitted to, and uint8 beside fractions."""
+    pixels = (few[0] * 255).astype(np.uint8)
+    for fitted_to in (pixels.astype(np.int64), pixels / np.float32(255)):
+        model.fit(fitted_to, few[1])
+        if model.pixels_ or dtype == np.uint8:
+            assert_agrees(model, pixels.astype(dtype))
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -150,7 +150,9 @@ def _as_candidate(
         return None
 
     name = None
-    data_settings = {"class_weight": model.class_weight}
+    # What decides on the samples that models are trained on.
+    names = ("class_weight", "pixels", "image_shape")
+    data_settings = {key: getattr(model, key) for key in names}
     if isinstance(whole, Pipeline):
         if type(whole) is not Pipeline or whole.transform_input is not None:
             return None

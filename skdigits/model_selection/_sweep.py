@@ -325,15 +325,17 @@ def _check_samples(
     """Check the arguments once for all folds, but for what a Pipeline makes of X."""
     model = clone(find_model(estimator)[1])
     seen = np.zeros((n_samples_of(X), 1)) if isinstance(estimator, Pipeline) else X
-    check_samples(
-        model,
-        seen,
-        y,
-        sample_weight,
-        reset=True,
-        class_weight=model.class_weight,
-        takes_labels=model._takes_labels,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the search repeats them
+        check_samples(
+            model,
+            seen,
+            y,
+            sample_weight,
+            reset=True,
+            class_weight=model.class_weight,
+            takes_labels=model._takes_labels,
+        )
 
 
 def _fit(search: Search, X: ArrayLike, y: ArrayLike, params: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import Tensor
@@ -18,7 +19,10 @@ from skdigits._input_checks import (
 from skdigits.engine.images import by_chunks
 from skdigits.preprocessing._images import Images, check_images
 
-IMAGE_SHAPE = {"image_shape": [tuple, list, None], "device": [str]}
+IMAGE_SHAPE = {
+    "image_shape": [tuple, list, None],
+    "device": [str, torch.device],
+}
 """Constraints on the parameters that all image transformers have."""
 
 

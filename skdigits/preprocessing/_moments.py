@@ -57,7 +57,7 @@ class Deskew(_ByMoments):
         Shape of the images if X holds them in rows. None means square images or, if the
         number of features is not a square number, images of one row of pixels, with a
         warning.
-    device : str, default="auto"
+    device : str or torch.device, default="auto"
         Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
         device of a tensor X under array API dispatch, else CUDA if available, else the
         CPU.
@@ -127,7 +127,7 @@ class CenterByMass(_ByMoments):
         Shape of the images if X holds them in rows. None means square images or, if the
         number of features is not a square number, images of one row of pixels, with a
         warning.
-    device : str, default="auto"
+    device : str or torch.device, default="auto"
         Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
         device of a tensor X under array API dispatch, else CUDA if available, else the
         CPU.

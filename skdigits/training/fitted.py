@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from skdigits._arrays import from_tensor, is_pixels, to_numpy
+from skdigits._arrays import from_tensor, to_numpy
 from skdigits._input_checks import Samples
 from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS
@@ -92,7 +92,7 @@ def set_parameters(
     network: Network,
 ) -> None:
     """Let an estimator predict by the parameters of one model, K = 1."""
-    for name in ("n_features_in_", "feature_names_in_"):
+    for name in ("n_features_in_", "feature_names_in_", "pixels_", "_learnt"):
         if name in vars(template):
             setattr(model, name, getattr(template, name))
 
@@ -107,7 +107,6 @@ def set_parameters(
     model._precision = getattr(model, "precision", "auto")
     model.classes_ = samples.classes
     model._multilabel = samples.multilabel
-    model._pixels = is_pixels(samples.X)
     model.device_ = str(params[0].device)
 
 

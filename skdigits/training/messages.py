@@ -13,21 +13,19 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skdigits._input_checks import Samples, warn_user
+from skdigits._pixels import WHITE, image_sized
 from skdigits.engine.network import Network
 from skdigits.engine.schedules import DIVISOR
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.types import Epoch, Run
 
 if TYPE_CHECKING:
-    from skdigits._base import TorchClassifier
     from skdigits._gradient import GradientClassifier
 
 UNSCALED = 20.0  # a root mean square at which training crawls or diverges
 HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
 CLEARLY = 2.0  # times it: dropout and few samples make a loss a little above guessing
 SAMPLE = 2000  # samples that suffice to judge the size of features
-DARK = 32  # images of pixels, 0 to 255, reach at least this
-BRIGHT = 1.5  # fractions of white that were resampled may be a little above 1
 
 
 class Message(NamedTuple):
@@ -54,12 +52,12 @@ def before_training(
 
     ``n_samples`` are those of each replica; ``incremental`` stands for ``partial_fit``.
     """
-    found = [] if X.is_floating_point() else [_dark_pixels(X)]
+    found: list[Message | None] = []
     if network.reads_images and model.image_shape is None:
         found.insert(0, _not_square(X.shape[1]))
     if not SOLVERS[model.solver].full_batch:
         for_images = network.reads_images or model.augment is not None
-        found.append(_large_features(type(model).__name__, X, for_images))
+        found.append(_large_features(model, X, for_images))
         if incremental:
             found.append(_cycle_is_over(model))
         elif model.batch_size != "auto" and model.batch_size > n_samples:
@@ -76,39 +74,6 @@ def _not_square(n_features: int) -> Message | None:
         "width), or use MLPClassifierTorch if the features are not pixels.",
         UserWarning,
     )
-
-
-def _dark_pixels(X: Tensor) -> Message | None:
-    brightest = int(X.max())
-    return _dark(brightest) if 0 < brightest < DARK else None
-
-
-def _dark(brightest: float) -> Message:
-    return Message(
-        "X is uint8, which is read as pixels of 0 to 255, but its largest value is "
-        f"only {brightest:g}: if the features are not such pixels, pass them as "
-        "float32.",
-        UserWarning,
-    )
-
-
-def on_other_scale(model: "TorchClassifier", X: Tensor) -> list[Message]:
-    """Return a message about samples to predict on another scale than those of fit."""
-    pixels = not X.is_floating_point()
-    if pixels == model._pixels:
-        return []
-
-    brightest = float(X.max())
-    if not pixels and brightest > BRIGHT:
-        text = (
-            f"{type(model).__name__} was fitted to pixels as uint8, which it reads as "
-            f"0 to 1, but X, which is not uint8, has values up to {brightest:g}: pass "
-            "pixels as uint8 here too, or divide them by 255."
-        )
-        return [Message(text, UserWarning)]
-    if pixels and 0 < brightest < DARK:
-        return [_dark(brightest)]
-    return []
 
 
 def _cycle_is_over(model: "GradientClassifier") -> Message | None:
@@ -133,8 +98,11 @@ def _large_batch(batch_size: int, n_samples: int) -> Message:
     )
 
 
-def _large_features(name: str, X: Tensor, for_images: bool) -> Message | None:
-    if not X.is_floating_point():
+def _large_features(
+    model: "GradientClassifier", X: Tensor, for_images: bool
+) -> Message | None:
+    # A model of pixels has warned of floats that are none.
+    if not X.is_floating_point() or getattr(model, "pixels_", False):
         return None
     some = X[:: max(1, len(X) // SAMPLE)]
     size = float(torch.linalg.vector_norm(some)) / math.sqrt(some.numel())
@@ -145,14 +113,20 @@ def _large_features(name: str, X: Tensor, for_images: bool) -> Message | None:
         "pass pixels as uint8, which are read as 0 to 1, or put a StandardScaler "
         "before the model for other features"
     )
-    if for_images:
+    if for_images or _may_be_pixels(model, some):
         # A StandardScaler would change the background from 0 to other values.
         cure = "pass pixels as uint8, which are read as 0 to 1, or divide them by 255"
     return Message(
-        f"The features for {name} have a root mean square of {size:.3g}, "
-        f"but gradient descent needs it near 1: {cure}.",
+        f"The features for {type(model).__name__} have a root mean square of "
+        f"{size:.3g}, but gradient descent needs it near 1: {cure}.",
         UserWarning,
     )
+
+
+def _may_be_pixels(model: "GradientClassifier", X: Tensor) -> bool:
+    smallest, largest = (bound.item() for bound in X.aminmax())
+    within = smallest >= 0 and largest <= WHITE
+    return within and image_sized(model, X.shape[1])
 
 
 def after_training(

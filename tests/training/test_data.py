@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.decomposition import PCA
 from sklearn.metrics import accuracy_score, get_scorer, log_loss
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -330,12 +332,43 @@ def test_an_error_of_a_kind_of_its_own_is_named_as_well(iris):
         model.fit(*iris, X_val=iris[0], y_val=iris[1])
 
 
-def test_pixels_are_not_measured_by_other_numbers(digits):
-    X, y = digits
-    pixels = (X * 255).astype(np.uint8)
-    for one, other in ((X, pixels), (pixels, X)):
-        with pytest.raises(ValueError, match="of X and X_val, one is uint8, pixels"):
-            SoftmaxRegression().fit(one, y, X_val=other, y_val=y)
+@pytest.mark.parametrize("scaler", [StandardScaler(), PCA(20, whiten=True)])
+@pytest.mark.parametrize("scale", [1, 16])
+def test_a_validation_set_that_missed_the_pipeline_is_noticed(scaler, scale, digits):
+    """It is passed by the name of the step; the cure is that of the message."""
+    X, y = digits[0] * scale, digits[1]
+    model = SoftmaxRegression(**PLAIN, max_iter=2, tol=None)
+    pipeline = Pipeline([("scale", scaler), ("model", model)])
+    given = {"X_val": X[1200:], "y_val": y[1200:]}
+    message = "X_val.*Pipeline.*set_fit_request.*transform_input=..X_val..."
+    by_name = {f"model__{key}": given[key] for key in given}
+    # Another number of features is an error, another scale a warning.
+    with pytest.raises((UserWarning, ValueError), match=f"(?s){message}"):
+        pipeline.fit(X[:1200], y[:1200], **by_name)
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        model.set_fit_request(X_val=True, y_val=True)
+        pipeline.set_params(transform_input=["X_val"])
+        pipeline.fit(X[:1200], y[:1200], **given)  # does not warn
+    scores = model.history_["validation_score"]
+    assert scores.iloc[-1] == pipeline.score(X[1200:], y[1200:]) > 0.3
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
+def test_a_validation_set_on_another_scale_is_noticed(load):
+    X, y = load(return_X_y=True)
+    train, val = train_test_split(
+        np.arange(len(y)), test_size=0.3, stratify=y, random_state=0
+    )
+    scaled = StandardScaler().fit(X[train]).transform(X)
+    model = SoftmaxRegression(1e-4, max_iter=1, tol=None)
+    with pytest.warns(UserWarning, match="X_val is on another scale than X. It lies"):
+        model.fit(scaled[train], y[train], X_val=X[val], y_val=y[val])
+    model.fit(scaled[train], y[train], X_val=scaled[val], y_val=y[val])
+    # Ten samples, and those of a class, are no other scale.
+    for some in (val[:10], *(val[y[val] == label] for label in np.unique(y))):
+        model.fit(scaled[train], y[train], X_val=scaled[some], y_val=y[some])
+    assert np.isfinite(model.history_["validation_loss"]).all()
 
 
 def test_a_class_too_small_to_set_part_of_it_aside_is_named(digits):

@@ -94,7 +94,7 @@ def test_divergence_is_warned_of_with_its_rate_and_epoch(Model, digits):
 def test_features_that_are_not_scaled_are_warned_of(Model, scale, dtype, digits):
     X, y = (digits[0] * scale).astype(dtype), digits[1]
     model = Model(max_iter=1, tol=None, learning_rate_init=1e-6)
-    images = isinstance(model, ConvNetClassifier)
+    images = isinstance(model, ConvNetClassifier) or scale > 0
     cure = "divide them by 255" if images else "StandardScaler"
     with pytest.warns(UserWarning, match=rf"root mean square of \d+, but.*{cure}"):
         model.fit(X, y)

@@ -1,0 +1,165 @@
+"""What integers mean: pixels, which are read as ``X / 255``, or plain numbers.
+
+The first fit decides, and every later call on the model follows it: the same numbers
+have the same predictions, whatever their dtype, or a warning says why not.
+
+A model keeps ``pixels_``, whether integers are pixels, and ``_learnt``: the smallest
+and the largest number of the first fit, and whether these were floats within [0, 1]
+under ``pixels="auto"``, beside which uint8 is read as pixels, too.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from skdigits._arrays import Array, cast
+
+if TYPE_CHECKING:
+    from skdigits._base import TorchClassifier
+
+WHITE = 255
+DARK = 32  # images of pixels, 0 to 255, reach at least this
+BRIGHT = 1.5  # fractions of white that were resampled may be a little above 1
+GREYS = 16  # counts and digits of four bits reach this, pixels go beyond
+SMALLEST_IMAGE = 64  # features
+
+
+class Given(NamedTuple):
+    """Checked samples as they were given: the name of their dtype, and their range."""
+
+    dtype: str
+    smallest: float
+    largest: float
+    n_features: int
+
+    @property
+    def integers(self) -> bool:
+        """Whether they have a dtype of integers."""
+        return "int" in self.dtype
+
+    @property
+    def in_range(self) -> bool:
+        """Whether all values are those that pixels can have."""
+        return self.smallest >= 0 and self.largest <= WHITE
+
+
+def image_sized(model: "TorchClassifier", n_features: int) -> bool:
+    """Return whether samples with so many features may be images."""
+    if getattr(model, "image_shape", None) is not None:
+        return True
+    return n_features >= SMALLEST_IMAGE and math.isqrt(n_features) ** 2 == n_features
+
+
+def look_like_pixels(model: "TorchClassifier", given: Given) -> bool:
+    """Return whether ``pixels="auto"`` reads these integers as pixels."""
+    if given.dtype == "uint8":
+        return given.largest > 1  # 0 and 1 are dummies of categories
+    beyond = given.in_range and given.largest > GREYS
+    return beyond and image_sized(model, given.n_features)
+
+
+def read_integers(model: "TorchClassifier", X: Array, given: Given) -> Array:
+    """Return integers as a model reads them: pixels as uint8, else float64."""
+    if not _reads_pixels(model, given):
+        return cast(X, "float64")
+    if not given.in_range:
+        numbers: Any = cast(X, "float64")
+        fractions: Array = numbers / float(WHITE)
+        return fractions
+    return X if given.dtype == "uint8" else cast(X, "uint8")
+
+
+def _reads_pixels(model: "TorchClassifier", given: Given) -> bool:
+    return model.pixels_ or (given.dtype == "uint8" and model._learnt[2])
+
+
+def doubt(model: "TorchClassifier", given: Given, fresh: bool) -> str:
+    """Return a warning of numbers that may mean something else; empty if there is none.
+
+    Raises
+    ------
+    ValueError
+        If a ``fresh`` fit has ``pixels=True``, and integers that are no pixels.
+    """
+    if not given.integers:
+        return _doubt_about_floats(model, given, fresh)
+    if not _reads_pixels(model, given):
+        return _doubt_about_numbers(model, given, fresh)
+
+    if not given.in_range:
+        text = _out_of_range(model, given)
+        if fresh:
+            raise ValueError(text)
+        return text
+    if 0 < given.largest < DARK and (fresh or not model.pixels_):
+        return (
+            f"X is {given.dtype}, which is read as pixels of 0 to 255, but its largest "
+            f"value is only {given.largest:g}: if the features are not such pixels, "
+            "set pixels=False and fit again, or pass them as floats."
+        )
+    return ""
+
+
+def _doubt_about_floats(model: "TorchClassifier", given: Given, fresh: bool) -> str:
+    name = type(model).__name__
+    found = f"X is {given.dtype} and has values up to {given.largest:g}"
+    if model.pixels_ and fresh:
+        return (
+            f"pixels=True reads integers as X / 255, but {found}, which are taken as "
+            "they are: pass pixels as uint8, or divide them by 255."
+        )
+    if model.pixels_:
+        return (
+            f"{name} was fitted to pixels as uint8 or other integers, which it reads "
+            f"as 0 to 1, but {found}: pass pixels as uint8 here too, or divide them by "
+            "255."
+        )
+
+    brighter = model._learnt[2] and given.in_range and given.largest > GREYS
+    if fresh or not brighter or not image_sized(model, given.n_features):
+        return ""
+    return (
+        f"{name} was fitted to numbers from 0 to 1, but {found}: pass pixels as uint8, "
+        "or divide them by 255."
+    )
+
+
+def _doubt_about_numbers(model: "TorchClassifier", given: Given, fresh: bool) -> str:
+    """Return a warning of integers that are read as plain numbers."""
+    may_be_images = image_sized(model, given.n_features)
+    if fresh:
+        wrapped = given.dtype == "int8" and given.smallest < -GREYS and may_be_images
+        return f"X {_range(given)}. {_WRAPPED}" if wrapped else ""
+
+    smallest, largest, _ = model._learnt
+    learnt = max(largest, -smallest)
+    if given.largest <= max(GREYS, BRIGHT * learnt):
+        return ""
+    if given.dtype != "uint8" and not may_be_images:
+        return ""
+    return (
+        f"X {_range(given)}, which {type(model).__name__} reads as plain numbers, as "
+        f"it was fitted to numbers of at most {learnt:g}. Bring X to that scale; for "
+        "pixels, fit to uint8, and pass uint8 here, too."
+    )
+
+
+def _out_of_range(model: "TorchClassifier", given: Given) -> str:
+    cure = "divide other pixels by their largest value, and set pixels=False otherwise."
+    if given.dtype == "int8":
+        cure = _WRAPPED
+    return (
+        f"X {_range(given)}, but {type(model).__name__} reads integers as pixels of 0 "
+        f"to 255, such as uint8, and divides them by 255: {cure}"
+    )
+
+
+def _range(given: Given) -> str:
+    return (
+        f"is {given.dtype} and has values from {given.smallest:g} to {given.largest:g}"
+    )
+
+
+_WRAPPED = (
+    "If X holds pixels, values above 127 have become negative in int8: pass "
+    "X.view(np.uint8)."
+)
