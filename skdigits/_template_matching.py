@@ -34,6 +34,7 @@ from skdigits.engine.templates import (
     class_means,
     class_sums,
     likeliest_temperature,
+    underflow,
 )
 
 
@@ -296,6 +297,13 @@ class TemplateMatchingClassifier(TorchClassifier):
             raise ValueError(
                 f"The distances of these samples overflow {distances.dtype}. "
                 "Bring X to [0, 1], or to the scale of the samples used for fitting."
+            )
+        # Cosines do not depend on the size of numbers.
+        if self._metric != "cosine" and underflow(X, templates, counts, distances):
+            raise ValueError(
+                f"The distances of these samples underflow {distances.dtype}, as their "
+                "differences from the templates are tiny. Bring X to [0, 1], or pass "
+                "float64."
             )
         return distances
 

@@ -166,6 +166,31 @@ def test_samples_whose_distances_overflow_are_an_error(dtype, scale, iris):
         model.predict_proba(X * dtype(scale))
 
 
+@pytest.mark.parametrize("metric", ["mse", "mae", "cosine"])
+@pytest.mark.parametrize(("dtype", "scale"), [("f4", 1e-23), ("f8", 1e-200)])
+def test_distances_that_underflow_are_an_error(metric, dtype, scale, iris):
+    """Squares are 0, and every class is as near as the first one."""
+    tiny = (iris[0] * scale).astype(dtype)
+    model = TemplateMatchingClassifier(metric).fit(iris[0].astype(dtype), iris[1])
+    expected = model.predict(iris[0].astype(dtype))
+    found = TemplateMatchingClassifier(metric)
+    if metric == "mse":
+        with pytest.raises(ValueError, match=r"underflow torch.float.*Bring X to"):
+            found.fit(tiny, iris[1])
+        assert not hasattr(found, "classes_")
+    else:
+        found.fit(tiny, iris[1])
+        np.testing.assert_array_equal(found.predict(tiny), expected)
+
+
+def test_samples_that_equal_their_templates_do_not_underflow():
+    X = np.zeros((4, 3), dtype=np.float32)
+    model = TemplateMatchingClassifier().partial_fit(X, [0] * 4, classes=[0, 1])
+    np.testing.assert_array_equal(model.predict(X), [0] * 4)
+    same = TemplateMatchingClassifier().fit(X + 7, [0, 1, 0, 1])
+    np.testing.assert_array_equal(same.predict_proba(X + 7), np.full((4, 2), 0.5))
+
+
 def test_a_temperature_too_small_is_an_error_and_not_a_nan(iris):
     X = iris[0].astype(np.float32)
     model = TemplateMatchingClassifier(temperature=1e-300).fit(X, iris[1])
@@ -177,8 +202,9 @@ def test_a_temperature_too_small_is_an_error_and_not_a_nan(iris):
 
 def test_samples_that_hardly_differ_have_a_temperature(iris):
     X, y = iris
-    model = TemplateMatchingClassifier().fit(X * 1e-160, y)
+    model = TemplateMatchingClassifier().fit(X * 1e-152, y)
     assert model.temperature_ == 1.0
+    assert model.score(X * 1e-152, y) > 0.8
 
 
 def test_parameters_set_after_the_fit_change_no_templates(digits):

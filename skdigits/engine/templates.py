@@ -144,6 +144,23 @@ def class_distances(
     return distances.masked_fill_(counts == 0, torch.inf)
 
 
+def underflow(X: Tensor, templates: Tensor, counts: Tensor, distances: Tensor) -> bool:
+    """Return whether distances (N, C) are too small for their dtype to tell classes.
+
+    They are, if a sample differs from templates, and the largest of its distances is
+    no normal number. Classes whose count (C,) is 0 have no templates.
+    """
+    seen = counts > 0
+    faint = distances[:, seen].amax(1) < torch.finfo(distances.dtype).tiny
+    if not faint.any():
+        return False
+
+    samples = as_floats(X[faint], templates.dtype)
+    templates = templates.unflatten(0, (len(counts), -1))[seen].flatten(0, 1)
+    below = samples.amin(0) < templates.amax(0)
+    return bool((below | (samples.amax(0) > templates.amin(0))).any())
+
+
 def likeliest_temperature(distances: Tensor, data: Data) -> float:
     """Return the T for which ``softmax(−distances / T)``, (N, C), is likeliest.
 
