@@ -561,6 +561,21 @@ def rollback_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def users_code(name: str) -> Iterator[None]:
+    """Raise an error instead of a StopIteration, which would only end a loop here."""
+    ended = False
+    try:
+        yield
+    except StopIteration:
+        ended = True
+    # Not above: contextlib takes an error caused by a StopIteration for it.
+    if ended:
+        raise RuntimeError(
+            f"{name} raised StopIteration: give next() a default, or catch the error."
+        )
+
+
 def check_features(estimator: BaseEstimator, X: ArrayLike) -> Array:
     """Check samples against the number and names of features seen in fit.
 

@@ -28,6 +28,7 @@ from skdigits._input_checks import (
     Number,
     check_parameters,
     private_random_state,
+    users_code,
 )
 from skdigits._parameters import StrOptions
 from skdigits.engine.batches import as_floats
@@ -378,7 +379,8 @@ def _distorted(
     if is_users(change):
         rows = rows.clone()
     images = rows.view(-1, *shape).permute(0, 3, 1, 2)
-    found = change(images, generator)
+    with users_code(f"augment={change!r}"):
+        found = change(images, generator)
 
     if not isinstance(found, Tensor) or found.shape != images.shape:
         kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__

@@ -431,6 +431,27 @@ def test_one_image_is_not_a_table(model, digits):
     assert fitted.predict(image.reshape(1, -1)).shape == (1,)
 
 
+def ends(*args):
+    return next(iter(()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"augment": ends}, "augment=.*ends.* raised StopIteration"),
+        ({"scoring": ends}, "scoring=.*ends.* raised StopIteration"),
+        ({"scoring": ends, "solver": "lbfgs"}, "scoring=.* raised StopIteration"),
+    ],
+)
+def test_a_stop_iteration_of_users_code_is_an_error(settings, message, digits):
+    """Within loops of ours it would end them, with a model half trained."""
+    X, y = digits[0][:100], digits[1][:100]
+    model = MLPClassifierTorch(3, max_iter=3, tol=None, **settings)
+    with pytest.raises(RuntimeError, match=message):
+        model.fit(X, y, X_val=X, y_val=y)
+    assert not hasattr(model, "coefs_")
+
+
 @pytest.mark.parametrize("Model", [SoftmaxRegression, TemplateMatchingClassifier])
 def test_parameter_validation_can_be_skipped(Model, iris):
     """As scikit-learn's estimators do, for users who know their parameters."""

@@ -13,7 +13,7 @@ from sklearn.metrics import get_scorer
 from torch import Tensor
 
 from skdigits._arrays import Array, from_numpy
-from skdigits._input_checks import Samples
+from skdigits._input_checks import Samples, users_code
 from skdigits.engine.types import Epoch, Observer, Params, Score
 from skdigits.training.fitted import snapshot
 from skdigits.training.messages import rate_reduced
@@ -104,7 +104,7 @@ class FitCallbacks:
             return dict(vars(model))
 
         # Callbacks are users' code, which may compute gradients of its own.
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), users_code("A callback"):
             epoch = self.context.subcontext(task_name="epoch")
             epoch = epoch.call_on_fit_task_begin(**self.arguments)
             stop = epoch.call_on_fit_task_end(
@@ -186,7 +186,8 @@ def _score(
     weight: dict[str, Array],
 ) -> float:
     try:
-        score = _number(scorer(model, X, y, **weight))
+        with users_code(f"scoring={scoring!r}"):
+            score = _number(scorer(model, X, y, **weight))
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         text = f"scoring={scoring!r} failed on the validation samples: {error}"
