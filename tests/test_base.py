@@ -57,6 +57,7 @@ def assert_probabilities(proba):
 
 
 @each_and_conv
+@pytest.mark.filterwarnings("ignore:y has one class only, 'only'")
 @pytest.mark.parametrize(
     "labels",
     [
@@ -92,6 +93,7 @@ def test_numbering_of_the_labels_makes_no_difference(estimator, iris):
 
 
 @each_and_conv
+@pytest.mark.filterwarnings("ignore:y has one class only, 0")
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_a_few_rows_of_one_feature(estimator, rows):
     X, y = np.arange(float(rows))[:, None], np.arange(rows) % 2

@@ -150,9 +150,12 @@ def _as_candidate(
         return None
 
     name = None
-    # What decides on the samples that models are trained on.
-    names = ("class_weight", "pixels", "image_shape")
-    data_settings = {key: getattr(model, key) for key in names}
+    # A given shape decides, too, on whether integers are pixels.
+    data_settings = {
+        "class_weight": model.class_weight,
+        "pixels": model.pixels,
+        "shaped": model.image_shape is not None,
+    }
     if isinstance(whole, Pipeline):
         if type(whole) is not Pipeline or whole.transform_input is not None:
             return None

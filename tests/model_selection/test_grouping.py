@@ -153,6 +153,8 @@ def test_candidates_know_their_steps_and_model():
     assert candidate.name == "model"
     assert candidate.data_settings == {
         "class_weight": None,
+        "pixels": "auto",
+        "shaped": False,
         "scale__with_mean": False,
     }
     assert candidate.model.alpha == 0.5
