@@ -184,7 +184,7 @@ class BatchedGridSearchCV(GridSearchCV):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples; uint8 pixels are read as ``X / 255``.
+            Samples; integers are read as the estimator reads them.
         y : array-like of shape (n_samples,), default=None
             Class labels; None for estimators that need none.
         **params : dict
@@ -372,7 +372,7 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples; uint8 pixels are read as ``X / 255``.
+            Samples; integers are read as the estimator reads them.
         y : array-like of shape (n_samples,), default=None
             Class labels; None for estimators that need none.
         **params : dict

@@ -28,7 +28,7 @@ class _Halving:
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples; uint8 pixels are read as ``X / 255``.
+            Samples; integers are read as the estimator reads them.
         y : array-like of shape (n_samples,), default=None
             Class labels; None for estimators that need none.
         **params : dict

@@ -205,7 +205,7 @@ def learning_rate_sweep(
         An estimator with ``learning_rate_init``, or a Pipeline whose last step has one.
         It is not changed.
     X : array-like of shape (n_samples, n_features)
-        Samples; uint8 are pixels.
+        Samples; integers are read as the estimator reads them.
     y : array-like of shape (n_samples,) or (n_samples, n_labels)
         Classes or labels of the samples.
     rates : array-like of float, default=None
