@@ -340,6 +340,7 @@ def test_a_warm_start_goes_on(few):
     assert_same(model, whole)
 
 
+@pytest.mark.filterwarnings("ignore:y has one class only")
 @pytest.mark.parametrize("n_rows", [1, 30])
 def test_one_class_is_as_of_the_mlp(n_rows, few):
     X, y = few[0][:n_rows], np.full(n_rows, 7)

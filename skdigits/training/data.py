@@ -17,7 +17,7 @@ from skdigits.engine.batches import Data, as_floats
 if TYPE_CHECKING:
     from skdigits._gradient import GradientClassifier
 
-SAMPLE = 2000  # samples that suffice to judge a scale
+SAMPLE = 2**19  # numbers of X that suffice to judge its scale
 FEWEST = 10  # validation samples of which the median says something
 # Ten digits or flowers lie up to 1.4 times as far, digits that were not centred 1.8
 # times. They vary 0.6 times as much, but fractions beside standardised ones 0.3 times.
@@ -125,7 +125,8 @@ def _beside(X: Array, X_val: Array) -> tuple[float, float]:
 
 def _some(X: Array) -> Array:
     """Return samples that suffice to judge a scale."""
-    some: Array = X[:: max(1, len(X) // SAMPLE)]
+    n_samples = max(FEWEST, SAMPLE // X.shape[1])
+    some: Array = X[:: max(1, len(X) // n_samples)]
     return some
 
 
