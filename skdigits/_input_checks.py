@@ -332,7 +332,7 @@ def _warn_of_targets(targets: np.ndarray, classes: np.ndarray) -> None:
     if targets.ndim == 1:
         warn_user(
             f"y has one class only, {classes.tolist()[0]!r}, and the model predicts "
-            "nothing else. Check y: where labels are strings, y == 5 is False for all.",
+            "nothing else. Check y: if labels are strings, y == 5 is False for all.",
             UserWarning,
         )
     elif min(targets.shape) > 1 and (targets.sum(1) == 1).all():
