@@ -38,6 +38,7 @@ from skdigits._arrays import (
     training_device,
     within_operations,
 )
+from skdigits._pictures import is_picture
 from skdigits._pixels import (
     BRIGHT,
     Given,
@@ -314,15 +315,14 @@ def _as_array(X: Any) -> Any:
         return X.float() if X.dtype in HALVES else X
 
     several = isinstance(X, list | tuple)
-    first = X[0] if several and X else X
-    if type(first).__module__.startswith("PIL."):
+    if is_picture(X[0] if several and X else X):
         rows = "np.asarray(X.convert('L')).reshape(1, -1)"
         if several:
             rows = "np.stack([np.asarray(x.convert('L')).ravel() for x in X])"
         raise ValueError(
             f"X is {'a list of pictures' if several else 'a picture'} of Pillow, but "
-            f"one row of pixels for each image is expected: pass {rows}, or read the "
-            "files by skdigits.datasets.read_image_folder."
+            f"one row of pixels for each image is expected: pass {rows}, or put a "
+            "DigitNormalizer, which takes a list of pictures, before the model."
         )
     return np.asarray(X) if several else X
 

@@ -13,9 +13,9 @@ ROOT = Path(skdigits.__file__).parent
 LAYERS = [
     ["skdigits.engine"],
     ["skdigits._arrays"],
-    ["skdigits._pixels", "skdigits._unknown_names"],
+    ["skdigits._pixels", "skdigits._pictures", "skdigits._unknown_names"],
     ["skdigits._input_checks"],
-    ["skdigits._parameters", "skdigits._image_shapes", "skdigits._pictures"],
+    ["skdigits._parameters", "skdigits._image_shapes"],
     ["skdigits.augmentation", "skdigits.datasets", "skdigits._plotting"],
     ["skdigits.training"],
     ["skdigits._base"],
