@@ -189,6 +189,11 @@ def test_samples_that_equal_their_templates_do_not_underflow():
     np.testing.assert_array_equal(model.predict(X), [0] * 4)
     same = TemplateMatchingClassifier().fit(X + 7, [0, 1, 0, 1])
     np.testing.assert_array_equal(same.predict_proba(X + 7), np.full((4, 2), 0.5))
+    # Each class has every sample among its templates.
+    X = np.array([[0.0], [1.0], [2.0]] * 2)
+    several = TemplateMatchingClassifier(n_templates=3, random_state=0)
+    proba = several.fit(X, [0, 0, 0, 1, 1, 1]).predict_proba(X)
+    np.testing.assert_array_equal(proba, np.full((6, 2), 0.5))
 
 
 def test_a_temperature_too_small_is_an_error_and_not_a_nan(iris):

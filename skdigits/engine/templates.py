@@ -147,18 +147,18 @@ def class_distances(
 def underflow(X: Tensor, templates: Tensor, counts: Tensor, distances: Tensor) -> bool:
     """Return whether distances (N, C) are too small for their dtype to tell classes.
 
-    They are, if a sample differs from templates, and the largest of its distances is
-    no normal number. Classes whose count (C,) is 0 have no templates.
+    They are, if the largest distance of a sample is no normal number, although the
+    sample differs from all templates of a class. Classes whose count (C,) is 0 have
+    none.
     """
     seen = counts > 0
     faint = distances[:, seen].amax(1) < torch.finfo(distances.dtype).tiny
     if not faint.any():
         return False
 
-    samples = as_floats(X[faint], templates.dtype)
-    templates = templates.unflatten(0, (len(counts), -1))[seen].flatten(0, 1)
-    below = samples.amin(0) < templates.amax(0)
-    return bool((below | (samples.amax(0) > templates.amin(0))).any())
+    # Without squares, a distance is 0 only if the sample equals a template.
+    exact = class_distances(X[faint], templates, counts, "mae")
+    return bool((exact[:, seen] > 0).any())
 
 
 def likeliest_temperature(distances: Tensor, data: Data) -> float:
