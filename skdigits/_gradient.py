@@ -308,6 +308,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = (
             self._takes_labels and self.loss == "cross_entropy"
         )

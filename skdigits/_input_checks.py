@@ -33,6 +33,7 @@ from skdigits._arrays import (
     to_numpy,
     training_device,
 )
+from skdigits._sparse import without_duplicates
 
 TOTAL_WEIGHTS = (1e-300, 1e300)  # sums of weights that float64 can divide by
 INSIDE = {"skdigits", "sklearn", "joblib", "contextlib"}  # never a user's own code
@@ -60,10 +61,11 @@ COUNT = Number(Integral, 1, None, closed="left")
 class Samples(NamedTuple):
     """Checked samples to learn from.
 
-    ``X`` (N, D) has a dtype that is computed in, or uint8. ``codes`` (N,) are positions
-    in the sorted ``classes`` (C,), or (N, C) for labels: 1 if the sample has the label.
-    ``weight`` (N,) is positive, or None. ``kept`` are the positions of these samples
-    among the given ones if some had no weight, else None.
+    ``X`` (N, D) has a dtype that is computed in, or uint8; sparse samples are in CSR
+    form, with each entry once. ``codes`` (N,) are positions in the sorted ``classes``
+    (C,), or (N, C) for labels: 1 if the sample has the label. ``weight`` (N,) is
+    positive, or None. ``kept`` are the positions of these samples among the given ones
+    if some had no weight, else None.
     """
 
     X: Array
@@ -170,8 +172,9 @@ def check_samples(
 
     checked, y = validate_data(
         estimator,
-        X,
+        without_duplicates(X) if issparse(X) else X,
         dense_targets(y) if issparse(y) else y,
+        accept_sparse="csr",
         dtype=input_dtypes(X),
         reset=reset,
         # scikit-learn's own check takes five times as long, so it has the doubtful
@@ -431,7 +434,13 @@ def check_features(estimator: BaseEstimator, X: ArrayLike) -> Array:
     if len(shape) > 2:
         raise _not_flat(estimator, shape)
 
-    checked: Array = validate_data(estimator, X, dtype=input_dtypes(X), reset=False)
+    checked: Array = validate_data(
+        estimator,
+        without_duplicates(X) if issparse(X) else X,
+        accept_sparse="csr",
+        dtype=input_dtypes(X),
+        reset=False,
+    )
     return checked
 
 

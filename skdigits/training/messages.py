@@ -16,6 +16,7 @@ from skdigits._input_checks import Samples, warn_user
 from skdigits.engine.network import Network
 from skdigits.engine.schedules import DIVISOR
 from skdigits.engine.solvers import SOLVERS
+from skdigits.engine.sparse import Rows, SparseRows
 from skdigits.engine.types import Epoch, Run
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def emit(messages: Sequence[Message]) -> None:
 def before_training(
     model: "GradientClassifier",
     network: Network,
-    X: Tensor,
+    X: Rows,
     n_samples: int,
     incremental: bool,
 ) -> list[Message]:
@@ -78,7 +79,7 @@ def _not_square(n_features: int) -> Message | None:
     )
 
 
-def _dark_pixels(X: Tensor) -> Message | None:
+def _dark_pixels(X: Rows) -> Message | None:
     brightest = int(X.max())
     return _dark(brightest) if 0 < brightest < DARK else None
 
@@ -92,7 +93,7 @@ def _dark(brightest: float) -> Message:
     )
 
 
-def on_other_scale(model: "TorchClassifier", X: Tensor) -> list[Message]:
+def on_other_scale(model: "TorchClassifier", X: Rows) -> list[Message]:
     """Return a message about samples to predict on another scale than those of fit."""
     pixels = not X.is_floating_point()
     if pixels == model._pixels:
@@ -133,16 +134,23 @@ def _large_batch(batch_size: int, n_samples: int) -> Message:
     )
 
 
-def _large_features(name: str, X: Tensor, for_images: bool) -> Message | None:
+def _large_features(name: str, X: Rows, for_images: bool) -> Message | None:
     if not X.is_floating_point():
         return None
-    some = X[:: max(1, len(X) // SAMPLE)]
-    size = float(torch.linalg.vector_norm(some)) / math.sqrt(some.numel())
+    if isinstance(X, SparseRows):
+        numbers = X.values
+        n_numbers = X.numel()
+        scaler = "MaxAbsScaler"  # a StandardScaler would have to fill the zeros
+    else:
+        numbers = X[:: max(1, len(X) // SAMPLE)]
+        n_numbers = numbers.numel()
+        scaler = "StandardScaler"
+    size = float(torch.linalg.vector_norm(numbers)) / math.sqrt(n_numbers)
     if not size > UNSCALED:
         return None
 
     cure = (
-        "pass pixels as uint8, which are read as 0 to 1, or put a StandardScaler "
+        f"pass pixels as uint8, which are read as 0 to 1, or put a {scaler} "
         "before the model for other features"
     )
     if for_images:
@@ -236,7 +244,10 @@ def _unfinished(model: "GradientClassifier", run: Run) -> str:
 
 
 def _cure(model: "GradientClassifier") -> str:
-    scale = "pixels by passing uint8, others with a StandardScaler."
+    scale = (
+        "pixels by passing uint8, others with a StandardScaler, or with a MaxAbsScaler "
+        "if X is sparse."
+    )
     if SOLVERS[model.solver].full_batch:
         return f"Scale the features: {scale}"
     return (
