@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 
 def without_duplicates(X: Any) -> Any:
@@ -17,6 +18,13 @@ def without_duplicates(X: Any) -> Any:
     X = X.copy()  # the user's own may be read-only
     X.sum_duplicates()
     return X
+
+
+def n_numbers(X: Any) -> int:
+    """Return how many numbers hold X, dense or sparse."""
+    # An entry has a value and the place of its feature.
+    found: int = 2 * X.nnz if issparse(X) else X.shape[0] * X.shape[1]
+    return found
 
 
 def with_narrow_indices(X: Any) -> Any:
