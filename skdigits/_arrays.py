@@ -265,9 +265,7 @@ def _dtype_of_frame(frame: Any) -> Any:
     nullable ones of pandas.
     """
     sparse = hasattr(frame, "sparse")  # a frame of pandas, with sparse columns only
-    names = {
-        str(dtype.subtype if sparse else dtype).lower() for dtype in frame.dtypes
-    }
+    names = {str(dtype.subtype if sparse else dtype).lower() for dtype in frame.dtypes}
     if names == {"float32"}:
         return np.float32
     # uint8 has no value for missing entries.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from torch import Tensor
 
 from skdigits._input_checks import Samples, warn_user
 from skdigits.engine.network import Network

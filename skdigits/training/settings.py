@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from skdigits.augmentation import distort_of, name_of
 from skdigits.engine.network import Network
