@@ -53,7 +53,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples; uint8 pixels are read as ``X / 255``.
 
         Returns
@@ -81,7 +81,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples; uint8 pixels are read as ``X / 255``.
 
         Returns
@@ -110,7 +110,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples; uint8 pixels are read as ``X / 255``.
 
         Returns
@@ -138,7 +138,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples; uint8 pixels are read as ``X / 255``.
 
         Returns

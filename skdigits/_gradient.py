@@ -96,15 +96,16 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
+            Sparse samples become dense batch by batch.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels: numbers, strings or booleans; or multilabel targets, a column
             of zeros and ones for each label, unless the classifier takes none.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; None gives every sample weight 1. Samples of weight
             0 are left out, and so are classes without other samples.
-        X_val : array-like of shape (n_val, n_features), default=None
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Validation samples, evaluated after every epoch. With ``early_stopping``,
             they replace the part of X that would be set aside.
         y_val : array-like, default=None
@@ -133,7 +134,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training samples: float32, float64 or uint8 pixels, read as ``X / 255``.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels: numbers, strings or booleans; or multilabel targets, a column

@@ -145,8 +145,9 @@ class TemplateMatchingClassifier(TorchClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples, float32 or float64; uint8 values are pixels, read as ``X / 255``.
+            The sums of sparse samples take their entries alone.
         y : array-like of shape (n_samples,)
             Class labels: numbers, strings or booleans.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -176,7 +177,9 @@ class TemplateMatchingClassifier(TorchClassifier):
 
         Parameters
         ----------
-        X, y : array-like
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As in ``fit``.
+        y : array-like of shape (n_samples,)
             As in ``fit``.
         classes : array-like of shape (n_classes,), default=None
             All class labels that will ever occur; required in the first call.

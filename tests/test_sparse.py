@@ -35,7 +35,7 @@ from skdigits import (
     _arrays,
 )
 from skdigits._sparse import distinct_rows
-from skdigits.engine import batches, network, templates
+from skdigits.engine import batches, convnet, network, templates
 from skdigits.inspection import confusion_pairs, reliability, top_losses
 from skdigits.model_selection import (
     BatchedGridSearchCV,
@@ -177,7 +177,7 @@ def test_a_file_in_memory(few, tmp_path):
         assert_as_dense(model, mapped, X, y)
 
 
-@each
+@pytest.mark.parametrize("model", [MODELS["templates"], SOFTMAX])
 def test_sums_of_duplicates_are_those_of_the_dtype(model, few):
     """In uint8, 200 + 200 is 144, in SciPy's dense rows as well."""
     X, y = few
@@ -452,9 +452,10 @@ def table(rng):
 def texts(rng):
     """Return texts with the words of two subjects, and the subjects."""
     y = rng.integers(2, size=200)
-    common = [f"word{n}" for n in range(300)]
+    common = [f"word{n}" for n in range(60)]
     documents = [
-        " ".join([*rng.choice(common, 15), rng.choice(WORDS[subject])]) for subject in y
+        " ".join([*rng.choice(common, 10), *rng.choice(WORDS[subject], 3)])
+        for subject in y
     ]
     return documents, y, TfidfVectorizer()
 
@@ -463,7 +464,7 @@ def texts(rng):
 def test_encoders_before_the_model_in_a_batched_search(made, rng):
     X, y, encoder = made(rng)
     dense = FunctionTransformer(lambda X: X.toarray(), accept_sparse=True)
-    model = MLPClassifierTorch(16, max_iter=8, tol=None, random_state=0)
+    model = MLPClassifierTorch(16, max_iter=20, tol=None, random_state=0)
     grid = {"model__learning_rate_init": [0.03, 0.0001]}
 
     def search(kind, *steps):
@@ -475,7 +476,7 @@ def test_encoders_before_the_model_in_a_batched_search(made, rng):
     found = search(BatchedGridSearchCV, encoder)
     expected = search(GridSearchCV, encoder, dense)
     assert found.batched_.all()
-    assert found.best_score_ > 0.8 > 0.3 + min(found.cv_results_["mean_test_score"])
+    assert found.best_score_ > 0.8 > 0.2 + min(found.cv_results_["mean_test_score"])
     np.testing.assert_allclose(
         found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"]
     )
@@ -532,8 +533,8 @@ class Largest(TorchDispatchMode):
         return found
 
 
-def large(n_samples=4000, n_features=3000):
-    """Return sparse rows of which dense ones would take 96 MB, and classes."""
+def large(n_samples=800, n_features=4000):
+    """Return sparse rows of which dense ones would take 26 MB, and classes."""
     rng = np.random.default_rng(0)
     columns = rng.integers(n_features, size=(n_samples, 5)).ravel()
     rows = np.arange(n_samples).repeat(5)
@@ -547,15 +548,21 @@ LARGE = {
     "softmax": SoftmaxRegression(**QUICK | {"max_iter": 1}),
     "lbfgs": SoftmaxRegression(solver="lbfgs", max_iter=2, tol=None),
     "mlp": MLPClassifierTorch(4, early_stopping=True, **QUICK | {"max_iter": 1}),
-    "conv": ConvNetClassifier(1, image_shape=(50, 60), **QUICK | {"max_iter": 1}),
+    "conv": ConvNetClassifier(1, image_shape=(50, 80), **QUICK | {"max_iter": 1}),
     "templates": TemplateMatchingClassifier(),
 }
 
 
-@pytest.mark.parametrize("model", LARGE.values(), ids=LARGE)
-def test_no_tensor_is_as_large_as_the_dense_rows(model, monkeypatch):
-    for module in (network, templates):
+@pytest.fixture
+def few_at_once(monkeypatch):
+    """Let chunks and blocks of samples be small, as for wider ones."""
+    for module in (network, convnet, templates):
         monkeypatch.setattr(module, "CHUNK_NUMBERS", 2**18)
+    monkeypatch.setattr(batches, "BLOCK_NUMBERS", 2**18)
+
+
+@pytest.mark.parametrize("model", LARGE.values(), ids=LARGE)
+def test_no_tensor_is_as_large_as_the_dense_rows(model, few_at_once):
     X, y = large()
     model = clone(model)
     with Largest() as fitting:
@@ -568,8 +575,7 @@ def test_no_tensor_is_as_large_as_the_dense_rows(model, monkeypatch):
 
 
 @pytest.mark.parametrize("model", [LARGE["softmax"], LARGE["lbfgs"]])
-def test_no_tensor_of_a_search_is_as_large_as_the_dense_rows(model, monkeypatch):
-    monkeypatch.setattr(network, "CHUNK_NUMBERS", 2**18)
+def test_no_tensor_of_a_search_is_as_large_as_the_dense_rows(model, few_at_once):
     X, y = large()
     steps = make_pipeline(MaxAbsScaler(), model)
     for estimator, name in ((model, "alpha"), (steps, "softmaxregression__alpha")):

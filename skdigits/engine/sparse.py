@@ -60,19 +60,23 @@ class SparseRows:
         """Return whether the values are floating, and not pixels."""
         return self.values.is_floating_point()
 
+    @property
+    def places(self) -> slice:
+        """Where the entries of these samples are; others may share the memory."""
+        return slice(int(self.bounds[0]), int(self.bounds[-1]))
+
     def entries(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the sample, the feature and the value of each entry."""
-        first = int(self.bounds[0])
-        last = int(self.bounds[-1])
+        columns = self.columns[self.places]
         samples = torch.arange(len(self), device=self.device)
         samples = samples.repeat_interleave(
-            self.bounds.diff(), output_size=last - first
+            self.bounds.diff(), output_size=len(columns)
         )
-        return samples, self.columns[first:last], self.values[first:last]
+        return samples, columns, self.values[self.places]
 
     def max(self) -> Tensor:
         """Return the largest value, zeros included."""
-        _, _, values = self.entries()
+        values = self.values[self.places]
         if not len(values):
             return self.values.new_zeros(())
         largest = values.max()
@@ -139,11 +143,10 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
         return torch.cat(dense)
 
     sparse = [part for part in parts if isinstance(part, SparseRows)]
-    entries = [part.entries() for part in sparse]
     counts = torch.cat([part.bounds.diff() for part in sparse])
     return SparseRows(
         torch.nn.functional.pad(counts.cumsum(0), (1, 0)),
-        torch.cat([columns for _, columns, _ in entries]),
-        torch.cat([values for _, _, values in entries]),
+        torch.cat([part.columns[part.places] for part in sparse]),
+        torch.cat([part.values[part.places] for part in sparse]),
         sparse[0].n_features,
     )
