@@ -14,7 +14,7 @@ from skdigits.engine.types import Workers
 # Gathered at once, in few calls, while samples and targets stay in the cache.
 BLOCK_SAMPLES = 1024
 BLOCK_TARGETS = 2**18
-BLOCK_NUMBERS = 2**21  # of wide samples, which are no longer in the cache
+BLOCK_NUMBERS = 2**20  # of wide samples, which are no longer in the cache
 
 
 class Data(NamedTuple):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # many features, are bounded.
 CHUNK_SAMPLES = 2048
 CHUNK_LOGITS = 2**20
-CHUNK_NUMBERS = 2**22
+CHUNK_NUMBERS = 2**21
 LARGEST_BATCHED = 200_000  # numbers in the state of a solver; see docs/design.md
 Record = TypeVar("Record")
 

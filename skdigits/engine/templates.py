@@ -15,7 +15,7 @@ from skdigits.engine.types import Workers
 CHUNK_ROWS = 2048
 # Of many templates, or of many features, fewer samples are compared at once.
 CHUNK_DISTANCES = 2**22
-CHUNK_NUMBERS = 2**22
+CHUNK_NUMBERS = 2**21
 # Smaller differences between distances count as zero: their reciprocals overflow.
 SMALLEST_SCALE = 1e-300
 LOG_RANGE = math.log(1e3)
