@@ -84,10 +84,15 @@ class SparseRows:
 
     def to(self, dtype: torch.dtype) -> Tensor:
         """Return all samples as a dense tensor (N, D) of a dtype."""
+        dense = torch.zeros(self.shape, dtype=dtype, device=self.device)
+        return self._write(dense)
+
+    def _write(self, dense: Tensor) -> Tensor:
+        """Write the entries into zeros (N, D), and return these."""
         samples, columns, values = self.entries()
         places = samples.mul_(self.n_features).add_(columns)
-        dense = torch.zeros(self.numel(), dtype=dtype, device=self.device)
-        return dense.scatter_(0, places, values.to(dtype)).view(self.shape)
+        dense.view(-1).scatter_(0, places, values.to(dense.dtype))
+        return dense
 
     def rows(self, positions: Tensor) -> "SparseRows":
         """Return some samples, which stay sparse."""
@@ -102,9 +107,12 @@ class SparseRows:
         values = self.values.index_select(0, chosen)
         return SparseRows(bounds, columns, values, self.n_features)
 
-    def index_select(self, dim: int, positions: Tensor) -> Tensor:
-        """Return some samples (n, D), as `torch.Tensor.index_select` does for dim 0."""
-        return self.rows(positions).to(self.dtype)
+    def index_select(
+        self, dim: int, positions: Tensor, *, out: Tensor | None = None
+    ) -> Tensor:
+        """Return some samples (n, D), as `torch.index_select` does for dim 0."""
+        some = self.rows(positions)
+        return some.to(self.dtype) if out is None else some._write(out.zero_())
 
     def __getitem__(self, some: slice) -> Tensor:
         """Return a slice of the samples (n, D)."""

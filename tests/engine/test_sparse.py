@@ -39,6 +39,9 @@ def test_parts_are_dense(pair):
     found = rows.index_select(0, positions)
     assert found.dtype == rows.dtype
     np.testing.assert_array_equal(found, dense[positions])
+    memory = torch.ones(5, 7, dtype=rows.dtype)
+    assert rows.index_select(0, positions, out=memory) is memory
+    assert torch.equal(memory, found)
     np.testing.assert_array_equal(rows.to(torch.float64), dense)
 
 
