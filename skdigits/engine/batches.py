@@ -194,9 +194,8 @@ def batches(
     n_replicas = 1 if order is None else len(order)
     dtype = targets.levels.dtype
     n_features = data.X.shape[1]
-    step = batch_size * block_size(
-        n_replicas, batch_size, targets.n_outputs, n_features
-    )
+    n_batches = block_size(n_replicas, batch_size, targets.n_outputs, n_features)
+    step = batch_size * n_batches
     sizes = {min(batch_size, data.n_samples), data.n_samples % batch_size or batch_size}
     equal_weights = {size: targets.levels.new_tensor(1 / size) for size in sizes}
 
