@@ -1,7 +1,8 @@
 """The only place where arrays become tensors, and tensors arrays.
 
 Arrays are NumPy's; under scikit-learn's array API dispatch, they belong to the
-namespace of X, on its device. Tensors are what the engine computes with.
+namespace of X, on its device. Tensors are what the engine computes with. X may also be
+a sparse matrix or array of SciPy, in CSR form, and sparse samples in the engine.
 """
 
 import math
@@ -11,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import joblib
 import numpy as np
 import pandas as pd
 import torch
+from scipy.sparse import issparse
 from sklearn.utils._array_api import (
     _is_numpy_namespace,
     get_namespace_and_device,
@@ -28,6 +30,7 @@ from torch import Tensor
 from skdigits.engine.batches import Data
 from skdigits.engine.network import Network
 from skdigits.engine.process import ONEDNN, onednn
+from skdigits.engine.sparse import Rows, SparseRows, join_rows
 from skdigits.engine.types import Workers
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Array(Protocol):
-    """An array of NumPy or of the array API namespace of X."""
+    """An array of NumPy or of the array API namespace of X, or sparse rows of SciPy."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,6 +53,15 @@ class Array(Protocol):
 
     def __getitem__(self, key: Any) -> Any:
         """Return part of the array."""
+
+
+class CompressedRows(Protocol):
+    """A sparse matrix or array of SciPy in CSR form."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    data: np.ndarray
+    shape: tuple[int, int]
 
 
 # Multiplications until threads meet from which they gain; see benchmarks/threads.py.
@@ -189,7 +201,7 @@ def side_by_side(work: float, n_items: int) -> Iterator[Workers | None]:
 
 
 def deal_chunks(
-    network: Network, X: Tensor, n_models: int = 1
+    network: Network, X: Rows, n_models: int = 1
 ) -> AbstractContextManager[Workers | None]:
     """Return a context with threads that share the chunks of samples to evaluate."""
     n_chunks = 1
@@ -255,8 +267,8 @@ def _check_tensor(X: Tensor) -> None:
     """Refuse tensors as scikit-learn refuses arrays of the same kind."""
     if X.layout != torch.strided:
         raise TypeError(
-            "Sparse data was passed for X, but dense data is required. Use "
-            "'.to_dense()' to convert to a dense tensor."
+            f"X is a sparse tensor, of layout {X.layout}, which scikit-learn does not "
+            "take: pass X.to_dense(), or a sparse array of SciPy."
         )
     if X.is_complex():
         raise ValueError(
@@ -271,13 +283,14 @@ def _dtype_of_frame(frame: Any) -> Any:
     scikit-learn knows the dtypes of NumPy only, neither those of polars nor the
     nullable ones of pandas.
     """
-    names = {str(dtype).lower() for dtype in frame.dtypes}
+    sparse = hasattr(frame, "sparse")  # a frame of pandas, with sparse columns only
+    names = {str(dtype.subtype if sparse else dtype).lower() for dtype in frame.dtypes}
     if names == {"float32"}:
         return np.float32
     if not names or not names <= INTEGERS:
         return None
     # NumPy's integers have no value for missing entries.
-    of_numpy = all(isinstance(dtype, np.dtype) for dtype in frame.dtypes)
+    of_numpy = sparse or all(isinstance(dtype, np.dtype) for dtype in frame.dtypes)
     missing = not of_numpy and pd.isna(np.asarray(frame)).any()
     return None if missing else np.result_type(*names)
 
@@ -287,6 +300,10 @@ def cast(X: Array, dtype: str) -> Array:
     if isinstance(X, np.ndarray):
         # Frames give columns in one piece, of which rows are slow to gather.
         return X.astype(dtype, order="C")
+    if issparse(X):
+        values: Any = X
+        converted: Array = values.astype(dtype)
+        return converted
 
     xp: Any
     xp, _, _ = get_namespace_and_device(X)
@@ -353,18 +370,36 @@ def to_numpy(array: Any) -> np.ndarray:
 
 
 def take_samples(array: Array, samples: np.ndarray) -> Array:
-    """Return some samples of an array, in its own namespace."""
+    """Return some samples of an array, in its own namespace; sparse ones stay so."""
+    if issparse(array):
+        rows: Array = array[samples]
+        return rows
     xp, _, device = get_namespace_and_device(array)
     taken: Array = xp.take(array, xp.asarray(samples, device=device), axis=0)
     return taken
 
 
-def to_tensor(array: Any, device: torch.device) -> Tensor:
-    """Return an array of any namespace as a tensor, sharing its memory if possible."""
+@overload
+def to_tensor(array: CompressedRows, device: torch.device) -> SparseRows: ...
+
+
+@overload
+def to_tensor(array: Any, device: torch.device) -> Tensor: ...
+
+
+def to_tensor(array: Any, device: torch.device) -> Rows:
+    """Return an array of any namespace as a tensor, sharing its memory if possible.
+
+    Sparse rows of SciPy become those of the engine, which take the place of a tensor.
+    """
     if isinstance(array, Tensor):
         return array.detach().to(device)
 
     if not isinstance(array, np.ndarray):
+        if issparse(array):
+            parts = (array.indptr, array.indices, array.data)
+            bounds, columns, values = (to_tensor(part, device) for part in parts)
+            return SparseRows(bounds.long(), columns, values, array.shape[1])
         array = to_numpy(array)
     if min(array.strides, default=0) < 0 or not array.flags.aligned:
         array = array.copy()  # torch has neither negative strides nor odd addresses
@@ -389,10 +424,10 @@ def to_torch(samples: "Sequence[Samples]", device: torch.device) -> Data:
     # torch.cat would copy a single one.
     if len(samples) == 1:
         return Data(X[0], codes[0], weights[0] if weights else None)
-    return Data(torch.cat(X), torch.cat(codes), torch.cat(weights) if weights else None)
+    return Data(join_rows(X), torch.cat(codes), torch.cat(weights) if weights else None)
 
 
-def compute_dtype(X: Tensor) -> torch.dtype:
+def compute_dtype(X: Rows) -> torch.dtype:
     """Return the dtype to compute in: that of X, and float32 for pixels."""
     return X.dtype if X.is_floating_point() else torch.float32
 

@@ -98,16 +98,17 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training samples: float32, float64, or integers, which may be pixels (see
             ``pixels``).
+            Sparse samples become dense batch by batch.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels: numbers, strings or booleans; or multilabel targets, a column
             of zeros and ones for each label, unless the classifier takes none.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; None gives every sample weight 1. Samples of weight
             0 are left out, and so are classes without other samples.
-        X_val : array-like of shape (n_val, n_features), default=None
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Validation samples, evaluated after every epoch. With ``early_stopping``,
             they replace the part of X that would be set aside.
         y_val : array-like, default=None
@@ -142,7 +143,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training samples: float32, float64, or integers, which may be pixels (see
             ``pixels``).
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
@@ -324,6 +325,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = (
             self._takes_labels and self.loss == "cross_entropy"
         )

@@ -46,6 +46,7 @@ from skdigits._pixels import (
     look_like_pixels,
     read_integers,
 )
+from skdigits._sparse import without_duplicates
 from skdigits._unknown_names import unknown_name
 
 if TYPE_CHECKING:
@@ -81,10 +82,11 @@ COUNT = Number(Integral, 1, None, closed="left")
 class Samples(NamedTuple):
     """Checked samples to learn from.
 
-    ``X`` (N, D) has a dtype that is computed in, or uint8. ``codes`` (N,) are positions
-    in the sorted ``classes`` (C,), or (N, C) for labels: 1 if the sample has the label.
-    ``weight`` (N,) is positive, or None. ``kept`` are the positions of these samples
-    among the given ones if some had no weight, else None.
+    ``X`` (N, D) has a dtype that is computed in, or uint8; sparse samples are in CSR
+    form, with each entry once. ``codes`` (N,) are positions in the sorted ``classes``
+    (C,), or (N, C) for labels: 1 if the sample has the label. ``weight`` (N,) is
+    positive, or None. ``kept`` are the positions of these samples among the given ones
+    if some had no weight, else None.
     """
 
     X: Array
@@ -230,8 +232,9 @@ def check_samples(
 
     checked, y = validate_data(
         estimator,
-        X,
+        without_duplicates(X) if issparse(X) else X,
         dense_targets(y) if issparse(y) else y,
+        accept_sparse="csr",
         dtype=input_dtypes(X, integers=True),
         reset=reset,
         ensure_all_finite=False,  # as_read looks for NaN in a fifth of the time
@@ -281,7 +284,8 @@ def as_read(estimator: "TorchClassifier", X: Array, *, fresh: bool = False) -> A
     with within_operations(4 * samples.numel()):
         smallest, largest = (bound.item() for bound in samples.aminmax())
     if not math.isfinite(largest - smallest):
-        check_array(X, input_name="X", estimator=estimator)  # it has the words
+        # It has the words.
+        check_array(X, accept_sparse=True, input_name="X", estimator=estimator)
 
     integers = not samples.is_floating_point()
     if fresh:
@@ -607,9 +611,13 @@ def check_features(estimator: BaseEstimator, X: ArrayLike) -> Array:
             f"{estimator.n_features_in_} features as input: if X, of shape "
             f"{tuple(shape)}, is one image, pass X.reshape(1, -1)."
         )
-    dtypes = input_dtypes(X, integers=True)
     checked: Array = validate_data(
-        estimator, X, dtype=dtypes, reset=False, ensure_all_finite=False
+        estimator,
+        without_duplicates(X) if issparse(X) else X,
+        accept_sparse="csr",
+        dtype=input_dtypes(X, integers=True),
+        reset=False,
+        ensure_all_finite=False,
     )
     return as_read(estimator, checked)
 

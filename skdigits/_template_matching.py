@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.utils.metaestimators import available_if
 
@@ -28,6 +29,7 @@ from skdigits._input_checks import (
     rollback_on_error,
 )
 from skdigits._parameters import TEMPLATES
+from skdigits._sparse import distinct_rows, with_narrow_indices
 from skdigits.engine.templates import (
     chunk_size,
     class_distances,
@@ -159,9 +161,10 @@ class TemplateMatchingClassifier(TorchClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples: float32, float64, or integers, which may be pixels (see
             ``pixels``).
+            The sums of sparse samples take their entries alone.
         y : array-like of shape (n_samples,)
             Class labels: numbers, strings or booleans.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -197,7 +200,9 @@ class TemplateMatchingClassifier(TorchClassifier):
 
         Parameters
         ----------
-        X, y : array-like
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As in ``fit``.
+        y : array-like of shape (n_samples,)
             As in ``fit``.
         classes : array-like of shape (n_classes,), default=None
             All class labels that will ever occur; required in the first call.
@@ -272,13 +277,16 @@ class TemplateMatchingClassifier(TorchClassifier):
         """Return templates (C · n_templates, D) found by k-means within each class."""
         # One generator serves all classes, so that their starts differ.
         rng = private_random_state(self.random_state)
-        X = to_numpy(samples.X)
+        X = samples.X if issparse(samples.X) else to_numpy(samples.X)
         centres = []
         for code in range(len(samples.classes)):
-            member = samples.codes == code
+            member = np.flatnonzero(samples.codes == code)
             own = X[member]
             if X.dtype == np.uint8:
-                own = own / np.float32(255)
+                own = own.astype(np.float32)
+                # Of sparse samples, only the entries are divided.
+                values = own.data if issparse(own) else own
+                values /= 255
 
             own_weight = None
             if samples.weight is not None:
@@ -314,6 +322,7 @@ class TemplateMatchingClassifier(TorchClassifier):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.input_tags.sparse = True
         return tags
 
     def _logits(self, X):
@@ -335,7 +344,7 @@ def _threads(X, n_templates):
     """Return a context with threads that share the chunks of samples of a CPU."""
     n_chunks = 1
     if X.device.type == "cpu":
-        n_chunks = math.ceil(len(X) / chunk_size(n_templates))
+        n_chunks = math.ceil(len(X) / chunk_size(n_templates, X.shape[1]))
     return side_by_side(n_templates * X.numel(), n_chunks)
 
 
@@ -345,15 +354,20 @@ def _cluster_centres(
     n_clusters: int,
     rng: np.random.RandomState,
 ) -> np.ndarray:
-    """Return k-means centres (n_clusters, D) of samples X (n, D).
+    """Return k-means centres (n_clusters, D) of samples X (n, D), dense or sparse.
 
     The initial centres are drawn from the distinct samples. The result therefore
     depends neither on the order of the samples nor on whether one is repeated or has
     weight 2.
     """
-    distinct = np.unique(X, axis=0)
-    if len(distinct) <= n_clusters:
-        return np.resize(distinct, (n_clusters, X.shape[1]))
+    if issparse(X):
+        X = with_narrow_indices(X)  # KMeans takes no wider ones
+        distinct = distinct_rows(X)
+    else:
+        distinct = np.unique(X, axis=0)
+    if distinct.shape[0] <= n_clusters:
+        few = distinct.toarray() if issparse(distinct) else distinct
+        return np.resize(few, (n_clusters, X.shape[1]))
 
     # tol=0 and a limit out of reach: Lloyd's iterations run until no centre moves.
     start, _ = kmeans_plusplus(distinct, n_clusters, random_state=rng)

@@ -15,7 +15,7 @@ import pytest
 import sklearn
 import torch
 from PIL import Image
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -593,15 +593,19 @@ BAD_X = {
     "objects": (np.full((12, 4), object()), TypeError, "real number, not 'object'"),
     "a dict": ({"a": 1}, TypeError, "real number, not 'dict'"),
     "ragged": ([[1, 2, 3, 4]] * 11 + [[1, 2]], ValueError, "inhomogeneous shape"),
-    "sparse": (
-        csr_array(X),
-        TypeError,
-        "Sparse data was passed.*but dense data is req",
+    "NaN in sparse rows": (csr_array(put(NAN)), ValueError, "Input X contains NaN"),
+    "infinity in sparse rows": (csr_array(put(INF)), ValueError, "X contains infinity"),
+    "complex sparse rows": (
+        csr_array(X + 1j),
+        ValueError,
+        "Complex data not supported",
     ),
+    "no sparse rows": (csr_array(X[:0]), ValueError, r"0 sample\(s\) .*minimum of 1"),
+    "a sparse row": (coo_array(X[0]), ValueError, "Expected 2D input"),
     "sparse tensor": (
         torch.tensor(X).to_sparse(),
         TypeError,
-        "Sparse data was passed.*dense",
+        r"X is a sparse tensor.*pass X\.to_dense\(\)",
     ),
     "a list of pictures": (
         [Image.new("L", (2, 2))] * 12,

@@ -73,6 +73,13 @@ EXPECTED = re.compile(
 )
 
 
+SPARSE = {
+    "check_estimator_sparse_array",
+    "check_estimator_sparse_matrix",
+    "check_sample_weight_equivalence_on_sparse_data",
+}
+
+
 def test_every_pair_of_settings_is_checked():
     for Model in (SoftmaxRegression, MLPClassifierTorch):
         models = [e for e in ESTIMATORS if type(e) is Model and e.max_iter == 40]
@@ -103,6 +110,7 @@ def test_check_estimator(estimator):
     with pytest.warns() as caught:
         results = check_estimator(estimator, on_fail=None)
     assert len(results) > 75
+    assert {result["check_name"] for result in results} >= SPARSE
     for result in results:
         if result["status"] == "skipped":
             assert ABSENT.search(str(result["exception"])), result

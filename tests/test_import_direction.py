@@ -12,7 +12,7 @@ ROOT = Path(skdigits.__file__).parent
 # From the bottom up; a module may import what stands below it, and its own layer.
 LAYERS = [
     ["skdigits.engine"],
-    ["skdigits._arrays"],
+    ["skdigits._arrays", "skdigits._sparse"],
     ["skdigits._pixels", "skdigits._pictures", "skdigits._unknown_names"],
     ["skdigits._input_checks"],
     ["skdigits._parameters", "skdigits._image_shapes"],

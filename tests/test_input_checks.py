@@ -168,12 +168,6 @@ def test_bad_rows_are_named(model, X, y, weight, message):
         model.predict([[1.0]])
 
 
-@MODELS
-def test_sparse_rows_are_an_error(model, iris):
-    with pytest.raises(TypeError, match="Sparse data was passed"):
-        model.fit(csr_array(iris[0]), iris[1])
-
-
 def quickly(model):
     """A copy that is fitted in a moment, if it is trained at all."""
     model = clone(model)

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
@@ -228,32 +227,6 @@ def test_frames_have_names(model, library, few):
 def test_what_is_missing_in_a_frame_is_an_error(model, frame):
     with pytest.raises(ValueError, match="Input X contains NaN"):
         clone(model).fit(frame, [0, 1])
-
-
-@one_of_each
-@pytest.mark.parametrize(
-    "sparse",
-    [
-        sp.csr_array,
-        sp.csc_matrix,
-        sp.coo_array,
-        lambda a: pd.DataFrame(a).astype(pd.SparseDtype(float, 0.0)),
-    ],
-    ids=["csr", "csc", "coo", "pandas"],
-)
-def test_sparse_rows_are_an_error_everywhere(model, sparse, few):
-    X, y = few
-    fitted = clone(model).fit(X, y)
-    message = (
-        r"Sparse data was passed for X, but dense data is required. Use '.toarray\(\)'"
-    )
-    for method in (fitted.predict, fitted.predict_proba, fitted.decision_function):
-        with pytest.raises(TypeError, match=message):
-            method(sparse(X))
-    for method in (fitted.fit, fitted.partial_fit):
-        with pytest.raises(TypeError, match=message):
-            method(sparse(X), y)
-    assert_same(fitted.predict_proba(X), clone(model).fit(X, y).predict_proba(X))
 
 
 @each

@@ -2,23 +2,26 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from skdigits.engine.sparse import Rows, SparseRows, select_rows
 from skdigits.engine.types import Workers
 
 # Gathered at once, in few calls, while samples and targets stay in the cache.
 BLOCK_SAMPLES = 1024
 BLOCK_TARGETS = 2**18
+BLOCK_NUMBERS = 2**20  # of wide samples, which are no longer in the cache
 
 
 class Data(NamedTuple):
     """Samples on the device where they are used.
 
-    ``X`` (N, D) is floating, or uint8 for pixels, which are read as ``X / 255``.
+    ``X`` (N, D) is floating, or uint8 for pixels, which are read as ``X / 255``. It is
+    a tensor, or sparse: what is taken of it is dense.
     ``codes`` (N,) int64 is the class of each sample, or (N, L) whether it has each of L
     labels. ``weight`` (N,) is positive, or None for equal weights.
 
@@ -27,7 +30,7 @@ class Data(NamedTuple):
     positions in X of each replica's samples. None is a single replica with all of them.
     """
 
-    X: Tensor
+    X: Rows
     codes: Tensor
     weight: Tensor | None = None
     samples: Tensor | None = None
@@ -49,7 +52,10 @@ class Data(NamedTuple):
         return self._replace(samples=self.samples[chosen])
 
     def take(self, positions: Tensor | slice, memory: Tensor | None = None) -> "Data":
-        """Return some samples; with ``memory``, as floats of its dtype, held there."""
+        """Return some samples, which are dense.
+
+        With ``memory``, they are floats of its dtype, and held there.
+        """
         weight = self.weight
         if isinstance(positions, slice):
             X = self.X[positions]
@@ -60,7 +66,10 @@ class Data(NamedTuple):
             if memory is not None and memory.dtype == self.X.dtype:
                 out = memory[: len(positions)]
             # index_select takes a quarter of the time of indexing.
-            X = torch.index_select(self.X, 0, positions, out=out)
+            if isinstance(self.X, SparseRows):
+                X = self.X.index_select(0, positions, out=out)
+            else:
+                X = torch.index_select(self.X, 0, positions, out=out)
             codes = self.codes.index_select(0, positions)
             weight = None if weight is None else weight.index_select(0, positions)
 
@@ -68,6 +77,14 @@ class Data(NamedTuple):
             floats = memory[: len(X)].copy_(X)
             X = floats.div_(255) if X.dtype == torch.uint8 else floats
         return Data(X, codes, weight)
+
+    def replica(self, number: int) -> "Data":
+        """Return a replica with its samples in one piece; sparse ones stay sparse."""
+        if self.samples is None:
+            return self
+        positions = self.samples[number]
+        weight = None if self.weight is None else self.weight[positions]
+        return Data(select_rows(self.X, positions), self.codes[positions], weight)
 
 
 class Targets(NamedTuple):
@@ -133,9 +150,13 @@ def sample_orders(
     return order if data.samples is None else data.samples.gather(1, order)
 
 
-def block_size(n_replicas: int, batch_size: int, n_outputs: int) -> int:
+def block_size(
+    n_replicas: int, batch_size: int, n_outputs: int, n_features: int = 1
+) -> int:
     """Return how many batches are gathered at once."""
-    n_samples = min(BLOCK_SAMPLES, BLOCK_TARGETS // n_outputs)
+    n_samples = min(
+        BLOCK_SAMPLES, BLOCK_TARGETS // n_outputs, BLOCK_NUMBERS // n_features
+    )
     return max(1, n_samples // (batch_size * n_replicas))
 
 
@@ -172,7 +193,9 @@ def batches(
     order = data.samples if order is None else order
     n_replicas = 1 if order is None else len(order)
     dtype = targets.levels.dtype
-    step = batch_size * block_size(n_replicas, batch_size, targets.n_outputs)
+    n_features = data.X.shape[1]
+    n_batches = block_size(n_replicas, batch_size, targets.n_outputs, n_features)
+    step = batch_size * n_batches
     sizes = {min(batch_size, data.n_samples), data.n_samples % batch_size or batch_size}
     equal_weights = {size: targets.levels.new_tensor(1 / size) for size in sizes}
 
@@ -184,7 +207,7 @@ def batches(
 
     # Reused: memory that comes and goes with each block is mapped anew, and piles up in
     # the heaps of threads.
-    shape = (min(step, data.n_samples) * n_replicas, data.X.shape[1])
+    shape = (min(step, data.n_samples) * n_replicas, n_features)
     number = 1 if ahead is None else ahead.number + 2
     with torch.inference_mode(False):  # as in the other thread, which writes here
         memories = [
@@ -194,7 +217,7 @@ def batches(
     blocks: Iterable[Data] = each(data.take, positions, itertools.cycle(memories))
 
     for block in blocks:
-        X = block.X.view(n_replicas, -1, block.X.shape[1])
+        X = cast(Tensor, block.X).view(n_replicas, -1, n_features)
         codes = block.codes.view(n_replicas, -1, *block.codes.shape[1:])
         weight = block.weight
         weight = None if weight is None else weight.view(n_replicas, 1, -1)
@@ -219,8 +242,8 @@ def batches(
                 yield Batch(X, X.mT, target, normalised, own, total)
 
 
-def as_floats(X: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return samples for arithmetic: pixels (uint8) become ``X / 255``."""
+def as_floats(X: Rows, dtype: torch.dtype) -> Tensor:
+    """Return dense samples for arithmetic: pixels (uint8) become ``X / 255``."""
     if X.dtype == torch.uint8:
         return X.to(dtype).div_(255)
     return X.to(dtype)

@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d, max_pool2d
 from skdigits.engine.activations import ACTIVATIONS
 from skdigits.engine.batches import Batch
 from skdigits.engine.losses import OUTPUT_LOSSES
-from skdigits.engine.network import Gradients, Network, dropout_mask
+from skdigits.engine.network import CHUNK_NUMBERS, Gradients, Network, dropout_mask
 from skdigits.engine.process import ProcessSetting
 from skdigits.engine.types import Params, StepHyper
 
@@ -142,6 +142,12 @@ class ConvNetwork(Network):
             height //= layer.pool[0]
             width //= layer.pool[1]
         return total
+
+    @property
+    def chunk_samples(self) -> int:
+        """Number of images that are evaluated at once."""
+        n_pixels = math.prod(self.image_shape)
+        return max(1, min(super().chunk_samples, CHUNK_NUMBERS // n_pixels))
 
     def trains_together(self, n_moments: int, device: torch.device) -> bool:
         """Return False: convolutions of several models do not become one product."""

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from skdigits.engine.batches import Data, Targets, as_floats, batches
 from skdigits.engine.network import Network
+from skdigits.engine.sparse import Rows
 from skdigits.engine.types import Params, Plan, Score, Workers
 
 
 @torch.inference_mode()
 def predict_scores(
-    network: Network, params: Params, X: Tensor, workers: Workers | None = None
+    network: Network, params: Params, X: Rows, workers: Workers | None = None
 ) -> Tensor:
     """Return scores (K, N, C) of K networks for samples X (N, D); uint8 are pixels.
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -100,7 +100,8 @@ def minimise(
     evaluate = partial(_measured, network, validation, targets, score)
     n_models = len(state.params[0])
     runs: list[Run] = []
-    for samples, rng in zip(_each_replica(data), rngs, strict=True):
+    for replica, rng in enumerate(rngs):
+        samples = data.replica(replica)
         for _ in range(n_models // len(rngs)):
             one = torch.tensor([len(runs)], device="cpu")
             observe = None if observer is None else partial(observer, [len(runs)])
@@ -127,14 +128,6 @@ def _measured(
         nothing = torch.full((1,), torch.nan, dtype=torch.float64, device="cpu")
         return nothing, nothing
     return measure(network, params, validation, targets, score)
-
-
-def _each_replica(data: Data) -> Iterator[Data]:
-    """Yield the samples of each replica in one piece, as they are read many times."""
-    if data.samples is None:
-        yield data
-    else:
-        yield from map(data.take, data.samples)
 
 
 def _minimise_one(

@@ -21,9 +21,11 @@ from skdigits.engine.types import Hyper, Params, Plan, StepHyper
 if TYPE_CHECKING:
     from skdigits.engine.dense import Outer
 
-# Evaluated at once: products stay in the cache, and logits of many classes are bounded.
+# Evaluated at once: products stay in the cache; logits of many classes, and samples of
+# many features, are bounded.
 CHUNK_SAMPLES = 2048
 CHUNK_LOGITS = 2**20
+CHUNK_NUMBERS = 2**21
 LARGEST_BATCHED = 200_000  # numbers in the state of a solver; see docs/design.md
 Record = TypeVar("Record")
 
@@ -189,7 +191,10 @@ class Network(ABC):
     @property
     def chunk_samples(self) -> int:
         """Number of samples that are evaluated at once."""
-        return max(1, min(CHUNK_SAMPLES, CHUNK_LOGITS // self.shapes[-1][0]))
+        n_inputs = math.prod(self.shapes[0][1:])
+        n_outputs = self.shapes[-1][0]
+        bounds = (CHUNK_SAMPLES, CHUNK_LOGITS // n_outputs, CHUNK_NUMBERS // n_inputs)
+        return max(1, min(bounds))
 
     def targets(self, label_smoothing: float, like: Tensor) -> Targets:
         """Return the targets of codes, in the dtype and device of a tensor.

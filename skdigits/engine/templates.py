@@ -9,10 +9,13 @@ from torch import Tensor
 
 from skdigits.engine.batches import Data, as_floats
 from skdigits.engine.dense import product
+from skdigits.engine.sparse import Rows, SparseRows
 from skdigits.engine.types import Workers
 
 CHUNK_ROWS = 2048
-CHUNK_DISTANCES = 2**22  # of many templates, fewer samples are compared at once
+# Of many templates, or of many features, fewer samples are compared at once.
+CHUNK_DISTANCES = 2**22
+CHUNK_NUMBERS = 2**21
 # Smaller differences between distances count as zero: their reciprocals overflow.
 SMALLEST_SCALE = 1e-300
 LOG_RANGE = math.log(1e3)
@@ -64,14 +67,17 @@ def class_sums(
 
     Both are float64. Samples without weights are summed in ``dtype`` within chunks of
     2,048, and in float64 over the chunks. With weights, all sums are in float64,
-    because float32 cannot hold weights of any size. ``workers`` share the chunks, and
-    the result is the same for any number of them.
+    because float32 cannot hold weights of any size. So are those of sparse samples, of
+    which only the entries are added up. ``workers`` share the chunks, and the result is
+    the same for any number of them.
     """
     if data.weight is not None:
         dtype = torch.float64
     device = data.X.device
     sums = torch.zeros(n_classes, data.X.shape[1], dtype=torch.float64, device=device)
     counts = torch.zeros(n_classes, dtype=torch.float64, device=device)
+    if isinstance(data.X, SparseRows):
+        return _add_entries(data, data.X, sums, counts)
 
     of_chunk = partial(_sums_of_chunk, data, dtype)
     starts = range(0, len(data.X), CHUNK_ROWS)
@@ -100,19 +106,40 @@ def _sums_of_chunk(
     return classes, product(member[None], X[None])[0], member.sum(1)
 
 
+def _add_entries(
+    data: Data, X: SparseRows, sums: Tensor, counts: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Add the entries of sparse samples, and their weights, to those of each class."""
+    weight = data.weight
+    if weight is None:
+        weight = counts.new_ones(len(X))
+    counts.index_add_(0, data.codes, weight)
+
+    start = 0
+    flat = sums.view(-1)
+    for chunk in X.split(CHUNK_ROWS):
+        samples, columns, values = chunk.entries()
+        samples += start
+        places = data.codes[samples].mul_(X.n_features).add_(columns)
+        flat.index_add_(0, places, as_floats(values, sums.dtype) * weight[samples])
+        start += len(chunk)
+    return sums, counts
+
+
 def class_means(sums: Tensor, counts: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the mean (C, D) of each class, zero for a class without samples."""
     divisors = torch.where(counts > 0, counts, 1)
     return (sums / divisors[:, None]).to(dtype)
 
 
-def chunk_size(n_templates: int) -> int:
+def chunk_size(n_templates: int, n_features: int) -> int:
     """Return how many samples are compared with so many templates at once."""
-    return max(1, min(CHUNK_ROWS, CHUNK_DISTANCES // n_templates))
+    bounds = (CHUNK_ROWS, CHUNK_DISTANCES // n_templates, CHUNK_NUMBERS // n_features)
+    return max(1, min(bounds))
 
 
 def class_distances(
-    X: Tensor,
+    X: Rows,
     templates: Tensor,
     counts: Tensor,
     metric: str,
@@ -129,7 +156,7 @@ def class_distances(
 
     # Allocated first: small results kept between large temporaries fragment the heap.
     distances = templates.new_empty(len(X), len(counts))
-    size = chunk_size(len(templates))
+    size = chunk_size(*templates.shape)
 
     def compare(start: int) -> Tensor:
         chunk = as_floats(X[start : start + size], templates.dtype)

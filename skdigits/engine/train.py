@@ -320,7 +320,8 @@ def _learn(
     )
     network = problem.network
     local = active.local
-    block = min(n_steps, block_size(len(replicas.rngs), size, targets.n_outputs))
+    block = block_size(len(replicas.rngs), size, targets.n_outputs, data.X.shape[1])
+    block = min(n_steps, block)
     objective = take_steps(
         network, solver, numbers, local, replicas.dropout, drawn, rates, sizes, block
     )

@@ -107,7 +107,7 @@ class DigitGridDisplay(_mosaic.MosaicDisplay):
         ----------
         estimator : estimator
             Fitted estimator with a method ``predict``.
-        X : array-like or sparse matrix of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples as the estimator takes them, each of them an image. The scale of
             grey is 0 to 255 for dtype uint8, 0 to 1 for values within [0, 1], else from
             the smallest to the largest value drawn.

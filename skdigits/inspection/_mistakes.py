@@ -23,7 +23,7 @@ def confusion_pairs(estimator_or_predictions, X, y):
     ----------
     estimator_or_predictions : estimator or array-like of shape (n_samples,)
         Fitted classifier, whose ``predict`` is called once; or predicted labels.
-    X : array-like of shape (n_samples, n_features) or None
+    X : {array-like, sparse matrix} of shape (n_samples, n_features) or None
         Samples to predict. None is enough if predictions are passed.
     y : array-like of shape (n_samples,)
         True labels: numbers, strings or booleans. A label that the estimator has never
@@ -101,7 +101,7 @@ def top_losses(estimator, X, y, k=10):
     estimator : estimator
         Fitted classifier. Its ``predict_log_proba`` is called once, or its
         ``predict_proba`` if it has no logarithms.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     y : array-like of shape (n_samples,)
         True labels of the samples, all of which the estimator must know.

@@ -16,7 +16,7 @@ def reliability(estimator_or_probabilities, X, y, *, n_bins=15):
         Fitted classifier, whose ``predict_proba`` is called once; or probabilities,
         with columns in the order of ``np.unique(y)``; or a dict of several of them by
         name.
-    X : array-like of shape (n_samples, n_features) or None
+    X : {array-like, sparse matrix} of shape (n_samples, n_features) or None
         Samples. None is enough if all probabilities are passed.
     y : array-like of shape (n_samples,)
         True labels of the samples, all of which an estimator must know.
@@ -115,7 +115,7 @@ def confidences(estimator_or_probabilities, X, y):
     estimator_or_probabilities : estimator or array-like of shape (n_samples, n_classes)
         Fitted classifier, whose ``predict_proba`` is called once; or probabilities,
         with columns in the order of ``np.unique(y)``.
-    X : array-like of shape (n_samples, n_features) or None
+    X : {array-like, sparse matrix} of shape (n_samples, n_features) or None
         Samples. None is enough if probabilities are passed.
     y : array-like of shape (n_samples,)
         True labels of the samples, all of which an estimator must know.

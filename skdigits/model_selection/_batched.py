@@ -183,7 +183,7 @@ class BatchedGridSearchCV(GridSearchCV):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples; integers are read as the estimator reads them.
         y : array-like of shape (n_samples,), default=None
             Class labels; None for estimators that need none.
@@ -371,7 +371,7 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples; integers are read as the estimator reads them.
         y : array-like of shape (n_samples,), default=None
             Class labels; None for estimators that need none.

@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackContext
 from sklearn.pipeline import Pipeline
@@ -29,6 +30,7 @@ from skdigits._gradient import GradientClassifier
 from skdigits._input_checks import check_features, has_callbacks
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.solvers import SOLVERS
+from skdigits.engine.sparse import Rows
 from skdigits.engine.types import Epoch, Observer, Params, Run
 from skdigits.model_selection._folds import (
     Fold,
@@ -101,7 +103,7 @@ class Entry(NamedTuple):
     fold: Fold
     replica: int
     model: GradientClassifier
-    test: Tensor
+    test: Rows
     epochs: list[Epoch]
     curve: list[Any]
 
@@ -329,9 +331,17 @@ def _features(entries: Sequence[Entry]) -> dict[int, str]:
     """Return a hash of what the steps before the model have made of each fold."""
     folds = {entry.fold.split.number: entry.fold for entry in entries}
     return {
-        number: "" if fold.prefix is None else joblib.hash(to_numpy(fold.checked))
+        number: "" if fold.prefix is None else _hash(fold.checked)
         for number, fold in folds.items()
     }
+
+
+def _hash(X: Any) -> str:
+    """Return a hash of checked samples, dense or sparse."""
+    if issparse(X):
+        # Not of the object, which remembers what was found out about it.
+        return str(joblib.hash((X.indptr, X.indices, X.data)))
+    return str(joblib.hash(to_numpy(X)))
 
 
 def _print_endings(models: Sequence[GradientClassifier], runs: Sequence[Run]) -> None:
@@ -461,7 +471,7 @@ class _ScoredSession:
             scores = score_models(self.job.scoring, data, classes, logits, make)
             yield from zip(own, scores, strict=True)
 
-    def _logits(self, params: Params, samples: Tensor) -> Tensor:
+    def _logits(self, params: Params, samples: Rows) -> Tensor:
         """Return logits (K, N, C) of models of one fold."""
         network = self.session.network
         if not SOLVERS[self.session.plan.solver].full_batch:
@@ -473,7 +483,7 @@ class _ScoredSession:
         each = zip(*(p.split(1) for p in params), strict=True)
         return torch.cat([predict_scores(network, one, samples) for one in each])
 
-    def _train_samples(self, entry: Entry) -> tuple[ScoringData, Tensor]:
+    def _train_samples(self, entry: Entry) -> tuple[ScoringData, Rows]:
         """Return the train samples of a fold, for scorers and for the model."""
         job = self.job
         train = entry.fold.split.train

@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skdigits._arrays import Array
 from skdigits._gradient import GradientClassifier
 from skdigits._input_checks import Samples, check_features, check_samples
+from skdigits._sparse import n_numbers
 from skdigits.model_selection._grouping import same_setting
 from skdigits.model_selection._scoring import (
     Scoring,
@@ -56,7 +58,7 @@ class FoldData(NamedTuple):
 
     def nbytes(self) -> int:
         """Return the most bytes that the samples can take."""
-        return sum(8 * one.X.shape[0] * one.X.shape[1] for one in self.samples)
+        return sum(8 * n_numbers(one.X) for one in self.samples)
 
 
 def shared_folds(
@@ -171,6 +173,7 @@ def _fit_together(one: FoldData, other: FoldData, budget: float) -> bool:
     names = [getattr(data.template, "feature_names_in_", None) for data in (one, other)]
     return (
         a.X.shape[1] == b.X.shape[1]
+        and issparse(a.X) == issparse(b.X)
         and a.X.dtype == b.X.dtype
         and len(one.folds[0].samples) == len(other.folds[0].samples)
         and np.array_equal(a.classes, b.classes)

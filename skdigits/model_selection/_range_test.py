@@ -59,7 +59,7 @@ def learning_rate_range_test(
         ``SoftmaxRegression``, ``MLPClassifierTorch``, ``ConvNetClassifier``, or a
         Pipeline that ends in one of them. The other steps of a Pipeline are fitted to X
         once. The estimator itself is not changed.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Training samples; integers are read as the estimator reads them.
     y : array-like of shape (n_samples,) or (n_samples, n_labels)
         Classes or labels of the samples.

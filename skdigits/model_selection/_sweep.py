@@ -204,7 +204,7 @@ def learning_rate_sweep(
     estimator : estimator
         An estimator with ``learning_rate_init``, or a Pipeline whose last step has one.
         It is not changed.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples; integers are read as the estimator reads them.
     y : array-like of shape (n_samples,) or (n_samples, n_labels)
         Classes or labels of the samples.

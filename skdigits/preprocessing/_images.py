@@ -31,7 +31,8 @@ class Images(NamedTuple):
     def tensor(self) -> Tensor:
         """The images (n, h, w) on the device of X, sharing its memory if possible."""
         device = self.X.device if isinstance(self.X, Tensor) else torch.device("cpu")
-        return to_tensor(self.X, device).reshape(-1, *self.shape)
+        samples: Tensor = to_tensor(self.X, device)
+        return samples.reshape(-1, *self.shape)
 
 
 def check_images(

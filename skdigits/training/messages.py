@@ -17,6 +17,7 @@ from skdigits._pixels import WHITE, image_sized
 from skdigits.engine.network import Network
 from skdigits.engine.schedules import DIVISOR
 from skdigits.engine.solvers import SOLVERS
+from skdigits.engine.sparse import Rows, SparseRows
 from skdigits.engine.types import Epoch, Run
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def emit(messages: Sequence[Message]) -> None:
 def before_training(
     model: "GradientClassifier",
     network: Network,
-    X: Tensor,
+    X: Rows,
     n_samples: int,
     incremental: bool,
 ) -> list[Message]:
@@ -99,21 +100,28 @@ def _large_batch(batch_size: int, n_samples: int) -> Message:
 
 
 def _large_features(
-    model: "GradientClassifier", X: Tensor, for_images: bool
+    model: "GradientClassifier", X: Rows, for_images: bool
 ) -> Message | None:
     # A model of pixels has warned of floats that are none.
     if not X.is_floating_point() or getattr(model, "pixels_", False):
         return None
-    some = X[:: max(1, len(X) // SAMPLE)]
-    size = float(torch.linalg.vector_norm(some)) / math.sqrt(some.numel())
+    if isinstance(X, SparseRows):
+        numbers = X.values
+        n_numbers = X.numel()
+        scaler = "MaxAbsScaler"  # a StandardScaler would have to fill the zeros
+    else:
+        numbers = X[:: max(1, len(X) // SAMPLE)]
+        n_numbers = numbers.numel()
+        scaler = "StandardScaler"
+    size = float(torch.linalg.vector_norm(numbers)) / math.sqrt(n_numbers)
     if not size > UNSCALED:
         return None
 
     cure = (
-        "pass pixels as uint8, which are read as 0 to 1, or put a StandardScaler "
+        f"pass pixels as uint8, which are read as 0 to 1, or put a {scaler} "
         "before the model for other features"
     )
-    if for_images or _may_be_pixels(model, some):
+    if for_images or _may_be_pixels(model, numbers, X.shape[1]):
         # A StandardScaler would change the background from 0 to other values.
         cure = "pass pixels as uint8, which are read as 0 to 1, or divide them by 255"
     return Message(
@@ -123,10 +131,12 @@ def _large_features(
     )
 
 
-def _may_be_pixels(model: "GradientClassifier", X: Tensor) -> bool:
-    smallest, largest = (bound.item() for bound in X.aminmax())
+def _may_be_pixels(
+    model: "GradientClassifier", numbers: Tensor, n_features: int
+) -> bool:
+    smallest, largest = (bound.item() for bound in numbers.aminmax())
     within = smallest >= 0 and largest <= WHITE
-    return within and image_sized(model, X.shape[1])
+    return within and image_sized(model, n_features)
 
 
 def after_training(
@@ -210,7 +220,10 @@ def _unfinished(model: "GradientClassifier", run: Run) -> str:
 
 
 def _cure(model: "GradientClassifier") -> str:
-    scale = "pixels by passing uint8, others with a StandardScaler."
+    scale = (
+        "pixels by passing uint8, others with a StandardScaler, or with a MaxAbsScaler "
+        "if X is sparse."
+    )
     if SOLVERS[model.solver].full_batch:
         return f"Scale the features: {scale}"
     return (

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from skdigits.augmentation import distort_of, name_of
 from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS, stochastic_solvers
+from skdigits.engine.sparse import Rows
 from skdigits.engine.types import Distort, Hyper, Plan
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def batch_size_of(model: "GradientClassifier", network: Network, n_samples: int)
     return min(int(size), n_samples)  # int, as NumPy's integers are welcome, too
 
 
-def working_dtype(precision: str, X: Tensor) -> torch.dtype:
+def working_dtype(precision: str, X: Rows) -> torch.dtype:
     """Return the dtype to compute in: that of X, or float32 for a lower precision."""
     if precision == "auto":
         return X.dtype if X.is_floating_point() else torch.float32

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -232,7 +233,7 @@ def process(*_):
     return float(os.getpid())
 
 
-@pytest.mark.parametrize("kind", ["array", "list", "images", "another size"])
+@pytest.mark.parametrize("kind", ["array", "list", "sparse", "images", "another size"])
 def test_models_that_train_alone_are_distributed_in_any_form_of_x(kind, few):
     X, y = few
     steps = [("model", ConvNetClassifier(2, max_iter=1, random_state=0))]
@@ -240,7 +241,8 @@ def test_models_that_train_alone_are_distributed_in_any_form_of_x(kind, few):
         steps.insert(0, ("normalizer", DigitNormalizer()))
     if kind == "another size":
         steps[-1][1].set_params(image_shape=(28, 28))
-    X = {"list": X.tolist(), "images": X.reshape(-1, 8, 8)}.get(kind, X)
+    forms = {"list": X.tolist(), "sparse": csr_array(X), "images": X.reshape(-1, 8, 8)}
+    X = forms.get(kind, X)
     grid = {"model__learning_rate_init": [0.001, 0.01]}
     search = BatchedGridSearchCV(Pipeline(steps), grid, cv=2, scoring=process)
     search.set_params(n_jobs=2, refit=False).fit(X, y)

@@ -21,10 +21,12 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.neighbors import NearestCentroid
 from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import scale
 from sklearn.utils import compute_class_weight
 from sklearn.utils.fixes import COO_CONTAINERS, CSR_CONTAINERS
 
@@ -173,7 +175,6 @@ REPLACED = {
 
 # Tests that are not run, and why. Tests that do not name the class concern others.
 
-DENSE = "takes sparse X, and skdigits takes dense X only"
 INTERCEPT = "needs fit_intercept=False, and SoftmaxRegression always has intercepts"
 PENALTY = "is about L1 or elastic-net penalties, and SoftmaxRegression's is L2"
 SOLVER = "trains by solvers that SoftmaxRegression lacks"
@@ -191,7 +192,6 @@ NOT_APPLICABLE = {
     "mlp": {
         "test_fit": "sets private attributes of a fitted model; rewritten below",
         "test_gradient": "calls _loss_grad_lbfgs, which is private; see tests/engine",
-        "test_sparse_matrices": DENSE,
         "test_early_stopping_stratified": "calls the label 1 'True'; rewritten below",
     },
     "logistic": {
@@ -230,7 +230,8 @@ NOT_APPLICABLE = {
             DEPRECATED,
             "penalty_none penalty_deprecated logisticregression_warns_with_n_jobs",
         ),
-        **because(DENSE, "sparsify large_sparse_matrix"),
+        "test_sparsify": "calls sparsify, which makes coef_ sparse, and skdigits has "
+        "dense weights; its sparse rows are below",
         "test_newton_cholesky_fallback_to_lbfgs": "counts the iterations of "
         "scikit-learn's Newton solver after its fallback to L-BFGS",
         "test_write_parameters": "writes to coef_, which has one row for two classes "
@@ -320,15 +321,13 @@ UNFINISHED = pytest.mark.filterwarnings(
 
 
 def our_rows(names, rows, theirs, ours):
-    """Return the cases that apply, with skdigits' class and dense X."""
+    """Return the cases that apply, with skdigits' class."""
     kept = []
     for row in rows:
         if all(
             is_ours(name, value, theirs) for name, value in zip(names, row, strict=True)
         ):
-            row = tuple(
-                ours if v is theirs else np.array if v in SPARSE else v for v in row
-            )
+            row = tuple(ours if v is theirs else v for v in row)
             if not any(all(map(is_, row, other)) for other in kept):
                 kept.append(row)
     return kept
@@ -349,7 +348,6 @@ OURS = {
     "problem": ("single",),
     "array_namespace": ("numpy", "torch"),
 }
-SPARSE = [*CSR_CONTAINERS, *COO_CONTAINERS]
 SLOW = because(
     "takes more than a few seconds",
     "logistic_regression_array_api_compliance logistic_regression_solvers_multiclass "
@@ -409,8 +407,6 @@ def test_what_is_not_applicable_does_not_pass(kind, name, request, monkeypatch):
         given = {
             n: v for (names, _), row in pairs for n, v in zip(names, row, strict=True)
         }
-        if NOT_APPLICABLE[kind][name] == DENSE:
-            given = dict.fromkeys(given, CSR_CONTAINERS[0])
         missing = inspect.signature(test.function).parameters.keys() - given
         given |= {fixture: request.getfixturevalue(fixture) for fixture in missing}
         assert passes(test.function, given) == (name in LOOK_AT_NOTHING)
@@ -480,8 +476,20 @@ def test_parameters_can_be_written_to():
     assert_allclose(model.decision_function(X), 0)
 
 
+@pytest.mark.parametrize("coo_container", COO_CONTAINERS)
+def test_sparse_and_dense_rows_have_the_same_scores(coo_container):
+    X, y = load_iris(return_X_y=True)
+    X = scale(X)
+    model = SoftmaxRegression(solver="lbfgs").fit(X, y)
+    expected = model.decision_function(X)
+    assert_allclose(model.decision_function(coo_container(X)), expected)
+    assert np.ptp(expected) > 1
+
+
+@pytest.mark.parametrize("container", [np.array, *CSR_CONTAINERS])
 @pytest.mark.parametrize("metric", ["mse", "mae"])
-def test_the_toy_sample_of_nearest_centroid(metric):
+def test_the_toy_sample_of_nearest_centroid(metric, container):
     X, y = [[-2, -1], [-1, -1], [-1, -2], [1, 1], [1, 2], [2, 1]], [-1, -1, -1, 1, 1, 1]
-    model = TemplateMatchingClassifier(metric).fit(X, y)
-    assert_array_equal(model.predict([[-1, -1], [2, 2], [3, 2]]), [-1, 1, 1])
+    model = TemplateMatchingClassifier(metric).fit(container(X), y)
+    found = model.predict(container([[-1, -1], [2, 2], [3, 2]]))
+    assert_array_equal(found, [-1, 1, 1])
