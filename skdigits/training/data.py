@@ -88,7 +88,7 @@ def _check_alike(samples: Samples, validation: Samples) -> None:
         )
     # Samples of some classes may well lie elsewhere than those of all.
     n_classes = [len(np.unique(one.codes)) for one in (samples, validation)]
-    if len(validation.X) < FEWEST or n_classes[0] != n_classes[1]:
+    if len(validation.codes) < FEWEST or n_classes[0] != n_classes[1]:
         return
 
     distance, spread = _beside(samples.X, validation.X)
@@ -126,7 +126,7 @@ def _beside(X: Array, X_val: Array) -> tuple[float, float]:
 def _some(X: Array) -> Array:
     """Return samples that suffice to judge a scale."""
     n_samples = max(FEWEST, SAMPLE // X.shape[1])
-    some: Array = X[:: max(1, len(X) // n_samples)]
+    some: Array = X[:: max(1, X.shape[0] // n_samples)]
     return some
 
 
