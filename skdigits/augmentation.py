@@ -30,6 +30,7 @@ from skdigits._input_checks import (
     private_random_state,
 )
 from skdigits._parameters import StrOptions
+from skdigits._versions import Versioned
 from skdigits.engine.batches import as_floats
 from skdigits.engine.distortions import (
     EDGES,
@@ -62,7 +63,7 @@ AFFINE = {
 }
 
 
-class _Distortion(BaseEstimator):
+class _Distortion(Versioned, BaseEstimator):
     """Function of images and a generator that has parameters."""
 
     @abstractmethod
