@@ -106,7 +106,7 @@ def test_builds_of_one_torch_are_the_same(others):
     others(torch, f"{public}+cu999")
     data = pickle.dumps(SoftmaxRegression())
     others(torch, f"{public}+cpu")
-    pickle.loads(data)
+    assert repr(pickle.loads(data)) == "SoftmaxRegression()"
 
 
 def test_whatever_the_file(digits, others, tmp_path):
