@@ -73,7 +73,7 @@ AHEAD = 2**18  # numbers of samples that another thread gathers ahead of steps
 INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 EXACT = {"none", "ieee"}  # precisions of oneDNN that leave float32 as it is
 n_cores = cache(joblib.cpu_count)  # it knows the quota of a container
-_users: list[int] = []  # the user's number of threads, once for each block in use
+_users: dict[object, int] = {}  # the user's number of threads for each block in use
 _lock = threading.Lock()
 
 
@@ -110,32 +110,42 @@ def isolated() -> Iterator[None]:
     `side_by_side` yields threads that seldom wait.
     """
     outer = _here.most
-    number = 1
+    number = None
+    block = object()
     try:
-        with _lock:
-            number = torch.get_num_threads()
-            if not outer:
-                # A thread that first uses torch beside another block starts with 1.
-                if number == 1 and _users:
-                    number = _users[0]
-                _users.append(number)
-                # The threads of torch do not come along into a forked child.
-                _here.most = 1 if _forked else min(number, n_cores())
-            torch.set_num_threads(1)
+        try:
+            with _lock:
+                number = torch.get_num_threads()
+                if not outer:
+                    # A thread that first uses torch beside another block starts with 1.
+                    if number == 1 and _users:
+                        number = next(iter(_users.values()))
+                    _users[block] = number
+                    # The threads of torch do not come along into a forked child.
+                    _here.most = 1 if _forked else min(number, n_cores())
+                torch.set_num_threads(1)
 
-        autocast = torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
-        precisions = {onednn.matmul.fp32_precision, onednn.conv.fp32_precision}
-        if autocast or not onednn.enabled or not precisions <= EXACT:
-            with _exact_settings():
+            autocast = torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled(
+                "cuda"
+            )
+            precisions = {onednn.matmul.fp32_precision, onednn.conv.fp32_precision}
+            if autocast or not onednn.enabled or not precisions <= EXACT:
+                with _exact_settings():
+                    yield
+            else:
                 yield
-        else:
-            yield
-    finally:
+        finally:
+            with _lock:
+                torch.set_num_threads(number or torch.get_num_threads())
+                _users.pop(block, None)
+            _here.most = outer
+    except KeyboardInterrupt:
+        # It may have struck while the settings were put back.
         with _lock:
-            torch.set_num_threads(number)
-            if not outer and number in _users:
-                _users.remove(number)
+            torch.set_num_threads(number or torch.get_num_threads())
+            _users.pop(block, None)
         _here.most = outer
+        raise
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skdigits._arrays import from_numpy, from_tensor, isolated, to_numpy, to_tensor
 from skdigits._input_checks import check_query, prediction_device
+from skdigits._versions import Versioned
 
 
 def log_proba(logits: Tensor) -> Tensor:
@@ -28,7 +29,7 @@ def _proba_of_labels(logits: Tensor) -> Tensor:
     return torch.sigmoid(logits).clamp_(limits.tiny, 1 - limits.eps / 2)
 
 
-class TorchClassifier(ClassifierMixin, BaseEstimator):
+class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
     """A classifier with the softmax of logits as probabilities; the sigmoid of labels.
 
     Subclasses add ``__init__``, ``fit`` and the two members marked abstract.

@@ -21,6 +21,7 @@ from skdigits._input_checks import (
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.losses import LOGISTIC
 from skdigits.engine.solvers import SOLVERS, stochastic_solvers
+from skdigits.engine.types import Latest
 from skdigits.training.checkpoint import fitted_params
 from skdigits.training.data import ValidationSet, check_validation_set
 from skdigits.training.fitted import (
@@ -81,6 +82,8 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     """
 
     _takes_labels = True
+    _takes_checkpoints = True
+    _precision = "auto"
     _ftol = 1e7 * EPSILON  # SciPy's own default, as in MLPClassifier
 
     def fit(
@@ -133,7 +136,14 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         if unknown:
             refuse_unknown(self, "fit", unknown)
         validation_set = ValidationSet(X_val, y_val, sample_weight_val)
-        return self._train(X, y, sample_weight, validation_set)
+        latest = Latest()
+        try:
+            try:
+                return self._train(X, y, sample_weight, validation_set, latest=latest)
+            except KeyboardInterrupt:
+                return self._after_interrupt(latest)
+        except KeyboardInterrupt:  # a second one
+            return self._after_interrupt(latest)
 
     @available_if(_is_stochastic)
     def partial_fit(self, X, y, classes=None, sample_weight=None, **unknown):
@@ -171,7 +181,21 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         """
         if unknown:
             refuse_unknown(self, "partial_fit", unknown)
-        return self._train(X, y, sample_weight, classes=classes, incremental=True)
+        latest = Latest()
+        try:
+            try:
+                return self._train(
+                    X,
+                    y,
+                    sample_weight,
+                    classes=classes,
+                    incremental=True,
+                    latest=latest,
+                )
+            except KeyboardInterrupt:
+                return self._after_interrupt(latest)
+        except KeyboardInterrupt:  # a second one
+            return self._after_interrupt(latest)
 
     @with_callbacks
     def _train(
@@ -184,11 +208,13 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         classes=None,
         incremental=False,
         epochs=None,
+        latest=None,
     ):
         """Train in a session, set the fitted attributes and emit the messages.
 
         ``incremental`` adds one epoch to the running cycle, as ``partial_fit`` does.
-        ``epochs`` trains only for the first of the ``max_iter`` planned epochs.
+        ``epochs`` trains only for the first of the ``max_iter`` planned epochs. After
+        an interrupt, ``latest`` has the last whole epoch.
         """
         check_parameters(self)
         if incremental:
@@ -199,32 +225,53 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             callbacks = FitCallbacks(self, X, y, sample_weight)
             observers.append(callbacks)
 
+        latest = latest or Latest()
+
         # Callbacks are set up outside: their teardown runs even if the fit fails.
-        with isolated(), rollback_on_error(self):
+        with isolated(), rollback_on_error(self, latest):
             session = self._session(
-                X, y, sample_weight, validation_set, classes, incremental
+                X, y, sample_weight, validation_set, classes, incremental, callbacks
             )
             emit(session.messages)
+            latest.session = session
             if callbacks is not None:
-                callbacks.follow(session)
-            (result,) = run(session, observers, 1 if incremental else epochs)
+                callbacks.follow(session, latest)
+            (result,) = run(session, observers, 1 if incremental else epochs, latest)
             set_fitted_attributes(self, session, result)
 
+        if callbacks is not None:
+            callbacks.save(result)
         if self.verbose:
             for line in ending(self, result):
                 print(line)
         partial = incremental or epochs is not None
         emit(after_training(self, result, session.samples, partial))
-
-        # An interrupt ends the search that a fit is part of, but a fit alone keeps its
-        # model.
-        if result.status == "interrupted" and not incremental and is_part_of_more(self):
-            raise KeyboardInterrupt(f"A fit of {type(self).__name__} was interrupted.")
         if callbacks is not None:
             callbacks.end()
         return self
 
-    def _session(self, X, y, sample_weight, validation_set, classes, incremental):
+    def _after_interrupt(self, latest):
+        """Become the model of the last whole epoch; without one, interrupt the caller.
+
+        This handles the KeyboardInterrupt that is being handled.
+        """
+        # An interrupt ends the search that a fit is part of, but a fit alone keeps its
+        # model.
+        if latest.runs is None:
+            raise
+        if is_part_of_more(self):
+            raise KeyboardInterrupt(f"A fit of {type(self).__name__} was interrupted.")
+
+        (result,) = latest.runs()
+        set_fitted_attributes(self, latest.session, result)
+        if result.status != "diverged":
+            result = result._replace(status="interrupted")
+        emit(after_training(self, result, latest.session.samples, True))
+        return self
+
+    def _session(
+        self, X, y, sample_weight, validation_set, classes, incremental, callbacks
+    ):
         """Check the arguments of fit or partial_fit, and prepare a session."""
         # A first partial_fit starts from scratch like a fit.
         resuming = hasattr(self, "classes_") and (incremental or self.warm_start)
@@ -242,6 +289,9 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         validation_samples = None
         if any(part is not None for part in validation_set):
             validation_samples = check_validation_set(self, validation_set, samples)
+        saved = None
+        if callbacks is not None:
+            saved = callbacks.saved(samples, validation_samples)
 
         return prepare(
             [self],
@@ -249,6 +299,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             validation_samples=validation_samples,
             resuming=resuming,
             incremental=incremental,
+            saved=saved,
         )
 
     def _incremental_classes(self, classes):

@@ -48,6 +48,7 @@ from skdigits._pixels import (
 )
 from skdigits._sparse import without_duplicates
 from skdigits._unknown_names import unknown_name
+from skdigits.engine.types import Latest
 
 if TYPE_CHECKING:
     from skdigits._base import TorchClassifier
@@ -57,7 +58,15 @@ R = TypeVar("R")
 HALVES = (torch.float16, torch.bfloat16)
 ROUNDING = 1e-3  # by which fractions may leave [0, 1]
 TOTAL_WEIGHTS = (1e-300, 1e300)  # sums of weights that float64 can divide by
-INSIDE = {"skdigits", "sklearn", "joblib", "contextlib"}  # never a user's own code
+INSIDE = {
+    "skdigits",
+    "sklearn",
+    "joblib",
+    "contextlib",
+    "copy",
+    "pickle",
+    "skops",
+}  # never a user's own code
 
 
 class Number(Interval):  # type: ignore[misc]
@@ -543,11 +552,14 @@ def private_random_state(random_state: object) -> np.random.RandomState:
 
 
 @contextmanager
-def rollback_on_error(estimator: BaseEstimator) -> Iterator[None]:
+def rollback_on_error(
+    estimator: BaseEstimator, latest: Latest | None = None
+) -> Iterator[None]:
     """Restore all attributes of an estimator if an error ends this block.
 
     Fitted attributes may be replaced, but not written into; only lists may grow, or get
-    another last item.
+    another last item. An interrupt after a whole epoch, the ``latest`` one, restores
+    nothing, as the estimator is to become the model of that epoch.
     """
     before = dict(vars(estimator))
     ends = [
@@ -557,11 +569,16 @@ def rollback_on_error(estimator: BaseEstimator) -> Iterator[None]:
     ]
     try:
         yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        for fitted, last, end in ends:
-            fitted[last:] = end
+    except GeneratorExit:
+        # An interrupt has kept the block from being left: this comes at any time later.
+        raise
+    except BaseException as error:
+        whole = latest is not None and latest.runs is not None
+        if not (whole and isinstance(error, KeyboardInterrupt)):
+            for fitted, last, end in ends:
+                fitted[last:] = end
+            # At once: whatever strikes now must not leave it without parameters.
+            estimator.__dict__ = before
         raise
 
 
@@ -654,7 +671,7 @@ def prediction_device(device: str | torch.device, X: object) -> torch.device:
         return torch.device("cpu")
 
 
-def warn_user(text: str, category: type[Warning]) -> None:
+def warn_user(text: str | Warning, category: type[Warning] | None = None) -> None:
     """Warn at the line of the user's code that led here.
 
     The number of frames in between depends on the way: through a Pipeline or a search,

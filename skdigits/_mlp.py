@@ -214,9 +214,10 @@ class MLPClassifierTorch(GradientClassifier):
     (n_samples, n_labels); :math:`\ell` is then the sum over the labels.
 
     Ctrl-C stops training with a warning and keeps the model of the last complete epoch
-    (with ``early_stopping``, of the best epoch). Before the end of the first epoch, and
-    in ``partial_fit``, Ctrl-C leaves the estimator unchanged and raises
-    ``KeyboardInterrupt``. In a search, it stops the search as well.
+    (with ``early_stopping``, of the best epoch), wherever it strikes. Before the end of
+    the first epoch, it leaves the estimator unchanged and raises ``KeyboardInterrupt``.
+    In a search, it stops the search as well. `skdigits.callbacks.Checkpoint` saves a
+    training that may be killed, and continues it.
 
     The model is computed in the dtype of X: float32, float64, or float32 for pixels
     (uint8), which are converted batch by batch. Integer sample weights are equivalent

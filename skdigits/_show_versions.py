@@ -42,13 +42,23 @@ Facts = dict[str, Callable[[], object]]
 """Functions that find out a value each, by the name to print."""
 
 
-def show_versions() -> None:
+def show_versions(as_dict: bool = False) -> dict[str, dict[str, str]] | None:
     """Print versions, devices and settings for a bug report.
 
     The report lists the versions of Python and of relevant packages, the devices and
     numbers of threads that torch uses, the settings of the array API, and the libraries
     for linear algebra and OpenMP, as `sklearn.show_versions` does. If a value cannot be
     determined, the report shows the error instead.
+
+    Parameters
+    ----------
+    as_dict : bool, default=False
+        Whether to return the report instead of printing it.
+
+    Returns
+    -------
+    dict of str to dict, or None
+        With ``as_dict``, the values of each section by their names, as texts.
 
     See Also
     --------
@@ -70,12 +80,22 @@ def show_versions() -> None:
         "Thread pools": _pools,
     }
 
-    for number, (title, section) in enumerate(sections.items()):
+    report = {
+        title: {
+            name: str(_value_or_error(find)) for name, find in _facts(section).items()
+        }
+        for title, section in sections.items()
+    }
+    if as_dict:
+        return report
+
+    for number, (title, values) in enumerate(report.items()):
         if number:
             print()
         print(f"{title}:")
-        for name, find in _facts(section).items():
-            print(f"{name:>{NAME_WIDTH}}: {_value_or_error(find)}")
+        for name, value in values.items():
+            print(f"{name:>{NAME_WIDTH}}: {value}")
+    return None
 
 
 def _facts(section: Callable[[], Facts]) -> Facts:

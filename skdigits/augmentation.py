@@ -31,6 +31,7 @@ from skdigits._input_checks import (
     users_code,
 )
 from skdigits._parameters import StrOptions
+from skdigits._versions import Versioned
 from skdigits.engine.batches import as_floats
 from skdigits.engine.distortions import (
     EDGES,
@@ -63,7 +64,7 @@ AFFINE = {
 }
 
 
-class _Distortion(BaseEstimator):
+class _Distortion(Versioned, BaseEstimator):
     """Function of images and a generator that has parameters."""
 
     @abstractmethod

@@ -1,6 +1,7 @@
 """Evaluation: scores of many samples, and how models do on validation samples."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from skdigits.engine.batches import Data, Targets, as_floats, batches
 from skdigits.engine.network import Network
 from skdigits.engine.sparse import Rows
-from skdigits.engine.types import Params, Plan, Score, Workers
+from skdigits.engine.types import Params, Plan, Run, Score, Workers
 
 
 @torch.inference_mode()
@@ -47,10 +48,12 @@ def measure(
     validation: Data,
     targets: Targets,
     score: Score | None = None,
+    runs: Callable[[], list[Run]] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return mean loss (K,) and score (K,) on validation samples.
 
-    Both are float64 on the host. The score is the accuracy unless there is another.
+    Both are float64 on the host. The score is the accuracy unless there is another,
+    which gets the ``runs`` so far.
     """
     losses = []
     accuracies = []
@@ -69,7 +72,7 @@ def measure(
     loss = _weighted_mean(losses, weights)
     if score is None:
         return loss, _weighted_mean(accuracies, weights)
-    return loss, score(params, loss.isfinite())
+    return loss, score(params, loss.isfinite(), runs)
 
 
 def monitored_score(plan: Plan, loss: Tensor, score: Tensor) -> Tensor:

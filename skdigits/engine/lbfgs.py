@@ -21,10 +21,13 @@ from skdigits.engine.network import (
 )
 from skdigits.engine.types import (
     Epoch,
+    Going,
     Hyper,
+    Latest,
     Observer,
     Params,
     Plan,
+    RngState,
     Run,
     Score,
     State,
@@ -41,38 +44,70 @@ class _Iterations:
     def __init__(
         self,
         start: State,
-        evaluate: Callable[[Params], tuple[Tensor, Tensor]],
-        observe: Callable[[list[Epoch], Params], Collection[int]] | None,
+        evaluate: Callable[..., tuple[Tensor, Tensor]],
+        observe: Callable[..., Collection[int]] | None,
+        rng_state: RngState,
+        past: Run | None = None,
+        latest: Latest | None = None,
     ):
         self.start = start
         self.evaluate = evaluate
         self.observe = observe
+        self.rng_state = rng_state
+        self.past = past.epochs if past is not None else []
+        self.latest = latest or Latest()
         self.began = time.perf_counter()
         self.epochs: list[Epoch] = []
-        self.latest: OptimizeResult | None = None
+        self.evaluations: list[tuple[float, np.ndarray]] = []
         self.stopped = False
+
+        if past is not None and past.going is not None:
+            self.evaluations = list(past.going.evaluations)
+            self.began -= past.epochs[-1].seconds
 
     def __call__(self, intermediate_result: OptimizeResult) -> None:
         """Record an iteration; SciPy calls this, and knows the argument's name."""
-        # A copy, as SciPy goes on writing to its own.
-        result = OptimizeResult(intermediate_result, x=intermediate_result.x.copy())
-        params = _unflatten(result.x, self.start.params)
-        loss, score = self.evaluate(params)
+        n_epochs = len(self.epochs)
+        if n_epochs < len(self.past):
+            self.epochs.append(self.past[n_epochs])
+            return
 
+        # A copy, as SciPy goes on writing to its own.
+        params = _unflatten(intermediate_result.x.copy(), self.start.params)
+        nothing = math.nan
         epoch = Epoch(
-            epoch=self.start.progress.epochs + len(self.epochs) + 1,
-            learning_rate=math.nan,
-            train_loss=float(result.fun),
-            validation_loss=loss.item(),
-            validation_score=score.item(),
+            epoch=self.start.progress.epochs + n_epochs + 1,
+            learning_rate=nothing,
+            train_loss=float(intermediate_result.fun),
+            validation_loss=nothing,
+            validation_score=nothing,
             seconds=time.perf_counter() - self.began,
         )
+        loss, score = self.evaluate(
+            params, partial(self._so_far, params, [*self.epochs, epoch])
+        )
+        epoch = epoch._replace(
+            validation_loss=loss.item(), validation_score=score.item()
+        )
         self.epochs.append(epoch)
-        self.latest = result
+        so_far = partial(self._so_far, params, self.epochs[:], self.evaluations[:])
+        self.latest.runs = so_far
 
-        self.stopped = self.observe is not None and bool(self.observe([epoch], params))
+        if self.observe is not None:
+            self.stopped = bool(self.observe([epoch], params, so_far))
         if self.stopped:
             raise StopIteration
+
+    def _so_far(
+        self,
+        params: Params,
+        epochs: list[Epoch],
+        evaluations: Sequence[tuple[float, np.ndarray]] = (),
+    ) -> list[Run]:
+        """Return the run as if it were interrupted after these epochs."""
+        going = Going(self.start.params, evaluations) if evaluations else None
+        state = _after(self.start, params, len(epochs))
+        return [Run(state, epochs, "interrupted", self.rng_state, going)]
 
 
 @torch.inference_mode()
@@ -87,6 +122,8 @@ def minimise(
     observer: Observer | None = None,
     score: Score | None = None,
     workers: Workers | None = None,
+    past: Run | None = None,
+    latest: Latest | None = None,
 ) -> list[Run]:
     """Bring every model of ``state`` to a minimum of its objective.
 
@@ -105,14 +142,14 @@ def minimise(
         for _ in range(n_models // len(rngs)):
             one = torch.tensor([len(runs)], device="cpu")
             observe = None if observer is None else partial(observer, [len(runs)])
-            iterations = _Iterations(select(state, one), evaluate, observe)
+            iterations = _Iterations(
+                select(state, one), evaluate, observe, rng.get_state(), past, latest
+            )
 
             own, status = _minimise_one(
                 network, samples, targets, plan, select(hyper, one), iterations, workers
             )
             runs.append(Run(own, iterations.epochs, status, rng.get_state()))
-            if status == "interrupted" and len(runs) < n_models:
-                raise KeyboardInterrupt("L-BFGS was interrupted before its last model.")
     return runs
 
 
@@ -122,12 +159,13 @@ def _measured(
     targets: Targets,
     score: Score | None,
     params: Params,
+    runs: Callable[[], list[Run]] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return validation loss (1,) and score (1,), NaN without validation samples."""
     if validation is None:
         nothing = torch.full((1,), torch.nan, dtype=torch.float64, device="cpu")
         return nothing, nothing
-    return measure(network, params, validation, targets, score)
+    return measure(network, params, validation, targets, score, runs)
 
 
 def _minimise_one(
@@ -142,29 +180,30 @@ def _minimise_one(
     """Return the state of one model at its minimum, and the status of its run."""
     state = iterations.start
     local = step_hyper(hyper, plan, state.params)
+    known = iter(iterations.evaluations[:])
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        # SciPy's memory follows from what it has seen before, so it sees it again.
+        for before in known:
+            return before
         params = _unflatten(flat, state.params)
         loss, gradients = objective_and_gradients(
             network, params, data, targets, local, workers
         )
-        return loss.item(), _flatten(gradients)
+        found = (loss.item(), _flatten(gradients))
+        if iterations.latest.for_later:
+            iterations.evaluations.append(found)
+        return found
 
-    try:
-        result = minimize(
-            objective,
-            _flatten(state.params),
-            method="L-BFGS-B",
-            jac=True,
-            callback=iterations,
-            options=_options(plan),
-        )
-        status = "stopped" if iterations.stopped else STATUS[result.status]
-    except KeyboardInterrupt:
-        if iterations.latest is None:
-            raise
-        result = iterations.latest
-        status = "interrupted"
+    result = minimize(
+        objective,
+        _flatten(state.params),
+        method="L-BFGS-B",
+        jac=True,
+        callback=iterations,
+        options=_options(plan),
+    )
+    status = "stopped" if iterations.stopped else STATUS[result.status]
 
     # Without an iteration it started at the minimum: that is its only record.
     if not iterations.epochs:
@@ -172,11 +211,16 @@ def _minimise_one(
             iterations(result)
     if not math.isfinite(result.fun):
         return state, "diverged"
-
-    epochs = state.progress.epochs + len(iterations.epochs)
-    progress = state.progress._replace(epochs=epochs)
     params = _unflatten(result.x, state.params)
-    return state._replace(params=params, progress=progress), status
+    return _after(state, params, len(iterations.epochs)), status
+
+
+def _after(start: State, params: Params, n_epochs: int) -> State:
+    """Return the state of a model that has come from a start to these parameters."""
+    epochs = start.progress.epochs + n_epochs
+    return start._replace(
+        params=params, progress=start.progress._replace(epochs=epochs)
+    )
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -30,7 +30,9 @@ from skdigits.engine.solvers import (
 from skdigits.engine.types import (
     Distort,
     Epoch,
+    Going,
     Hyper,
+    Latest,
     Observer,
     Params,
     Plan,
@@ -88,6 +90,8 @@ def train(
     observer: Observer | None = None,
     score: Score | None = None,
     workers: Workers | None = None,
+    past: Run | None = None,
+    latest: Latest | None = None,
 ) -> list[Run]:
     """Train the K models of ``state``.
 
@@ -119,41 +123,45 @@ def train(
         Takes the place of the accuracy on the validation samples.
     workers : Workers, optional
         Gather the samples of batches ahead of the steps.
+    past : Run, optional
+        Run of a single model, which goes on as if it had never stopped.
+    latest : Latest, optional
+        Where a single model leaves its last whole epoch.
 
     Returns
     -------
     list of Run
-        One per model, in their order. After an interruption they are the models of the
-        last whole epoch; an interruption before the end of the first epoch is raised.
+        One per model, in their order.
     """
     targets = network.targets(plan.label_smoothing, state.params[0])
     problem = Problem(network, plan, targets, score, workers)
-    active = _all_models(problem, data, validation, hyper, state, rngs)
+    active = _all_models(problem, data, validation, hyper, state, rngs, past)
     records: list[list[Epoch]] = [[] for _ in range(active.numbers.numel())]
     runs: dict[int, Run] = {}
     # Saving a generator's state is slow: it is done only if epochs draw an order.
     draws = plan.shuffle and data.n_samples > plan.batch_size
     rng_states = None
-    status = "max_iter"
     began = time.perf_counter()
+    if past is not None:
+        records = [list(past.epochs)]
+        began -= past.epochs[-1].seconds
+    latest = latest or Latest()
+    so_far = None
 
-    for _ in range(plan.epochs):
+    for _ in range(len(records[0]), plan.epochs):
         if draws:
             rng_states = [rng.get_state() for rng in active.replicas.rngs]
-        try:
-            after, outcome = _epoch(problem, active)
-        except KeyboardInterrupt:
-            if not any(records):
-                raise
-            status = "interrupted"
-            break
-
+            if so_far is not None:
+                # An interrupted epoch may have drawn an order: the states before count.
+                latest.runs = partial(so_far, rng_states)
+        after, outcome = _epoch(problem, active, records)
         epochs = _record(records, after, outcome, time.perf_counter() - began)
+        so_far = partial(_so_far, active, after, outcome, records, rng_states)
+        latest.runs = so_far
         to_stop = torch.zeros_like(outcome.diverged)
-        reason = "stopped"
         if observer is not None:
-            to_stop, reason = _observe(
-                observer, epochs, active, after, outcome.diverged
+            to_stop = _observe(
+                observer, epochs, active, after, outcome.diverged, so_far
             )
         ended = outcome.diverged | outcome.stopped | to_stop
         if ended.any():
@@ -163,7 +171,7 @@ def train(
             converged = outcome.stopped & ~diverged & ~to_stop
             runs |= _leave(active, diverged, "diverged", records, rng_states)
             runs |= _leave(after, converged, "converged", records)
-            runs |= _leave(after, to_stop & ~diverged, reason, records)
+            runs |= _leave(after, to_stop & ~diverged, "stopped", records)
             if len(runs) == len(records):
                 return [runs[number] for number in sorted(runs)]
             after = without(after, ended.view_as(after.running))
@@ -171,9 +179,7 @@ def train(
         seen = observer is not None or score is not None
         active = after._replace(spare=None) if seen else after
 
-    # An interrupted epoch may have drawn an order: the states before it count.
-    before = rng_states if status == "interrupted" else None
-    runs |= _leave(active, active.running.flatten(), status, records, before)
+    runs |= _leave(active, active.running.flatten(), "max_iter", records)
     return [runs[number] for number in sorted(runs)]
 
 
@@ -184,6 +190,7 @@ def _all_models(
     hyper: Hyper,
     state: State,
     rngs: Sequence[np.random.RandomState],
+    past: Run | None,
 ) -> ActiveModels:
     """Return all K models of a state, the same number in each replica of the data."""
     plan = problem.plan
@@ -215,7 +222,10 @@ def _all_models(
         )
         totals = weight.sum(1)
 
-    if plan.early_stopping and state.progress.epochs and validation is not None:
+    best = state.params
+    if past is not None:
+        best = past.state.params
+    elif plan.early_stopping and state.progress.epochs and validation is not None:
         state = _with_present_best(problem, validation, state)
     return ActiveModels(
         numbers,
@@ -225,7 +235,7 @@ def _all_models(
         hyper,
         step_hyper(hyper, plan, state.params),
         state,
-        state.params,
+        best,
     )
 
 
@@ -245,7 +255,9 @@ def _with_present_best(problem: Problem, validation: Data, state: State) -> Stat
     return state._replace(stopping=state.stopping._replace(best=best))
 
 
-def _epoch(problem: Problem, active: ActiveModels) -> tuple[ActiveModels, EpochOutcome]:
+def _epoch(
+    problem: Problem, active: ActiveModels, records: list[list[Epoch]]
+) -> tuple[ActiveModels, EpochOutcome]:
     """Train for an epoch; an interruption leaves the state of ``active`` unchanged."""
     plan = problem.plan
     after, loss, rate = _learn(problem, active)
@@ -256,7 +268,12 @@ def _epoch(problem: Problem, active: ActiveModels) -> tuple[ActiveModels, EpochO
         measured = (torch.full_like(loss, torch.nan),) * 2
     else:
         measured = measure(
-            problem.network, params, validation, problem.targets, problem.score
+            problem.network,
+            params,
+            validation,
+            problem.targets,
+            problem.score,
+            partial(_unscored, after, loss, rate, records),
         )
     # Squares of parameters may overflow in the next step while this loss is finite.
     parts = params
@@ -410,8 +427,9 @@ def _observe(
     before: ActiveModels,
     after: ActiveModels,
     diverged: Tensor,
-) -> tuple[Tensor, str]:
-    """Let an observer see an epoch; return which models (K,) are to stop, and why."""
+    so_far: Callable[[], list[Run]],
+) -> Tensor:
+    """Let an observer see an epoch; return which models (K,) are to stop."""
     running = after.running.flatten()
     params = after.state.params
     if diverged.any():
@@ -421,13 +439,54 @@ def _observe(
     if not running.all():
         params = select(params, running)
 
-    try:
-        to_stop = observer(list(epochs), list(epochs.values()), params)
-    except KeyboardInterrupt:
-        # The epoch is whole: it counts, and training ends with it.
-        return torch.ones_like(running), "interrupted"
+    to_stop = observer(list(epochs), list(epochs.values()), params, so_far)
     numbers = torch.tensor(list(to_stop), dtype=torch.int64, device="cpu")
-    return torch.isin(after.numbers.flatten(), numbers), "stopped"
+    return torch.isin(after.numbers.flatten(), numbers)
+
+
+def _so_far(
+    before: ActiveModels,
+    after: ActiveModels,
+    outcome: EpochOutcome,
+    records: list[list[Epoch]],
+    states_before: Sequence[RngState] | None,
+    states_after: Sequence[RngState] | None = None,
+) -> list[Run]:
+    """Return runs of all running models as if training were interrupted after an epoch.
+
+    Those that have diverged or converged have ended; the others can go on.
+    """
+    diverged = outcome.diverged
+    ends = outcome.stopped & ~diverged
+    goes_on = ~(diverged | ends)
+    found = dict(_leave(before, diverged, "diverged", records, states_before))
+    found |= _leave(after, ends, "converged", records, states_after)
+
+    latest = after._replace(best=after.state.params)
+    current = dict(_leave(latest, goes_on, "interrupted", records, states_after))
+    for number, run in _leave(after, goes_on, "interrupted", records, states_after):
+        going = Going(current[number].state.params)
+        found[number] = run._replace(going=going)
+    return [found[number] for number in sorted(found)]
+
+
+def _unscored(
+    after: ActiveModels, loss: Tensor, rate: Tensor, records: list[list[Epoch]]
+) -> list[Run]:
+    """Return runs of all models with an epoch that is still to be scored."""
+    nothing = torch.full_like(loss, torch.nan)
+    outcome = EpochOutcome(rate, loss, nothing, nothing, nothing > 0, nothing > 0)
+    longer = [list(some) for some in records]
+    whole = after._replace(
+        running=torch.ones_like(after.running), best=after.state.params
+    )
+    _record(longer, whole, outcome, math.nan)
+    return [
+        run
+        for _, run in _leave(
+            whole, torch.ones_like(whole.running.flatten()), "interrupted", longer
+        )
+    ]
 
 
 def _leave(
@@ -446,8 +505,11 @@ def _leave(
         rng_states = [rng.get_state() for rng in active.replicas.rngs]
     state = active.state._replace(params=active.best)
     numbers = active.numbers.flatten().tolist()
+    n_epochs = state.progress.epochs + (status == "diverged")
     for place in torch.nonzero(leaving & active.running.flatten()).flatten():
         number = numbers[place]
         rng_state = rng_states[place // active.running.shape[1]]
         own = select(state, place[None])
-        yield number, Run(own, records[number], status, rng_state)
+        # A later epoch may have been recorded, and not become whole.
+        epochs = [one for one in records[number] if one.epoch <= n_epochs]
+        yield number, Run(own, epochs, status, rng_state)

@@ -1,7 +1,7 @@
 """Records that flow through the engine: settings, states and results of K models."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -21,11 +21,12 @@ RngState: TypeAlias = dict[str, Any] | tuple[str, np.ndarray, int, int, float]
 Distort: TypeAlias = Callable[[Tensor, Generator], Tensor]
 """Distorts floating samples (B, D) at random."""
 
-Score: TypeAlias = Callable[[Params, Tensor], Tensor]
+Score: TypeAlias = Callable[[Params, Tensor, "Callable[[], list[Run]] | None"], Tensor]
 """Returns validation scores (K,) of models by their parameters, in float64 on the host.
 
 The mask (K,) says which models have a finite loss; the score of any other is NaN. The
-parameters are never written to later.
+parameters are never written to later. The function returns the runs of all models up
+to here, without this score; it is None before the first epoch.
 """
 
 Result = TypeVar("Result")
@@ -166,6 +167,18 @@ class Epoch(NamedTuple):
     seconds: float
 
 
+class Going(NamedTuple):
+    """What a run that has not ended needs to go on, beside its result if it ended now.
+
+    ``params`` are the latest ones; the run's own may be those of its best epoch. L-BFGS
+    goes on from its first ``params``, with all ``evaluations`` so far: objectives and
+    gradients, in their order, from which SciPy makes its memory anew.
+    """
+
+    params: Params
+    evaluations: Sequence[tuple[float, np.ndarray]] = ()
+
+
 class Run(NamedTuple):
     """Result of training one model: its state, with K = 1, and its epochs.
 
@@ -177,24 +190,45 @@ class Run(NamedTuple):
       parameters are the best ones if they are kept;
     - ``"stopped"`` by an observer, ``"interrupted"`` by the user;
     - ``"abnormal"``: the line search of L-BFGS found no lower objective.
+
+    ``going`` is there if the run can go on as if it had never stopped.
     """
 
     state: State
     epochs: list[Epoch]
     status: str
     rng_state: RngState
+    going: Going | None = None
+
+
+class Latest:
+    """Where a single run leaves its last whole epoch, for whoever is interrupted.
+
+    One assignment replaces ``runs``, which makes the list of the run: at any moment,
+    an epoch is whole or not there. ``session`` is what the run belongs to.
+    ``for_later`` asks L-BFGS to keep what it takes to go on in another process.
+    """
+
+    session: Any = None
+    runs: Callable[[], list[Run]] | None = None
+    for_later = False
 
 
 class Observer(Protocol):
     """Follows training: it is called after every epoch, and may stop models."""
 
     def __call__(
-        self, models: list[int], epochs: list[Epoch], params: Params
+        self,
+        models: list[int],
+        epochs: list[Epoch],
+        params: Params,
+        runs: Callable[[], list[Run]],
     ) -> Collection[int]:
         """Take in an epoch; return the numbers of the models that are to stop.
 
         ``models`` are the numbers of the models that are training, ``epochs`` their
         records. ``params`` are their parameters, never written to later; those of a
-        model that has just diverged are the ones before this epoch.
+        model that has just diverged are the ones before this epoch. ``runs`` returns
+        copies of their runs, as if training were interrupted here; call it at once.
         """
         ...

@@ -9,10 +9,11 @@ from sklearn.model_selection import (
 )
 
 from skdigits._parameters import SEARCH
+from skdigits._versions import Versioned
 from skdigits.model_selection._search import fit_context, fit_search
 
 
-class BatchedGridSearchCV(GridSearchCV):
+class BatchedGridSearchCV(Versioned, GridSearchCV):
     """Exhaustive search over a parameter grid that trains many candidates at once.
 
     Parameters, attributes and results are those of scikit-learn's ``GridSearchCV``;
@@ -142,6 +143,7 @@ class BatchedGridSearchCV(GridSearchCV):
     (20,)
     """
 
+    _takes_checkpoints = True
     _parameter_constraints = {**GridSearchCV._parameter_constraints, **SEARCH}
 
     def __init__(
@@ -209,7 +211,7 @@ class BatchedGridSearchCV(GridSearchCV):
         return self
 
 
-class BatchedRandomizedSearchCV(RandomizedSearchCV):
+class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
     """Search over randomly drawn candidates that trains many of them at once.
 
     Parameters, attributes and results are those of scikit-learn's
@@ -326,6 +328,7 @@ class BatchedRandomizedSearchCV(RandomizedSearchCV):
     0.93
     """
 
+    _takes_checkpoints = True
     _parameter_constraints = {**RandomizedSearchCV._parameter_constraints, **SEARCH}
 
     def __init__(

@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ from skdigits.model_selection._folds import (
     shared_folds,
 )
 from skdigits.model_selection._grouping import Candidate, Group
+from skdigits.model_selection._saved import Store
 from skdigits.model_selection._scoring import (
     Kept,
     Outcome,
@@ -52,7 +53,7 @@ from skdigits.model_selection._scoring import (
     score_models,
     scoring_data,
 )
-from skdigits.training.fitted import set_fitted_attributes, set_history, snapshot
+from skdigits.training.fitted import set_fitted_attributes
 from skdigits.training.messages import after_training, emit, ending
 from skdigits.training.observers import EpochPrinter
 from skdigits.training.session import (
@@ -69,6 +70,7 @@ class Job(NamedTuple):
     """Groups of candidates with the same steps before the model, and their folds.
 
     ``memory`` bounds the bytes of a run. ``context`` and ``search`` are for callbacks.
+    ``store`` keeps outcomes of runs in files.
     ``past`` are outcomes to continue from, by candidate and fold; if it is not None,
     outcomes keep what it takes to continue.
     """
@@ -81,6 +83,7 @@ class Job(NamedTuple):
     scoring: Scoring
     memory: float
     search: Search
+    store: Store | None = None
     context: CallbackContext = None  # filled in before the job is evaluated
     past: dict[tuple[int, int], Outcome] | None = None
 
@@ -95,8 +98,8 @@ class Failure(NamedTuple):
 class Entry(NamedTuple):
     """One model of a session: a candidate in a fold, and its replica.
 
-    ``model`` is the candidate's estimator, with parameters only. ``epochs`` and
-    ``curve`` are its records and test scores so far.
+    ``model`` is the candidate's estimator, with parameters only. ``epochs`` are its
+    records before this session, ``curve`` all its test scores so far.
     """
 
     candidate: Candidate
@@ -137,12 +140,22 @@ def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
                 for group in job.groups:
                     with _errors_noted(failures, [group]):
                         for part, some in _parts(job, group, fold_data):
-                            outcomes += train_and_score(job, part, some)
+                            if job.store is None:
+                                outcomes += train_and_score(job, part, some)
+                            else:
+                                outcomes += _once(job.store, job, part, some)
     except CallbackError as error:
         raise error.__cause__ or error from None
 
     job.context.call_on_fit_task_end(estimator=job.search)
     return outcomes, failures
+
+
+def _once(store: Store, job: Job, group: Group, fold_data: FoldData) -> list[Outcome]:
+    """Train and score, unless a file has the outcomes of such a run."""
+    numbers = [[one.number for one in candidates] for candidates in group.seeds]
+    folds = [fold.split.number for fold in fold_data.folds]
+    return store.once(train_and_score, (numbers, folds), job, group, fold_data)
 
 
 @contextmanager
@@ -240,16 +253,13 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
     observers: list[Observer] = [EpochPrinter(models)] if models[0].verbose else []
     if job.scoring.by_epoch or has_callbacks(job.search):
         observers.append(scored)
-    past = [list(entry.epochs) for entry in entries]
     with scored.callbacks() if has_callbacks(job.search) else nullcontext():
         runs = run(session, observers)
-    if any(one.status == "interrupted" for one in runs):
-        raise KeyboardInterrupt(f"A fit of {type(models[0]).__name__} was interrupted.")
     if models[0].verbose:
         _print_endings(models, runs)
     runs = [
-        one._replace(epochs=earlier + one.epochs)
-        for one, earlier in zip(runs, past, strict=True)
+        one._replace(epochs=entry.epochs + one.epochs)
+        for one, entry in zip(runs, entries, strict=True)
     ]
     # Halving cuts runs short on purpose.
     for model, one in zip(models, runs, strict=True):
@@ -386,17 +396,28 @@ class _ScoredSession:
                 self.context.call_on_fit_task_end(estimator=self.job.search)
 
     def __call__(
-        self, models: list[int], epochs: list[Epoch], params: Params
+        self,
+        models: list[int],
+        epochs: list[Epoch],
+        params: Params,
+        runs: Callable[[], list[Run]],
     ) -> Collection[int]:
         """Score an epoch, if that is wanted, and call back."""
         if self.job.scoring.by_epoch:
-            for number, record in zip(models, epochs, strict=True):
-                self.entries[number].epochs.append(record)
-
             began = time.perf_counter()
+            # Few scorers look at the models: they are made for those that do.
+            runs_now = cache(lambda: dict(zip(models, runs(), strict=True)))
+
+            def unfinished(number: int, own: Params) -> BaseEstimator:
+                run = runs_now()[number]
+                state = run.state._replace(params=own)  # not those of its best epoch
+                epochs = [*self.entries[number].epochs, *run.epochs]
+                now = run._replace(state=state, epochs=epochs)
+                return self._finished(number, now)
+
             # Scorers are users' code, which may compute gradients of its own.
             with torch.inference_mode(False):
-                for number, score in self._scores(models, params, self._snapshot):
+                for number, score in self._scores(models, params, unfinished):
                     self.entries[number].curve.append(score)
             self.seconds += time.perf_counter() - began
 
@@ -495,24 +516,6 @@ class _ScoredSession:
         data = scoring_data(job.scoring, job.X, job.y, train, classes, seen)
         checked = check_features(self.session.template, data.samples)
         return data, to_tensor(checked, entry.test.device)
-
-    def _snapshot(self, number: int, params: Params) -> BaseEstimator:
-        """Return an estimator as it is while it trains, for scorers that look at it."""
-        session = self.session
-        entry = self.entries[number]
-        model = snapshot(session.template, session.samples, session.network, params)
-        model.set_params(**entry.model.get_params())
-        set_history(model, entry.epochs)
-        model.t_ = int(self._total_weight(entry) * len(entry.epochs))
-        return _in_pipeline(entry, model)
-
-    def _total_weight(self, entry: Entry) -> float:
-        """Return the weight of all samples that a model trains on in an epoch."""
-        data = self.session.data
-        if data.weight is None:
-            return data.n_samples
-        samples = slice(None) if data.samples is None else data.samples[entry.replica]
-        return float(data.weight[samples].sum())
 
     def _finished(self, number: int, one: Run) -> BaseEstimator:
         """Return the fitted estimator."""

@@ -7,6 +7,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import HalvingGridSearchCV, HalvingRandomSearchCV
 
 from skdigits._parameters import SEARCH
+from skdigits._versions import Versioned
 from skdigits.model_selection._rungs import epochs_parameter, evaluate_iterations
 from skdigits.model_selection._scoring import n_samples_of
 from skdigits.model_selection._search import fit_context, fit_search
@@ -14,12 +15,13 @@ from skdigits.model_selection._search import fit_context, fit_search
 OURS = {"working_memory": SEARCH["working_memory"]}
 
 
-class _Halving:
+class _Halving(Versioned):
     """What both searches add to scikit-learn's."""
 
     # Of the other searches: here, resources are what decides.
     refit_epochs = None
     return_epoch_scores = False
+    _takes_checkpoints = True
 
     @fit_context
     def fit(self, X, y=None, **params):

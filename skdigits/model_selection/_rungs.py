@@ -74,7 +74,12 @@ class _Iterations:
         if search.resource == "n_samples":
             params = given.routed.splitter.split
             splits = checked_splits(search, given.X, given.y, params, cv)
-        task = given._replace(settings=list(candidate_params), splits=splits)
+        settings = list(candidate_params)
+        store = given.store
+        if store is not None:
+            number = more_results["iter"][0]
+            store = store.of_iteration(number, settings, splits)
+        task = given._replace(settings=settings, splits=splits, store=store)
 
         if search.resource == epochs_parameter(given.estimator):
             outcomes = self._train_on(task, callback_ctx, more_results["n_resources"])

@@ -8,6 +8,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 from skdigits._arrays import training_device
-from skdigits._input_checks import warn_user
+from skdigits._input_checks import has_callbacks, warn_user
 from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS
 from skdigits.model_selection._execution import Failure, Job, evaluate, pieces
@@ -47,6 +48,7 @@ from skdigits.model_selection._refit import (
     fit_for,
 )
 from skdigits.model_selection._routing import NOT_BATCHED, model_weight
+from skdigits.model_selection._saved import Store, store_of
 from skdigits.model_selection._scoring import (
     Outcome,
     Scoring,
@@ -67,7 +69,7 @@ class Task(NamedTuple):
 
     ``routed`` are the parameters of the estimator's fit, of the scorer and of the
     splitter, and ``weight`` are the sample weights among them for the model.
-    ``arguments`` are passed to callbacks.
+    ``arguments`` are passed to callbacks. ``store`` keeps what has been done.
     """
 
     search: Search
@@ -80,6 +82,7 @@ class Task(NamedTuple):
     weight: Any
     scoring: Scoring
     arguments: dict[str, Any]
+    store: Store | None = None
 
 
 def fit_search(
@@ -122,6 +125,9 @@ def fit_search(
         search, estimator, X, y, listed, splits, routed, of_model, scoring, arguments
     )
 
+    if has_callbacks(search):
+        task = task._replace(store=store_of(task))
+
     # In scikit-learn's order: a callable refit gets cv_results_, so it is set first.
     if iterations is None:
         outcomes = evaluate_all(task, context)
@@ -140,6 +146,8 @@ def fit_search(
     several = isinstance(scorers, _MultimetricScorer)
     search.scorer_ = scorers._scorers if several else scorers
     context.call_on_fit_task_end(**arguments)
+    if task.store is not None:
+        task.store.finish(search)
 
 
 def checked_splits(
@@ -237,7 +245,7 @@ def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
     search = task.search
     memory = search.working_memory
     memory = MIB * (get_config()["working_memory"] if memory is None else memory)
-    rest = (task.X, task.y, task.weight, task.scoring, memory, search)
+    rest = (task.X, task.y, task.weight, task.scoring, memory, search, task.store)
     n_jobs = effective_n_jobs(search.n_jobs)
     batched = []
     single = []
@@ -286,8 +294,13 @@ def _one_by_one(
     contexts = [
         context.subcontext(task_name="candidate-split-evaluation") for _ in missing
     ]
+    store = task.store
     results = parallel(
-        delayed(_fit_and_score)(
+        delayed(
+            _fit_and_score
+            if store is None
+            else partial(store.once, _fit_and_score, (candidate, split.number))
+        )(
             clone(task.estimator),
             task.X,
             task.y,
@@ -424,7 +437,9 @@ def _refit(task: Task, context: CallbackContext) -> None:
     # `fit_for` calls the model's own fit: callbacks belong to the model, not to its
     # Pipeline.
     fitted = best if search.refit_epochs is None else split_pipeline(best)[1]
-    with context.propagate_callback_context(fitted):
+    store = task.store
+    followed = nullcontext() if store is None else store.follow(best)
+    with context.propagate_callback_context(fitted), followed:
         context.call_on_fit_task_begin(**task.arguments)
         began = time.time()
         if search.refit_epochs is not None:

@@ -16,6 +16,7 @@ from skdigits._input_checks import (
     prediction_device,
     rollback_on_error,
 )
+from skdigits._versions import Versioned
 from skdigits.engine.images import by_chunks
 from skdigits.preprocessing._images import Images, check_images
 
@@ -26,7 +27,7 @@ IMAGE_SHAPE = {
 """Constraints on the parameters that all image transformers have."""
 
 
-class ImageTransformer(TransformerMixin, BaseEstimator):
+class ImageTransformer(Versioned, TransformerMixin, BaseEstimator):
     """Stateless transformer that turns each image into one row of pixels.
 
     Subclasses add ``__init__`` and the abstract members.

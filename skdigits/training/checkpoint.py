@@ -1,21 +1,36 @@
 """Checkpoints: everything that an estimator keeps in order to continue training."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import joblib
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 
-from skdigits._arrays import to_tensor
+from skdigits._arrays import to_numpy, to_tensor
 from skdigits._input_checks import Samples
 from skdigits.engine.network import Network
+from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.train import fresh_state
-from skdigits.engine.types import Params, Progress, RngState, State, Stopping
+from skdigits.engine.types import (
+    Going,
+    Params,
+    Progress,
+    RngState,
+    Run,
+    State,
+    Stopping,
+)
 from skdigits.training.settings import monitored_settings
 
 if TYPE_CHECKING:
     from skdigits._gradient import GradientClassifier
     from skdigits.training.session import Trainable
+
+WITHOUT_EFFECT = {"verbose", "n_jobs", "pre_dispatch", "working_memory"}
+"""Parameters that change no result."""
 
 
 class Start(NamedTuple):
@@ -24,12 +39,27 @@ class Start(NamedTuple):
     ``rngs`` shuffle the samples. ``split_states`` are those of the generators before
     they choose the validation samples, the same ones whenever training continues, so
     that it never learns from them. ``noise_seeds`` are for dropout and distortions.
+    ``past`` is the run so far, of a single model that goes on from a file.
     """
 
     state: State
     rngs: list[np.random.RandomState]
     split_states: Sequence[RngState]
     noise_seeds: list[int]
+    past: Run | None = None
+
+
+class Saved(NamedTuple):
+    """What a file holds of a fit: its model so far, and what it takes to go on.
+
+    ``latest`` are the parameters of `Going`, None if training has ended with this
+    ``status``; ``evaluations`` are those of L-BFGS.
+    """
+
+    model: "GradientClassifier"
+    status: str
+    latest: list[np.ndarray] | None
+    evaluations: list[tuple[float, np.ndarray]]
 
 
 class Checkpoint(NamedTuple):
@@ -84,6 +114,127 @@ def resume(
     state = state._replace(progress=progress)
     rng = generator(checkpoint.rng_state)
     return Start(state, [rng], [checkpoint.split_state], [checkpoint.noise_seed])
+
+
+def to_save(model: "GradientClassifier", run: Run) -> Saved:
+    """Return what to save of a run, and of the model that it has made so far."""
+    going = run.going
+    if going is None:
+        return Saved(model, run.status, None, [])
+    latest = [to_numpy(p) for p in going.params]
+    return Saved(model, run.status, latest, list(going.evaluations))
+
+
+def from_saved(
+    saved: Saved,
+    network: Network,
+    dtype: torch.dtype,
+    device: torch.device,
+    rngs: list[np.random.RandomState],
+) -> Start:
+    """Return the start of a fit that goes on from a file.
+
+    ``rngs`` are the generators of a fit from scratch: that of a user moves along.
+    """
+    model = saved.model
+    start = resume(model, network, dtype, device, restart_cycle=False)
+    rng_state = model._checkpoint.rng_state
+    rngs[0].set_state(rng_state)
+    state = start.state
+    epochs = list(model._history.latest)
+    run = Run(state, epochs, saved.status, rng_state)
+    if saved.latest is None:
+        return start._replace(rngs=rngs, past=run)
+
+    params = tuple(to_tensor(p, device) for p in saved.latest)
+    progress = state.progress
+    if SOLVERS[model._checkpoint.solver].full_batch:
+        progress = progress._replace(epochs=progress.epochs - len(epochs))
+    return start._replace(
+        state=state._replace(params=params, progress=progress),
+        rngs=rngs,
+        past=run._replace(going=Going(params, saved.evaluations)),
+    )
+
+
+def fingerprint(
+    model: "GradientClassifier", samples: Samples, validation: Samples | None
+) -> dict[str, tuple[str, str]]:
+    """Return a text and a hash of everything that a fit depends on, by its name."""
+    found = described(model.get_params(deep=False))
+    found["X"] = ("", digest(samples.X))
+    found["y"] = ("", digest([samples.classes, samples.codes]))
+    found["sample_weight"] = ("", digest(samples.weight))
+    if validation is not None:
+        rest = [validation.codes, validation.weight]
+        found["X_val or y_val"] = ("", digest([validation.X, *rest]))
+    if model.warm_start and hasattr(model, "classes_"):
+        layers = [tuple(map(to_numpy, pair)) for pair in model._layers]
+        found["the fitted model"] = ("", digest([layers, model._checkpoint]))
+    return found
+
+
+def described(params: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return a text and a hash of each parameter that a result depends on."""
+    return {
+        name: (repr(value)[:80], digest(value))
+        for name, value in params.items()
+        if name not in WITHOUT_EFFECT
+    }
+
+
+def digest(value: object) -> str:
+    """Return a hash of a value, the same one in another process."""
+    try:
+        found: str = joblib.hash(_plain(value))
+    except Exception:  # of whatever objects users pass, such as a lambda
+        found = f"{type(value).__qualname__} {getattr(value, '__qualname__', '')}"
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with names and parameters in place of estimators."""
+    if isinstance(value, BaseEstimator):
+        params = value.get_params(deep=False)
+        kept = {name: _plain(params[name]) for name in params.keys() - WITHOUT_EFFECT}
+        return [type(value).__qualname__, kept]
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    # Arrays of any namespace, but no sparse ones, which joblib knows.
+    is_array = hasattr(value, "__array_namespace__") or isinstance(value, torch.Tensor)
+    return to_numpy(value) if is_array else value
+
+
+def check_same(
+    path: Path, before: dict[str, tuple[str, str]], now: dict[str, tuple[str, str]]
+) -> None:
+    """Check that a file belongs to the training that wants to go on from it.
+
+    Raises
+    ------
+    ValueError
+        If it does not; the error names the file, and what differs.
+    """
+    nothing = ("", "")
+    names = [
+        name
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name, nothing)[1] != now.get(name, nothing)[1]
+    ]
+    if not names:
+        return
+
+    found = []
+    for name in names:
+        old, new = (one.get(name, nothing)[0] for one in (before, now))
+        found.append(f"{name} was {old} and is {new}" if old != new else name)
+    raise ValueError(
+        f"The checkpoint {str(path)!r} belongs to another training, which differs in: "
+        f"{'; '.join(found)}. Fit with the same parameters and samples to continue it; "
+        "to train from scratch, delete it or choose another path."
+    )
 
 
 def generator(state: RngState) -> np.random.RandomState:

@@ -3,6 +3,7 @@
 import math
 from array import array
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -188,7 +189,9 @@ def from_state(state: dict[str, Any]) -> dict[str, Any]:
     packed = state["_history"]
     n_past = packed["n_past"]
     columns = [
-        np.broadcast_to(packed["columns"][name], packed["n_epochs"]) for name in COLUMNS
+        # A column that is newer than the file has no values.
+        np.broadcast_to(packed["columns"].get(name, math.nan), packed["n_epochs"])
+        for name in COLUMNS
     ]
     table = np.stack(columns, axis=1)
     losses = table[:, COLUMNS.index("train_loss")]
@@ -218,10 +221,18 @@ def _numbers(history: History) -> np.ndarray:
 
 
 def snapshot(
-    template: "GradientClassifier", samples: Samples, network: Network, params: Params
+    session: "Session", run: Run | None, params: Params, replica: int = 0
 ) -> "GradientClassifier":
-    """Return an estimator that predicts by the parameters of a model in training."""
+    """Return a copy of an estimator as it would be if its training ended here.
+
+    Before the first epoch there is no run, and the copy has its parameters only.
+    """
     # No clone: a scorer among the parameters may be large.
-    model = type(template)(**template.get_params(deep=False))
-    set_parameters(model, template, params, samples, network)
+    model = copy(session.template)
+    model.set_callbacks()  # they follow the original
+    if run is None:
+        network = session.network
+        set_parameters(model, session.template, params, session.samples, network)
+    else:
+        set_fitted_attributes(model, session, run, replica)
     return model

@@ -1,6 +1,6 @@
 """Where the threads that train parts of a session meet after every epoch."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, wait
 from itertools import chain
 from queue import SimpleQueue
@@ -23,6 +23,7 @@ class Arrival(NamedTuple):
     models: list[int]
     epochs: list[Epoch]
     params: Params
+    runs: Callable[[], list[Run]]
     answer: "Future[set[int]]"
 
 
@@ -44,11 +45,12 @@ class Meeting:
         models: list[int],
         epochs: list[Epoch],
         params: Params,
+        runs: Callable[[], list[Run]],
     ) -> Collection[int]:
         """Wait, as part of the session with these models, for the observer's answer."""
         own = [numbers[model] for model in models]
         answer: Future[set[int]] = Future()
-        self.arrivals.put(Arrival(own, epochs, params, answer))
+        self.arrivals.put(Arrival(own, epochs, params, runs, answer))
 
         # An interrupt may strike anywhere, also while answers are given.
         while not wait([answer], LOOK_UP).done:
@@ -76,7 +78,9 @@ class Meeting:
                 waiting = []
 
 
-def _together(waiting: Sequence[Arrival]) -> tuple[list[int], list[Epoch], Params]:
+def _together(
+    waiting: Sequence[Arrival],
+) -> tuple[list[int], list[Epoch], Params, Callable[[], list[Run]]]:
     """Return an epoch of all parts, in the order of the models."""
     numbers = list(chain(*(one.models for one in waiting)))
     records = list(chain(*(one.epochs for one in waiting)))
@@ -84,4 +88,10 @@ def _together(waiting: Sequence[Arrival]) -> tuple[list[int], list[Epoch], Param
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
     if order != list(range(len(numbers))):
         params = tuple(p[order] for p in params)
-    return [numbers[k] for k in order], [records[k] for k in order], params
+
+    def runs() -> list[Run]:
+        # The parts wait meanwhile, and nothing of theirs changes.
+        found = list(chain(*(one.runs() for one in waiting)))
+        return [found[k] for k in order]
+
+    return [numbers[k] for k in order], [records[k] for k in order], params, runs

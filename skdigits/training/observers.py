@@ -1,20 +1,26 @@
 """Observers of training: a printer, scikit-learn's callbacks, the validation scorer."""
 
 import math
+import time
 from collections.abc import Callable, Collection, Sequence
+from copy import copy
+from functools import partial
 from inspect import signature
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import ArrayLike
-from sklearn.callback import CallbackContext
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackContext, FitCallback
 from sklearn.metrics import get_scorer
 from torch import Tensor
 
 from skdigits._arrays import Array, from_numpy
-from skdigits._input_checks import Samples, users_code
-from skdigits.engine.types import Epoch, Observer, Params, Score
+from skdigits._input_checks import Samples, users_code, warn_user
+from skdigits.callbacks import Checkpoint, read, write
+from skdigits.engine.types import Epoch, Latest, Observer, Params, Run, Score
+from skdigits.training.checkpoint import Saved, check_same, fingerprint, to_save
 from skdigits.training.fitted import snapshot
 from skdigits.training.messages import rate_reduced
 
@@ -27,11 +33,27 @@ def all_of(observers: Sequence[Observer]) -> Observer:
     """Return one observer for several."""
 
     def observe(
-        models: list[int], epochs: list[Epoch], params: Params
+        models: list[int],
+        epochs: list[Epoch],
+        params: Params,
+        runs: Callable[[], list[Run]],
     ) -> Collection[int]:
-        return {model for each in observers for model in each(models, epochs, params)}
+        wishes = [each(models, epochs, params, runs) for each in observers]
+        return {model for some in wishes for model in some}
 
     return observe
+
+
+def checkpoints_of(estimator: BaseEstimator) -> list[Checkpoint]:
+    """Return the callbacks of an estimator that are checkpoints."""
+    return [one for one in estimator._skl_callbacks if isinstance(one, Checkpoint)]
+
+
+def set_followers(estimator: BaseEstimator, *more: FitCallback) -> list[FitCallback]:
+    """Add callbacks to an estimator; return those that it had before."""
+    before: list[FitCallback] = getattr(estimator, "_skl_callbacks", [])
+    estimator.set_callbacks(*before, *more)
+    return before
 
 
 class EpochPrinter:
@@ -43,7 +65,11 @@ class EpochPrinter:
         self.rates: dict[int, float] = {}
 
     def __call__(
-        self, models: list[int], epochs: list[Epoch], params: Params
+        self,
+        models: list[int],
+        epochs: list[Epoch],
+        params: Params,
+        runs: Callable[[], list[Run]],
     ) -> Collection[int]:
         """Print an epoch of every model."""
         for number, epoch in zip(models, epochs, strict=True):
@@ -67,7 +93,8 @@ class EpochPrinter:
 class FitCallbacks:
     """Calls an estimator's callbacks when its fit begins, after epochs and at its end.
 
-    Callbacks of scikit-learn may stop training, and may look at the model as it is.
+    Callbacks of scikit-learn may stop training, and may look at the model as it is. A
+    `Checkpoint` is written here: it holds more than scikit-learn's hooks pass on.
     """
 
     def __init__(
@@ -81,17 +108,55 @@ class FitCallbacks:
         if sample_weight is not None:
             metadata = {"sample_weight": sample_weight}
         self.arguments = {"estimator": model, "X": X, "y": y, "metadata": metadata}
+        self.model = model
         self.session: Session | None = None
+        self.checkpoints = checkpoints_of(model)
+        self.fingerprint: dict[str, tuple[str, str]] = {}
+        self.written = time.monotonic()
 
         context = model._init_callback_context(max_subtasks=model.max_iter)
         self.context: CallbackContext = context.call_on_fit_task_begin(**self.arguments)
 
-    def follow(self, session: "Session") -> None:
+    def saved(self, samples: Samples, validation: Samples | None) -> Saved | None:
+        """Return what a checkpoint holds of this fit; None if it begins.
+
+        Raises
+        ------
+        ValueError
+            If the file belongs to another training, or is no checkpoint.
+        """
+        if not self.checkpoints:
+            return None
+        if is_part_of_more(self.model) and not self.checkpoints[0]._of_search:
+            raise ValueError(
+                f"{self.checkpoints[0]!r} is set on a model that a search or a "
+                "meta-estimator fits several times, but a file holds one fit: set it "
+                "on the batched search, or fit the model by itself."
+            )
+
+        self.fingerprint = fingerprint(self.model, samples, validation)
+        found = None
+        for one in self.checkpoints:
+            content = read(one._path)
+            if content is not None:
+                check_same(one._path, content["fingerprint"], self.fingerprint)
+                found = Saved(content["model"], *content["going"])
+        return found
+
+    def follow(self, session: "Session", latest: Latest) -> None:
         """Learn from a session, before it runs, how a fitted model is made."""
         self.session = session
+        latest.for_later = bool(self.checkpoints)
+        past = session.start.past
+        if past is not None:
+            latest.runs = partial(list, [past])
 
     def __call__(
-        self, models: list[int], epochs: list[Epoch], params: Params
+        self,
+        models: list[int],
+        epochs: list[Epoch],
+        params: Params,
+        runs: Callable[[], list[Run]],
     ) -> Collection[int]:
         """Call the callbacks after an epoch; stop training if one of them wants to."""
         session = self.session
@@ -99,9 +164,9 @@ class FitCallbacks:
 
         # Few callbacks look at the model: it is made for those that do.
         def fitted() -> dict[str, Any]:
-            template = session.template
-            model = snapshot(template, session.samples, session.network, params)
-            return dict(vars(model))
+            (run,) = runs()
+            # Its own fit is nobody's who follows this one.
+            return {**vars(snapshot(session, run, params)), "_skl_callbacks": []}
 
         # Callbacks are users' code, which may compute gradients of its own.
         with torch.inference_mode(False), users_code("A callback"):
@@ -110,7 +175,32 @@ class FitCallbacks:
             stop = epoch.call_on_fit_task_end(
                 **self.arguments, reconstruction_attributes=fitted
             )
+
+        minutes = (time.monotonic() - self.written) / 60
+        due = [one for one in self.checkpoints if one._is_due(epochs[0].epoch, minutes)]
+        if due and not stop:
+            (run,) = runs()
+            self._write(due, snapshot(session, run, params), run)
         return models if stop else ()
+
+    def save(self, run: Run) -> None:
+        """Save the fitted model, if that is wanted."""
+        if self.checkpoints:
+            model = copy(self.model).set_callbacks()
+            self._write(self.checkpoints, model, run)
+
+    def _write(
+        self, checkpoints: list[Checkpoint], model: "GradientClassifier", run: Run
+    ) -> None:
+        """Write checkpoints; a full disk, say, is no reason to end the training."""
+        going = to_save(model, run)[1:]
+        content = {"fingerprint": self.fingerprint, "model": model, "going": going}
+        for one in checkpoints:
+            try:
+                write(one._path, content)
+            except OSError as error:
+                warn_user(f"{one!r} was not written: {error}", RuntimeWarning)
+        self.written = time.monotonic()
 
     def end(self) -> None:
         """Call the callbacks at the end of the fit."""
@@ -133,7 +223,7 @@ def is_part_of_more(model: "GradientClassifier") -> bool:
 def validation_scorer(
     scoring: str | Callable[..., float],
     held_out: Samples | None,
-    as_fitted: Callable[[Params], "GradientClassifier"],
+    as_fitted: Callable[[Run | None, Params], "GradientClassifier"],
 ) -> Score | None:
     """Return a function that scores models on validation samples, by their parameters.
 
@@ -149,14 +239,18 @@ def validation_scorer(
     if held_out.weight is not None and _takes_weights(scorer):
         weight = {"sample_weight": from_numpy(held_out.weight, X)}
 
-    def score(params: Params, finite: Tensor) -> Tensor:
+    def score(
+        params: Params, finite: Tensor, runs: Callable[[], list[Run]] | None
+    ) -> Tensor:
         scores = []
+        found = None if runs is None else runs()
         # Scorers are users' code, which may compute gradients of its own.
         with torch.inference_mode(False):
             for number, sound in enumerate(finite.tolist()):
                 own = tuple(p[number : number + 1] for p in params)
                 if sound:
-                    model = _without_feature_names(as_fitted(own))
+                    run = None if found is None else found[number]
+                    model = _without_feature_names(as_fitted(run, own))
                     scores.append(_score(scorer, scoring, model, X, y, weight))
                 else:
                     scores.append(math.nan)

@@ -9,7 +9,7 @@ import copy
 import itertools
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -39,6 +39,7 @@ from skdigits.engine.train import fresh_state, train
 from skdigits.engine.types import (
     Epoch,
     Hyper,
+    Latest,
     Observer,
     Params,
     Plan,
@@ -46,7 +47,14 @@ from skdigits.engine.types import (
     Score,
     Workers,
 )
-from skdigits.training.checkpoint import Start, check_resumable, generator, resume
+from skdigits.training.checkpoint import (
+    Saved,
+    Start,
+    check_resumable,
+    from_saved,
+    generator,
+    resume,
+)
 from skdigits.training.data import held_out_samples, split
 from skdigits.training.fitted import snapshot
 from skdigits.training.meeting import Meeting
@@ -110,6 +118,7 @@ def prepare(
     validation_samples: Samples | None = None,
     resuming: bool = False,
     incremental: bool = False,
+    saved: Saved | None = None,
 ) -> Session:
     """Prepare the training of models that differ in batchable parameters only.
 
@@ -132,6 +141,8 @@ def prepare(
     incremental : bool
         Whether an epoch is added to the running cycle of the schedule, as in
         ``partial_fit``.
+    saved : Saved, optional
+        What a file holds of this very training, which goes on from there.
 
     Raises
     ------
@@ -157,29 +168,26 @@ def prepare(
         start = resume(first, network, dtype, device, restart_cycle=not incremental)
     else:
         start = begin(models, network, dtype, device, n_replicas)
+    if saved is not None:
+        start = from_saved(saved, network, dtype, device, start.rngs)
 
     validation = None
     held_out = validation_samples
     if held_out is not None:
         validation = to_torch([held_out], device)
     elif first.early_stopping and not SOLVERS[first.solver].full_batch:
-        rngs = _split_rngs(start, resuming)
+        rngs = _split_rngs(start, resuming or saved is not None)
         data, validation = split(first, data, first_samples.classes, rngs)
         held_out = held_out_samples(first_samples, validation)
 
-    score = None
-    if first.scoring not in (None, "loss"):
-        as_fitted = partial(snapshot, template, first_samples, network)
-        score = validation_scorer(first.scoring, held_out, as_fitted)
-
-    return Session(
+    session = Session(
         models=models,
         template=template,
         samples=first_samples,
         network=network,
         data=data,
         validation=validation,
-        score=score,
+        score=None,
         plan=plan_of(
             first, network, data.n_samples, data.X.shape[1], start.noise_seeds
         ),
@@ -187,10 +195,17 @@ def prepare(
         start=start,
         messages=before_training(first, network, data.X, data.n_samples, incremental),
     )
+    if first.scoring in (None, "loss"):
+        return session
+    score = validation_scorer(first.scoring, held_out, partial(snapshot, session))
+    return session._replace(score=score)
 
 
 def run(
-    session: Session, observers: Sequence[Observer] = (), epochs: int | None = None
+    session: Session,
+    observers: Sequence[Observer] = (),
+    epochs: int | None = None,
+    latest: Latest | None = None,
 ) -> list[Run]:
     """Train the models of a session.
 
@@ -202,12 +217,18 @@ def run(
         Each is called after every epoch, in their order.
     epochs : int, optional
         Number of epochs to run now, of the planned ones; default: all of them.
+    latest : Latest, optional
+        Where a single model leaves its last whole epoch.
 
     Returns
     -------
     list of Run
         One per model.
     """
+    past = session.start.past
+    if past is not None and past.going is None:
+        return [past]
+
     observer = observers[0] if observers else None
     if len(observers) > 1:
         observer = all_of(observers)
@@ -244,17 +265,10 @@ def run(
         if workers is not None and n_models > 1 and not solver.full_batch:
             return _run_parts(session, workers, observer, epochs)
         minimise = solver.minimise or train
+        start = session.start
+        rest = (session.validation, observer, session.score, workers, past, latest)
         return minimise(
-            network,
-            session.data,
-            plan,
-            session.hyper,
-            session.start.state,
-            session.start.rngs,
-            session.validation,
-            observer,
-            session.score,
-            workers,
+            network, session.data, plan, session.hyper, start.state, start.rngs, *rest
         )
 
 
@@ -268,7 +282,12 @@ def _run_parts(
     interrupted = threading.Event()
     meeting = None if observer is None else Meeting(observer, interrupted)
 
-    def stop(models: list[int], epochs: list[Epoch], params: Params) -> tuple[()]:
+    def stop(
+        models: list[int],
+        epochs: list[Epoch],
+        params: Params,
+        runs: Callable[[], list[Run]],
+    ) -> tuple[()]:
         if interrupted.is_set():
             raise KeyboardInterrupt
         return ()

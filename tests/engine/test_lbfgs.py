@@ -73,7 +73,7 @@ def test_losses_fall_and_are_counted(data, make_hyper, make_plan):
         data,
         make_plan(epochs=7, tol=0.0),
         make_hyper(alpha=1.0),
-        observer=lambda models, epochs, params: seen.append(
+        observer=lambda models, epochs, params, runs: seen.append(
             (models, *epochs, params[0])
         ),
     )

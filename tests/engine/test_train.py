@@ -125,11 +125,11 @@ def test_parameters_that_others_may_keep_are_never_written_to(
 ):
     kept = []
 
-    def observe(models, epochs, params):
+    def observe(models, epochs, params, runs):
         kept.append((params, [p.clone() for p in params]))
         return ()
 
-    def score(params, finite):
+    def score(params, finite, runs):
         kept.append((params, [p.clone() for p in params]))
         return torch.zeros(len(finite), dtype=torch.float64)
 
@@ -185,7 +185,7 @@ def test_an_observer_sees_every_epoch_of_every_model(data, make_hyper, make_plan
         data,
         make_plan(epochs=3),
         make_hyper(2),
-        observer=lambda models, epochs, params: (
+        observer=lambda models, epochs, params, runs: (
             seen.append((models, epochs, params[0])) or ()
         ),
     )

@@ -79,9 +79,9 @@ def trained(monkeypatch):
     counts = []
     one_epoch = train._epoch
 
-    def counted(problem, active):
+    def counted(problem, active, records):
         counts.append(int(active.running.sum()))
-        return one_epoch(problem, active)
+        return one_epoch(problem, active, records)
 
     monkeypatch.setattr(train, "_epoch", counted)
     return counts

@@ -59,7 +59,7 @@ class Log:
         self.seen = []
         self.threads = set()
 
-    def __call__(self, models, epochs, params):
+    def __call__(self, models, epochs, params, runs):
         self.threads.add(threading.get_ident())
         norms = [p.double().square().sum((1, 2)).tolist() for p in params]
         records = [(epoch.epoch, epoch.train_loss) for epoch in epochs]
@@ -99,7 +99,7 @@ def test_an_observer_sees_all_models_in_one_call_an_epoch(
 def test_the_error_of_an_observer_ends_all_parts(error, iris, four_threads):
     """Each ends with its epoch, and does not go on to its last one."""
 
-    def observe(models, epochs, params):
+    def observe(models, epochs, params, runs):
         if epochs[0].epoch == 3:
             raise error
         return ()
@@ -129,7 +129,7 @@ def test_a_part_that_comes_too_late_goes_home(iris):
     is_over.set()
     meeting = Meeting(Log(), is_over)
     with pytest.raises(KeyboardInterrupt, match="The others have ended"):
-        meeting.observe([0], [0], [], ())
+        meeting.observe([0], [0], [], (), list)
 
 
 @pytest.mark.parametrize(

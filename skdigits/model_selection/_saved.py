@@ -1,0 +1,122 @@
+"""What a search with a `Checkpoint` has done already, in the files of a folder."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from sklearn.base import BaseEstimator
+from sklearn.callback import FitCallback
+
+from skdigits._input_checks import warn_user
+from skdigits.callbacks import SEARCH, Checkpoint, read, write
+from skdigits.model_selection._grouping import split_pipeline
+from skdigits.training.checkpoint import check_same, described, digest
+from skdigits.training.observers import checkpoints_of, set_followers
+
+if TYPE_CHECKING:
+    from skdigits.model_selection._search import Task
+
+Result = TypeVar("Result")
+Setting = dict[str, Any]
+
+
+class Store(NamedTuple):
+    """The folder of a search, with a file for everything that has ended.
+
+    Names of files begin with ``stage``, which tells iterations of a search apart.
+    """
+
+    checkpoint: Checkpoint
+    stage: str = ""
+
+    def once(
+        self, function: Callable[..., Result], key: object, *args: Any, **options: Any
+    ) -> Result:
+        """Return what a function returns, from a file if it was called before."""
+        path = self.checkpoint._path / f"{self.stage}{digest(key)[:20]}"
+        found: Result | None = read(path)
+        if found is not None:
+            return found
+        made = function(*args, **options)
+        # What has failed is tried again, as its cause may be gone.
+        if not (isinstance(made, dict) and made.get("fit_error")):
+            _save(self.checkpoint, path.name, made)
+        return made
+
+    def of_iteration(
+        self, number: int, settings: Sequence[Setting], splits: Sequence[Any]
+    ) -> "Store":
+        """Return the store for an iteration with these candidates and folds."""
+        own = digest([list(settings), [tuple(split) for split in splits]])
+        return self._replace(stage=f"{number}-{own[:8]}-")
+
+    @contextmanager
+    def follow(self, estimator: BaseEstimator) -> Iterator[None]:
+        """Let a checkpoint follow the fit of an estimator's model, if it can be."""
+        _, model = split_pipeline(estimator)
+        if not getattr(model, "_takes_checkpoints", False):
+            yield
+            return
+
+        before: list[FitCallback] = set_followers(
+            model, self.checkpoint._within("refit")
+        )
+        try:
+            yield
+        finally:
+            model.set_callbacks(*before)
+
+    def finish(self, search: BaseEstimator) -> None:
+        """Save the fitted search."""
+        _save(self.checkpoint, SEARCH, {"model": copy(search).set_callbacks()})
+
+
+def store_of(task: "Task") -> Store | None:
+    """Return the store of a search that has a checkpoint, after comparing them.
+
+    Raises
+    ------
+    ValueError
+        If the folder belongs to another search.
+    FileExistsError
+        If there is a file of the folder's name.
+    """
+    search = task.search
+    checkpoints = checkpoints_of(search)
+    if not checkpoints:
+        return None
+
+    checkpoint = checkpoints[0]
+    folder = checkpoint._path
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(
+            f"{checkpoint!r} of a search needs a folder, and {os.fspath(folder)!r} is "
+            "a file: choose another path."
+        )
+    folder.mkdir(exist_ok=True)
+
+    now = described(search.get_params(deep=False))
+    data = {
+        "X": task.X,
+        "y": task.y,
+        "parameters of fit": [task.routed.estimator.fit, task.scoring.params],
+        "candidates": task.settings,
+        "folds (pass a cv with a random_state)": [tuple(one) for one in task.splits],
+    }
+    now |= {name: ("", digest(value)) for name, value in data.items()}
+    before = read(folder / "fingerprint")
+    if before is None:
+        _save(checkpoint, "fingerprint", now)
+    else:
+        check_same(folder, before, now)
+    return Store(checkpoint)
+
+
+def _save(checkpoint: Checkpoint, name: str, content: object) -> None:
+    """Write a file; a full disk, say, is no reason to end the search."""
+    try:
+        write(checkpoint._path / name, content)
+    except (OSError, ValueError) as error:
+        warn_user(f"{checkpoint!r} was not written: {error}", RuntimeWarning)

@@ -1,0 +1,248 @@
+"""Ctrl-C after a whole epoch keeps the model, whatever line of Python it strikes."""
+
+import gc
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skdigits
+from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
+from skdigits.model_selection import BatchedGridSearchCV
+
+PACKAGE = str(Path(skdigits.__file__).parent)
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    "ignore:Training interrupted by user",
+)
+SMALL = {"max_iter": 2, "tol": None, "batch_size": 15, "random_state": 0}
+MODELS = {
+    "mlp": MLPClassifierTorch(2, dropout=0.1, **SMALL),
+    "stopping": SoftmaxRegression(
+        solver="sgd", early_stopping=True, validation_fraction=0.3, **SMALL
+    ),
+    "conv": ConvNetClassifier(1, augment="shift", image_shape=(2, 2), **SMALL),
+    "lbfgs": SoftmaxRegression(solver="lbfgs", max_iter=2, tol=None),
+}
+
+
+class Tracer:
+    """Sees every line of this package once an epoch is whole, and presses Ctrl-C.
+
+    ``lines`` are the distinct lines; ``presses`` those to strike, one after another. A
+    line is struck before it is executed. ``goes_on`` sees the lines after it as well.
+    """
+
+    def __init__(self, presses=(), goes_on=False):
+        self.lines, self.presses, self.whole = {}, list(presses), False
+        self.goes_on = goes_on
+
+    def __enter__(self):
+        sys.settrace(self.enter)
+        if self.goes_on:
+            sys.setprofile(self.resume)
+        return self
+
+    def __exit__(self, *error):
+        sys.setprofile(None)
+        sys.settrace(None)
+
+    def enter(self, frame, event, argument):
+        inside = frame.f_code.co_filename.startswith(PACKAGE)
+        return self.see if inside else None
+
+    def see(self, frame, event, argument):
+        if not self.whole:
+            # As soon as the first epoch has been left for whoever is interrupted.
+            found = frame.f_locals.get("latest")
+            if found is None:
+                found = getattr(frame.f_locals.get("self"), "latest", None)
+            self.whole = getattr(found, "runs", None) is not None
+        if event == "line" and self.whole:
+            place = (frame.f_code.co_filename, frame.f_lineno)
+            if self.presses and place == self.presses[0]:
+                self.lines.clear()
+                self.presses.pop(0)
+                raise KeyboardInterrupt("pressed")
+            self.lines.setdefault(place)
+        return self.see
+
+    def resume(self, frame, event, argument):
+        """Trace again: Python ends it where a tracing function raises an error."""
+        if sys.gettrace() is None and event == "return":
+            while frame is not None:
+                if frame.f_code.co_filename.startswith(PACKAGE):
+                    frame.f_trace = self.see
+                frame = frame.f_back
+            sys.settrace(self.enter)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    X = np.random.default_rng(0).random((30, 4))
+    return X, np.arange(30) % 3
+
+
+@pytest.fixture(autouse=True)
+def four_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+def fit(model, X, y):
+    return model.fit(X, y)
+
+
+def continue_(model, X, y):
+    return model.partial_fit(X, y, classes=range(3))
+
+
+def assert_kept(model, X):
+    """The model predicts, and it is whole."""
+    assert 1 <= model.n_iter_ <= 2
+    assert model.n_iter_ == len(model.loss_curve_) == len(model.history_)
+    assert model.n_features_in_ == 4
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert torch.get_num_threads() == 4
+    assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "step"),
+    [
+        ("mlp", fit, 1),
+        ("stopping", fit, 4),
+        ("conv", fit, 8),
+        ("lbfgs", fit, 4),
+        ("mlp", continue_, 4),
+    ],
+)
+def test_one_press_at_any_line(name, call, step, tiny):
+    """Each line for one kind of model, and some for the others."""
+    with Tracer() as tracer:
+        call(clone(MODELS[name]), *tiny)
+    assert len(tracer.lines) > 60
+    for line in list(tracer.lines)[::-step]:
+        model = clone(MODELS[name])
+        with Tracer([line]) as pressed:
+            assert call(model, *tiny) is model
+        assert not pressed.presses
+        assert_kept(model, tiny[0])
+
+
+def test_two_presses_at_any_lines(tiny):
+    with Tracer() as tracer:
+        clone(MODELS["mlp"]).fit(*tiny)
+    for first in list(tracer.lines)[::120]:
+        with Tracer([first], goes_on=True) as handling:
+            clone(MODELS["mlp"]).fit(*tiny)
+        for second in list(handling.lines)[::5]:
+            model = clone(MODELS["mlp"])
+            with Tracer([first, second], goes_on=True) as pressed:
+                model.fit(*tiny)
+            assert not pressed.presses
+            assert_kept(model, tiny[0])
+    assert len(handling.lines) > 20
+
+
+def test_what_is_kept_is_the_last_whole_epoch(tiny):
+    """Shuffled orders included: training goes on as if nothing had happened."""
+    whole = clone(MODELS["mlp"]).set_params(max_iter=3).fit(*tiny)
+    with Tracer() as tracer:
+        clone(whole).fit(*tiny)
+    for line in list(tracer.lines)[::20]:
+        model = clone(whole).set_params(warm_start=True)
+        with Tracer([line]):
+            model.fit(*tiny)
+        if model.n_iter_ < 3:
+            model.set_params(max_iter=3 - model.n_iter_).fit(*tiny)
+        np.testing.assert_array_equal(model.coefs_[0], whole.coefs_[0])
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_fitted_model_survives_as_well(rounds, tiny):
+    """Lists that have grown, names of features, and parameters."""
+    fitted = MLPClassifierTorch(2, warm_start=True, **SMALL).fit(*tiny)
+    with Tracer() as tracer:
+        fitted.fit(*tiny)
+    models = []
+    for line in list(tracer.lines)[::30]:
+        model = clone(fitted)
+        for _ in range(rounds):
+            model.fit(*tiny)
+        with Tracer([line]):
+            model.fit(*tiny)
+        assert model.get_params() == fitted.get_params()
+        epochs = 2 * rounds + model.n_iter_
+        assert len(model.history_) == len(model.loss_curve_) == epochs
+        assert model.history_["train_loss"].tolist() == model.loss_curve_
+        models.append(model)
+    gc.collect()  # whatever was left half-way must not come back
+    assert {model.n_features_in_ for model in models} == {4}
+
+
+def test_before_the_first_epoch_an_interrupt_is_raised(tiny, monkeypatch):
+    def press(*args):
+        raise KeyboardInterrupt("pressed")
+
+    monkeypatch.setattr("skdigits.engine.train.take_steps", press)
+    model = clone(MODELS["mlp"])
+    with pytest.raises(KeyboardInterrupt, match="pressed"):
+        model.fit(*tiny)
+    assert vars(model).keys() == model.get_params().keys()
+
+
+def test_it_is_warned_of(tiny):
+    with Tracer() as tracer:
+        clone(MODELS["mlp"]).fit(*tiny)
+    line = list(tracer.lines)[20]
+    with (
+        pytest.warns(UserWarning, match="interrupted by user: .* last whole epoch, 1"),
+        Tracer([line]),
+    ):
+        clone(MODELS["mlp"]).fit(*tiny)
+
+
+def test_in_another_thread(tiny):
+    """Where no handler of signals could be set."""
+    model = clone(MODELS["mlp"])
+    lines = []
+
+    def train():
+        with Tracer() as tracer:
+            clone(model).fit(*tiny)
+        lines.extend(tracer.lines)
+        with Tracer([lines[100]]):
+            model.fit(*tiny)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert_kept(model, tiny[0])
+
+
+@pytest.mark.parametrize("Search", [GridSearchCV, BatchedGridSearchCV])
+def test_a_search_ends_at_any_line(Search, tiny):
+    """Anywhere: a search has no model to keep, and must not go on to the next fit."""
+    pipeline = make_pipeline(StandardScaler(), SoftmaxRegression(solver="sgd", **SMALL))
+    search = Search(pipeline, {"softmaxregression__alpha": [0, 1]}, cv=2)
+    tracer = Tracer()
+    tracer.whole = True
+    with tracer:
+        search.fit(*tiny)
+    assert len(tracer.lines) > 300
+    for line in list(tracer.lines)[::40]:
+        pressed = Tracer([line])
+        pressed.whole = True
+        with pytest.raises(KeyboardInterrupt, match=r"pressed|interrupted"), pressed:
+            clone(search).fit(*tiny)
+        assert torch.get_num_threads() == 4
