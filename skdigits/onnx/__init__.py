@@ -1,9 +1,17 @@
 """Conversion to ONNX: importing this module teaches skl2onnx skdigits' classifiers.
 
+They convert alone, at the end of a Pipeline, as the best estimator of a search, frozen
+by `sklearn.frozen.FrozenEstimator`, and in `CalibratedClassifierCV` (a temperature
+included), `StackingClassifier`, `VotingClassifier`, `BaggingClassifier`,
+`AdaBoostClassifier`, `OneVsRestClassifier`, `OneVsOneClassifier`,
+`TunedThresholdClassifierCV`, `FixedThresholdClassifier` and `MultiOutputClassifier`.
+
 Converted classifiers have the outputs and options of scikit-learn's: labels, and
 probabilities as a list of dictionaries, or as an array with ``zipmap=False``. The
-options ``zipmap="columns"``, ``nocl`` and ``output_class_labels`` also work. After a
-multilabel fit, the labels are an indicator matrix.
+options ``zipmap="columns"``, ``nocl`` and ``output_class_labels`` also work. With
+``raw_scores=True``, the decision function takes the place of the probabilities; two
+classes have two columns, ``−d`` and ``d``. After a multilabel fit, the labels are an
+indicator matrix. Labels that do not fit into int64 are an error.
 
 A graph computes in the dtype of the classifier: the wider dtype of the samples and of
 the model. A tensor of uint8 holds pixels. Pixels, and models fitted to pixels, count as
@@ -29,7 +37,6 @@ Examples
 >>> bool((labels == model.predict(X)).all()), proba.shape
 (True, (1797, 10))
 """
-
 
 try:
     import skl2onnx  # noqa: F401

@@ -178,29 +178,27 @@ def _voting(members: Members, operator: "Operator", raw: bool) -> None:
 
 
 def _bagging(members: Members, operator: "Operator", raw: bool) -> None:
-    model = operator.raw_operator
+    proba = _mean_of_bags(members, operator.raw_operator, "predict_proba")
+    add_labels(members.graph, operator, proba)
+    if raw:
+        proba = _mean_of_bags(members, operator.raw_operator, "decision_function")
+    add_scores(members.graph, operator, proba)
+
+
+def _mean_of_bags(members: Members, model: BaggingClassifier, method: str) -> str:
     graph = members.graph
+    n_classes = len(model.classes_)
     parts = []
     for one, features in zip(
         model.estimators_, model.estimators_features_, strict=True
     ):
-        proba = members.proba(one, members.columns(features))
+        _, scores = members.respond(one, method, members.columns(features))
         # A bootstrap sample can lack a class.
-        if len(one.classes_) < len(model.classes_):
-            proba = graph.MatMul(proba, np.eye(len(model.classes_))[one.classes_])
-        parts.append(proba)
-    proba = graph.Mul(graph.Sum(*parts), 1 / len(parts))
-    add_labels(graph, operator, proba)
+        if len(one.classes_) < n_classes:
+            scores = graph.MatMul(scores, np.eye(n_classes)[one.classes_])
+        parts.append(scores)
 
-    if raw:
-        decisions = [
-            members.decision(one, members.columns(features))
-            for one, features in zip(
-                model.estimators_, model.estimators_features_, strict=True
-            )
-        ]
-        proba = graph.Mul(graph.Sum(*decisions), 1 / len(decisions))
-    add_scores(graph, operator, proba)
+    return graph.Mul(graph.Sum(*parts), 1 / len(parts))
 
 
 def _boosted(members: Members, operator: "Operator", raw: bool) -> None:
@@ -211,19 +209,19 @@ def _boosted(members: Members, operator: "Operator", raw: bool) -> None:
     parts = []
     for one, weight in zip(model.estimators_, weights, strict=False):
         hits = _is_label(graph, members.labels(one), model.classes_)
-        # 1 for the label, -1 / (C - 1) for others
-        margin = graph.Sub(graph.Mul(hits, n_classes / (n_classes - 1)), 1 / (n_classes - 1))
-        parts.append(graph.Mul(margin, weight))
+        parts.append(graph.Mul(hits, weight))
 
-    # The two columns of two classes are the half of -d and d already.
-    decision = graph.Sum(*parts)
+    # A vote counts 1 for its class and -1 / (C - 1) for each of the others.
+    others = 1 / (n_classes - 1)
+    decision = graph.Sub(graph.Mul(graph.Sum(*parts), 1 + others), others)
     add_labels(graph, operator, decision)
     if raw:
+        # Of two classes, the decision function is the difference of the columns.
         scale = 2.0 if n_classes == 2 else 1.0
         add_scores(graph, operator, graph.Mul(decision, scale))
     else:
-        scaled = graph.Mul(decision, 1 / (n_classes - 1))
-        add_scores(graph, operator, graph.Softmax(scaled, axis=1))
+        proba = graph.Softmax(graph.Mul(decision, others), axis=1)
+        add_scores(graph, operator, proba)
 
 
 def _stacked(members: Members, operator: "Operator", raw: bool) -> None:
@@ -267,9 +265,9 @@ def _meta_features(
 def _one_vs_rest(members: Members, operator: "Operator", raw: bool) -> None:
     model = operator.raw_operator
     graph = members.graph
-    decisions = [_of_one(members, one, "decision_function") for one in model.estimators_]
-    decision = graph.Concat(*decisions, axis=1)
-    if len(decisions) == 1:
+    two = len(model.estimators_) == 1
+    decision = _of_all(members, model, "decision_function")
+    if two:
         decision = _of_two(graph, decision)
 
     if is_multilabel(model):
@@ -282,14 +280,18 @@ def _one_vs_rest(members: Members, operator: "Operator", raw: bool) -> None:
     if raw:
         add_scores(graph, operator, decision)
         return
-    proba = graph.Concat(
-        *[_of_one(members, one, "predict_proba") for one in model.estimators_], axis=1
-    )
-    if len(decisions) == 1:
+    proba = _of_all(members, model, "predict_proba")
+    if two:
         proba = _complemented(graph, proba)
     if not is_multilabel(model):
         proba = _normalised(graph, proba, len(model.classes_))
     add_scores(graph, operator, proba)
+
+
+def _of_all(members: Members, model: OneVsRestClassifier, method: str) -> str:
+    """Add the scores (N, C) of each class against the rest."""
+    scores = [_of_one(members, one, method) for one in model.estimators_]
+    return members.graph.Concat(*scores, axis=1)
 
 
 def _of_one(members: Members, model: BaseEstimator, method: str) -> str:
@@ -306,9 +308,9 @@ def _one_vs_one(members: Members, operator: "Operator", raw: bool) -> None:
     model = operator.raw_operator
     graph = members.graph
     n_classes = len(model.classes_)
-    pairs = np.array([(i, j) for i in range(n_classes) for j in range(i + 1, n_classes)])
     # Row k is -1 for the first class of pair k and 1 for the second.
-    signs = np.eye(n_classes)[pairs[:, 1]] - np.eye(n_classes)[pairs[:, 0]]
+    first, second = np.triu_indices(n_classes, 1)
+    signs = np.eye(n_classes)[second] - np.eye(n_classes)[first]
 
     confidences = []
     wins = []
@@ -334,11 +336,8 @@ def _thresholded(members: Members, operator: "Operator", raw: bool) -> None:
     inner = getattr(model, "estimator_", model.estimator)
     method = model.response_method
     if method == "auto":
-        method = "predict_proba" if hasattr(inner, "predict_proba") else "decision_function"
-
-    positive = _positive_label(model)
-    second = positive is None or positive == model.classes_[1]
-    scores = _column(graph, members.respond(inner, method)[1], int(second))
+        has_proba = hasattr(inner, "predict_proba")
+        method = "predict_proba" if has_proba else "decision_function"
     if isinstance(model, TunedThresholdClassifierCV):
         threshold = model.best_threshold_
     elif model.threshold == "auto":
@@ -346,12 +345,19 @@ def _thresholded(members: Members, operator: "Operator", raw: bool) -> None:
     else:
         threshold = model.threshold
 
-    reached = graph.GreaterOrEqual(scores, float(threshold))
+    _, scores = members.respond(inner, method)
+    positive = _positive_label(model)
+    second = positive is None or positive == model.classes_[1]
+    reached = _column(graph, scores, int(second))
+    reached = graph.GreaterOrEqual(reached, float(threshold))
+    reached = graph.Reshape(reached, np.array([-1]))
     chosen = reached if second else graph.Not(reached)
-    positions = graph.Cast(graph.Reshape(chosen, np.array([-1])), to=TensorProto.INT64)
-    add_positions(graph, operator, positions)
+    add_positions(graph, operator, graph.Cast(chosen, to=TensorProto.INT64))
+
     wanted = "decision_function" if raw else "predict_proba"
-    add_scores(graph, operator, members.respond(inner, wanted)[1])
+    if wanted != method:
+        _, scores = members.respond(inner, wanted)
+    add_scores(graph, operator, scores)
 
 
 def _positive_label(model: BaseEstimator) -> object:
