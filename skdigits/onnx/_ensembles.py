@@ -7,7 +7,7 @@ their positions or for 32 bits.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from onnx import TensorProto
@@ -62,7 +62,7 @@ def _calibrated(members: Members, operator: "Operator", raw: bool) -> None:
     add_labels(graph, operator, mean)
 
 
-def _calibrated_one(members: Members, model: object) -> str:
+def _calibrated_one(members: Members, model: Any) -> str:
     """Add the probabilities of one classifier and its calibrators."""
     graph = members.graph
     has_decision = hasattr(model.estimator, "decision_function")
@@ -160,21 +160,23 @@ def _voting(members: Members, operator: "Operator", raw: bool) -> None:
     if model.weights is not None:
         pairs = zip(model.estimators, model.weights, strict=True)
         weights = np.array([weight for (_, one), weight in pairs if one != "drop"])
-    weights = weights / weights.sum()
 
     graph = members.graph
+    hard = model.voting == "hard"
+    if hard:
+        # Votes are often equal: their sums have to be scikit-learn's, bit for bit.
+        graph = Graph(graph.scope, graph.container, np.dtype(np.float64))
+        codes = np.arange(len(model.classes_))
     parts = []
     for one, weight in zip(model.estimators_, weights, strict=True):
-        if model.voting == "soft":
-            votes = members.proba(one)
-        else:
-            codes = np.arange(len(model.classes_))
-            votes = _is_label(graph, members.labels(one), codes)
+        votes = (
+            _is_label(graph, members.labels(one), codes) if hard else members.proba(one)
+        )
         parts.append(graph.Mul(votes, weight))
 
     total = graph.Sum(*parts)
-    add_scores(graph, operator, total)
     add_labels(graph, operator, total)
+    add_scores(graph, operator, graph.Mul(total, 1 / weights.sum()))
 
 
 def _bagging(members: Members, operator: "Operator", raw: bool) -> None:
@@ -192,7 +194,8 @@ def _mean_of_bags(members: Members, model: BaggingClassifier, method: str) -> st
     for one, features in zip(
         model.estimators_, model.estimators_features_, strict=True
     ):
-        _, scores = members.respond(one, method, members.columns(features))
+        X = members.columns(features, model.n_features_in_)
+        _, scores = members.respond(one, method, X)
         # A bootstrap sample can lack a class.
         if len(one.classes_) < n_classes:
             scores = graph.MatMul(scores, np.eye(n_classes)[one.classes_])

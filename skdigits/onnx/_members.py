@@ -124,9 +124,9 @@ class Members:
         self.graph.container.add_node("Identity", name, variable.full_name)
         return variable
 
-    def columns(self, features: np.ndarray) -> "Variable":
+    def columns(self, features: np.ndarray, n_features: int) -> "Variable":
         """Add the samples with a part of their features."""
-        if np.array_equal(features, np.arange(self.X.type.shape[1] or 0)):
+        if np.array_equal(features, np.arange(n_features)):
             return self.X
         names = self.graph.Gather(self.X.full_name, np.asarray(features), axis=1)
         return self.named(names, like=self.X)
