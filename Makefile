@@ -25,8 +25,10 @@ endef
 .PHONY: demo test test-next test-oldest test-package lint bench docs clean
 .NOTPARALLEL:
 
-OLDEST_TESTS := tests/test_mlp.py tests/test_template_matching.py tests/model_selection/test_search.py
-SDIST_TESTS := tests/test_import_direction.py tests/test_softmax_regression.py
+# scikit-learn dispatches to array APIs from scipy 1.14 on, later than the oldest.
+OLDEST_TESTS := tests/test_template_matching.py tests/test_inputs.py tests/model_selection/test_scoring.py \
+	-k "not stay_what_they_are"
+SDIST_TESTS := tests/test_report.py tests/test_style.py tests/test_readme.py tests/test_base.py
 
 # An environment whose Python is gone is made anew, whatever has been installed there.
 ifneq ($(shell $(BIN)/python -m pip --version >/dev/null 2>&1 && echo works),works)

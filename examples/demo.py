@@ -43,7 +43,7 @@ import matplotlib.pyplot as plt
 FIGURES = Path("demo_figures")
 # Of each column: its heading and its width; the last is as wide as it needs to be.
 COLUMNS = {
-    "classifier": 23,
+    "classifier": 22,
     "accuracy": 8,
     "search s": 8,
     "fit s": 5,
@@ -51,7 +51,7 @@ COLUMNS = {
     "most confused": 0,
 }
 ASCII = str.maketrans({"→": ">", "×": "x"})
-CONVNET_DIGITS = 12_000
+CONVNET_DIGITS = 8_000
 CONVNET_EPOCHS = 3
 
 
@@ -172,7 +172,7 @@ def searches(epochs):
         yield name, BatchedGridSearchCV(pipeline, grid, cv=held_out)
 
 
-def most_confused(y_true, y_pred, count=3):
+def most_confused(y_true, y_pred, count=2):
     """Return the most frequent confusions of two digits, such as ``4→9 ×20``."""
     pairs = confusion_pairs(y_pred, None, y_true).head(count)
     return ", ".join(
@@ -260,7 +260,7 @@ def main():
     progress = Progress(total=3 + model.max_iter)
     model.set_callbacks(progress)
     title = f"{data}: {n_train:,} training and {n_test:,} test digits"
-    progress.print(title, "", aligned(COLUMNS), "-" * 79)
+    progress.print(title, "", aligned(COLUMNS), "-" * 80)
 
     trained = {}
     for name, search in searches(epochs):
