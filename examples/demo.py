@@ -1,27 +1,33 @@
-"""Three classifiers on handwritten digits, each with its best learning rate.
+"""Four classifiers on handwritten digits, from the average image to a ConvNet.
 
     make demo
 
 Trains on scikit-learn's 1,797 digits or, if the environment variable SKDIGITS_DATA
-names a folder that contains mnist/, on MNIST. Prints a table and writes figures to
-demo_figures/. Each search picks the learning rate that does best on a sixth of the
-training digits. The average image has no learning rate: its search picks a metric.
+names a folder that contains mnist/, on MNIST. Prints a row for each classifier and
+writes figures to demo_figures/. Each search picks the learning rate that does best on a
+sixth of the training digits. The average image has no learning rate: its search picks a
+metric. The convolutional network takes its default rate and, of MNIST, a part.
 """
 
 import os
+import sys
+import time
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 from sklearn.datasets import load_digits
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 from skdigits.datasets import load_mnist
 from skdigits.inspection import (
     LearningCurveDisplay,
@@ -35,6 +41,86 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 FIGURES = Path("demo_figures")
+# Of each column: its heading and its width; the last is as wide as it needs to be.
+COLUMNS = {
+    "classifier": 22,
+    "accuracy": 8,
+    "search s": 8,
+    "fit s": 5,
+    "best rate": 9,
+    "most confused": 0,
+}
+ASCII = str.maketrans({"→": ">", "×": "x"})
+CONVNET_DIGITS = 8_000
+CONVNET_EPOCHS = 3
+
+
+class Progress:
+    """A bar below the rows, on a terminal only; a callback that counts epochs."""
+
+    def __init__(self, total, stream=None):
+        self.total = total
+        self.done = 0
+        self.doing = ""
+        self.stream = sys.stdout if stream is None else stream
+
+    def start(self, doing):
+        """Show what is done now."""
+        self.doing = doing
+        self.draw()
+
+    def advance(self):
+        """Show that a step is done."""
+        self.done += 1
+        self.draw()
+
+    def draw(self):
+        bar = "#" * (24 * self.done // self.total)
+        self.write(f"[{bar:.<24}] {self.doing}")
+
+    def print(self, *lines):
+        """Print lines in the place of the bar, and the bar below them."""
+        self.write("")
+        for line in lines:
+            print(encodable(line, self.stream), file=self.stream, flush=True)
+        if self.done < self.total:
+            self.draw()
+
+    def write(self, text):
+        """Write over the last line of a terminal."""
+        if self.stream.isatty():
+            print(f"\r{text:<70}\r{text}", end="", file=self.stream, flush=True)
+
+    def setup(self, estimator, context):
+        """Begin to follow a fit."""
+
+    def on_fit_task_begin(self, estimator, context):
+        """Begin an epoch."""
+
+    def on_fit_task_end(self, estimator, context):
+        """End an epoch."""
+        if context.task_name == "epoch":
+            self.advance()
+
+    def teardown(self, estimator, context):
+        """End to follow a fit."""
+
+
+def encodable(line, stream):
+    """Return a line without the signs that a stream cannot show."""
+    try:
+        line.encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return line.translate(ASCII)
+    return line
+
+
+def aligned(cells):
+    """Return a row of the table: the first and the last column begin at the left."""
+    first, *middle, last = (
+        f"{cell:>{width}}" for cell, width in zip(cells, COLUMNS.values(), strict=True)
+    )
+    return "  ".join([f"{first.strip():<{COLUMNS['classifier']}}", *middle, last])
 
 
 def load():
@@ -86,7 +172,7 @@ def searches(epochs):
         yield name, BatchedGridSearchCV(pipeline, grid, cv=held_out)
 
 
-def most_confused(y_true, y_pred, count=3):
+def most_confused(y_true, y_pred, count=2):
     """Return the most frequent confusions of two digits, such as ``4→9 ×20``."""
     pairs = confusion_pairs(y_pred, None, y_true).head(count)
     return ", ".join(
@@ -114,52 +200,87 @@ def save(display, title, name):
     plt.close(display.figure_)
 
 
-def show_results(results, title):
-    """Print the table: a row of cells for each classifier."""
-    table = Table(title=title)
-    table.add_column("classifier")
-    headings = ("accuracy", "search s", "fit s", "best rate", "most confused")
-    for heading in headings:
-        table.add_column(heading, justify="right")
+def draw_searched(name, search):
+    """Save what the average image and the linear model look like."""
+    if name == "average image":
+        display = TemplatesDisplay.from_estimator(search)
+        save(display, "Templates: the average digits", "templates")
+    elif name == "softmax regression":
+        display = WeightsDisplay.from_estimator(search)
+        save(display, "Weights of softmax regression", "weights")
 
-    for cells in results:
-        table.add_row(*cells)
-    Console(width=100).print(table)
+
+def searched(name, search, X_train, X_test, y_train, y_test):
+    """Search a classifier's best setting; return it and the cells of its row."""
+    predicted = search.fit(X_train, y_train).predict(X_test)
+    (best,) = search.best_params_.values()
+    best = f"({best})" if isinstance(best, str) else f"{best:g}"
+    seconds = np.sum(search.cv_results_["mean_fit_time"])
+    return best, [
+        name,
+        f"{np.mean(predicted == y_test):.2%}",
+        f"{seconds:.1f}",
+        f"{search.refit_time_:.1f}",
+        best,
+        most_confused(y_test, predicted),
+    ]
+
+
+def convnet(n_train):
+    """Return a convolutional network, and the number of digits to fit it to."""
+    n_digits = min(CONVNET_DIGITS, n_train)
+    # Fewer digits are seen more often.
+    epochs = CONVNET_EPOCHS * CONVNET_DIGITS // n_digits
+    return ConvNetClassifier(max_iter=epochs, random_state=0), n_digits
+
+
+def convolved(model, n_digits, X_train, X_test, y_train, y_test):
+    """Fit a convolutional network; return its predictions and the cells of its row."""
+    start = time.perf_counter()
+    model.fit(X_train[:n_digits], y_train[:n_digits])
+    seconds = time.perf_counter() - start
+
+    predicted = model.predict(X_test)
+    part = "" if n_digits == len(X_train) else f", {n_digits:,} digits"
+    return predicted, [
+        f"ConvNet{part}",
+        f"{np.mean(predicted == y_test):.2%}",
+        "none",
+        f"{seconds:.1f}",
+        f"({model.learning_rate_init:g})",
+        most_confused(y_test, predicted),
+    ]
 
 
 def main():
-    data, X_train, X_test, y_train, y_test, epochs = load()
+    data, *arrays, epochs = load()
+    n_train, n_test = (len(X) for X in arrays[:2])
     FIGURES.mkdir(exist_ok=True)
+    model, n_digits = convnet(n_train)
+    progress = Progress(total=3 + model.max_iter)
+    model.set_callbacks(progress)
+    title = f"{data}: {n_train:,} training and {n_test:,} test digits"
+    progress.print(title, "", aligned(COLUMNS), "-" * 80)
 
-    results = []
     trained = {}
     for name, search in searches(epochs):
-        search.fit(X_train, y_train)
-        predicted = search.predict(X_test)
-        (best,) = search.best_params_.values()
-        best = f"({best})" if isinstance(best, str) else f"{best:g}"
-        seconds = np.sum(search.cv_results_["mean_fit_time"])
-        results.append((
-            name, f"{(predicted == y_test).mean():.2%}", f"{seconds:.1f}",
-            f"{search.refit_time_:.1f}", best, most_confused(y_test, predicted),
-        ))  # fmt: skip
-
-        if name == "average image":
-            display = TemplatesDisplay.from_estimator(search)
-            save(display, "Templates: the average digits", "templates")
-        else:
+        progress.start(name)
+        best, cells = searched(name, search, *arrays)
+        progress.advance()
+        progress.print(aligned(cells))
+        draw_searched(name, search)
+        if name != "average image":
             trained[f"{name}, learning rate {best}"] = search
-        if name == "softmax regression":
-            display = WeightsDisplay.from_estimator(search)
-            save(display, "Weights of softmax regression", "weights")
 
+    progress.start("convolutional network")
+    predicted, cells = convolved(model, n_digits, *arrays)
+    progress.print(aligned(cells), "")
     curves = LearningCurveDisplay.from_estimator(trained)
     save(curves, "Learning curves", "learning_curves")
-    save(confusion(y_test, predicted), f"{name}: confusions", "confusion_matrix")
-
-    sizes = f"{len(X_train)} training and {len(X_test)} test digits"
-    show_results(results, f"{data}: {sizes}")
-    print(f"Figures: {', '.join(str(path) for path in sorted(FIGURES.glob('*.png')))}")
+    matrix = confusion(arrays[-1], predicted)
+    save(matrix, "ConvNet: confusions", "confusion_matrix")
+    figures = ", ".join(str(path) for path in sorted(FIGURES.glob("*.png")))
+    progress.print(f"Figures: {figures}")
 
 
 if __name__ == "__main__":

@@ -119,6 +119,7 @@ KNOWING = {
     "skdigits.training.observers",
     "skdigits.model_selection._search",
     "skdigits.model_selection._scoring",
+    "skdigits.onnx._ensembles",
 }
 # scikit-learn tells third-party estimators to define or to use these.
 FOR_DEVELOPERS = {"_parameter_constraints"}

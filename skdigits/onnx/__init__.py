@@ -1,0 +1,55 @@
+"""Conversion to ONNX: importing this module teaches skl2onnx skdigits' classifiers.
+
+They convert alone, at the end of a Pipeline, as the best estimator of a search, frozen
+by `sklearn.frozen.FrozenEstimator`, and in `CalibratedClassifierCV` (a temperature
+included), `StackingClassifier`, `VotingClassifier`, `BaggingClassifier`,
+`AdaBoostClassifier`, `OneVsRestClassifier`, `OneVsOneClassifier`,
+`TunedThresholdClassifierCV`, `FixedThresholdClassifier` and `MultiOutputClassifier`.
+
+Converted classifiers have the outputs and options of scikit-learn's: labels, and
+probabilities as a list of dictionaries, or as an array with ``zipmap=False``. The
+options ``zipmap="columns"``, ``nocl`` and ``output_class_labels`` also work. With
+``raw_scores=True``, the decision function takes the place of the probabilities; two
+classes have two columns, ``−d`` and ``d``. After a multilabel fit, the labels are an
+indicator matrix. Labels that do not fit into int64 are an error.
+
+A graph computes in the dtype of the classifier: the wider dtype of the samples and of
+the model. Integers are read as the model reads them (see its ``pixels_``), as pixels or
+as plain numbers. Pixels, and models fitted to pixels, count as float32. A
+`ConvNetClassifier` fitted with ``precision="float32"`` or ``"bfloat16"`` computes in
+float32 for samples of any dtype. Because onnxruntime convolves in float32 only,
+convolutions in float64 are written as products and sums, which take several times as
+long.
+
+Examples
+--------
+>>> import numpy as np
+>>> import onnxruntime
+>>> import skdigits.onnx
+>>> from skl2onnx import to_onnx
+>>> from sklearn.datasets import load_digits
+>>> from skdigits import SoftmaxRegression
+>>> X, y = load_digits(return_X_y=True)
+>>> X = (X / 16).astype(np.float32)
+>>> model = SoftmaxRegression(max_iter=30, tol=None, random_state=0).fit(X, y)
+>>> graph = to_onnx(model, X[:1], options={"zipmap": False})
+>>> session = onnxruntime.InferenceSession(graph.SerializeToString())
+>>> labels, proba = session.run(None, {"X": X})
+>>> bool((labels == model.predict(X)).all()), proba.shape
+(True, (1797, 10))
+"""
+
+try:
+    import skl2onnx  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"skdigits.onnx needs skl2onnx ({error}): pip install skl2onnx onnxruntime"
+    ) from error
+
+from skdigits.onnx._classifiers import register_classifiers
+from skdigits.onnx._ensembles import register_ensembles
+from skdigits.onnx._members import register_wrappers
+
+register_classifiers()
+register_wrappers()
+register_ensembles()
