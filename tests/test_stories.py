@@ -1,0 +1,30 @@
+"""What three new users do, with the code of the documentation alone."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from page_code import read_story
+
+GUIDE = Path(__file__).parent.parent / "docs" / "user_guide"
+STORIES = {
+    "tables": ["tables.md"],
+    "Kaggle": ["kaggle.md"],
+    "a reader that is trained every night": ["early_stopping.md", "saving.md"],
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_each_story_runs_in_a_fresh_process(tmp_path):
+    """The server of new processes has only imported what all stories need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["page_code", "skdigits.model_selection"])
+    complaints = {}
+    for story, pages in STORIES.items():
+        folder = tmp_path / story
+        folder.mkdir()
+        with ProcessPoolExecutor(1, mp_context=context) as process:
+            paths = [GUIDE / page for page in pages]
+            complaints[story] = process.submit(read_story, paths, folder).result()
+    assert complaints == dict.fromkeys(STORIES, [])
