@@ -61,7 +61,7 @@ try:
     from skl2onnx.common.utils_classifier import get_label_classes
 except ImportError as error:
     raise ImportError(
-        f'skdigits.onnx needs skl2onnx ({error}): pip install "skdigits[onnx]"'
+        f"skdigits.onnx needs skl2onnx ({error}): pip install skl2onnx onnxruntime"
     ) from error
 
 if TYPE_CHECKING:
