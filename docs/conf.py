@@ -36,7 +36,9 @@ intersphinx_mapping = {
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 # What a block prints is not copied.
-copybutton_selector = "div.highlight-python pre, div.highlight-default pre, div.highlight-sh pre"
+copybutton_selector = (
+    "div.highlight-python pre, div.highlight-default pre, div.highlight-sh pre"
+)
 # With this role, `SoftmaxRegression` in a docstring becomes a link.
 default_role = "py:obj"
 exclude_patterns = ["_build"]

@@ -27,4 +27,4 @@ def test_each_story_runs_in_a_fresh_process(tmp_path):
         with ProcessPoolExecutor(1, mp_context=context) as process:
             paths = [GUIDE / page for page in pages]
             complaints[story] = process.submit(read_story, paths, folder).result()
-    assert complaints == dict.fromkeys(STORIES, [])
+    assert complaints == {story: [] for story in STORIES}

@@ -1,9 +1,9 @@
 """The code of a page: its blocks, what they print, and the figures they draw.
 
-A block is fenced by ```` ```python ````. A ```` ```text ```` block right below it holds
-what it prints. A block that draws names its figures for readers who cannot see them:
-```` ```python alt="one figure | the next" ````. The tests run the pages and compare what
-is printed; the documentation is built with the figures below their blocks.
+A block is fenced by ```` ```python ````. A ```` ```text ```` block right below it shows
+what it prints. A block that draws describes its figures for readers who cannot see
+them: ```` ```python alt="one figure | the next" ````. The tests run the pages and
+compare what is printed. The build of the documentation puts figures below their blocks.
 """
 
 import contextlib
@@ -119,7 +119,7 @@ def read_story(pages: list[Path], folder: Path) -> list[str]:
 
 
 def draw(page: Path, folder: Path) -> None:
-    """Run a page and save its figures as ``<block>_<figure>.png``, at twice the size."""
+    """Run a page and save its figures, ``<block>_<figure>.png``, at twice their size."""
     folder.mkdir(parents=True, exist_ok=True)
     for n_block, (block, _, figures) in enumerate(run_page(page)):
         if len(figures) != len(block.alts):

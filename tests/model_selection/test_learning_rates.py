@@ -618,5 +618,5 @@ def test_pictures_open_figures_and_need_matplotlib(few, monkeypatch):
         assert given.get_xlabel() == f"Learning rate ({name})"
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     for each in found:
-        with pytest.raises(ImportError, match="pip install matplotlib$"):
+        with pytest.raises(ImportError, match=r"pip install matplotlib$"):
             each.plot()
