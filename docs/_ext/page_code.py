@@ -119,7 +119,7 @@ def read_story(pages: list[Path], folder: Path) -> list[str]:
 
 
 def draw(page: Path, folder: Path) -> None:
-    """Run a page and save its figures, ``<block>_<figure>.png``, at twice their size."""
+    """Run a page; save its figures as ``<block>_<figure>.png``, at twice their size."""
     folder.mkdir(parents=True, exist_ok=True)
     for n_block, (block, _, figures) in enumerate(run_page(page)):
         if len(figures) != len(block.alts):

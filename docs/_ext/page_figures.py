@@ -26,6 +26,9 @@ def docname(page: Path, source: Path) -> str:
 
 def start(app: Sphinx) -> None:
     """Start to draw the figures of each page whose code has changed."""
+    # The processes and the gallery share the cores: threads would only wait.
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(os.cpu_count(), mp_context=context)
     for page in sorted(Path(app.srcdir).rglob("*.md")):
@@ -35,6 +38,8 @@ def start(app: Sphinx) -> None:
         if any(block.alts for block in blocks) and not _mark(folder, blocks).exists():
             RUNNING[name] = pool.submit(draw, page, folder)
     pool.shutdown(wait=False)
+    os.environ.pop("OMP_NUM_THREADS")
+    os.environ |= {} if before is None else {"OMP_NUM_THREADS": before}
 
 
 def _mark(folder: Path, blocks: list) -> Path:

@@ -23,7 +23,7 @@ class _Halving:
 
     @fit_context
     def fit(self, X, y=None, **params):
-        """Train and score candidates, ever fewer for ever longer, and refit the best.
+        """Train fewer and fewer candidates for longer and longer, and refit the best.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class _Halving:
 
 
 class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
-    """Search over a grid in which ever fewer candidates train for ever longer.
+    """Search over a grid: fewer and fewer candidates train for longer and longer.
 
     Parameters, attributes and results are those of scikit-learn's
     ``HalvingGridSearchCV``; only the training differs. Each iteration trains its
@@ -274,7 +274,7 @@ class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
 
 
 class BatchedHalvingRandomSearchCV(_Halving, HalvingRandomSearchCV):
-    """Search over random candidates, ever fewer of which train for ever longer.
+    """Search over random candidates: fewer and fewer train for longer and longer.
 
     Parameters, attributes and results are those of scikit-learn's
     ``HalvingRandomSearchCV``; the candidates are trained as in
