@@ -62,8 +62,7 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 # Methods inherited from scikit-learn refer to terms of its glossary.
-# The guide lists its pages by patterns, which may match none.
-suppress_warnings = ["ref.term", "toc.empty_glob"]
+suppress_warnings = ["ref.term"]
 
 # The build runs the numbered examples, and fails if one of them fails. The folder also
 # holds scikit-learn's examples, which tests/test_examples.py runs, and the demo.

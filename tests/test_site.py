@@ -1,5 +1,6 @@
 """What the site of the documentation is built from."""
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from docutils.utils.math.latex2mathml import tex2mathml
 from page_figures import show
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md")) + sorted((DOCS / "user_guide").glob("*.md"))
@@ -49,6 +51,22 @@ def test_formulas_become_mathml(path):
         r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", prose(path), re.S
     ):
         assert "<math" in tex2mathml(display or inline, as_block=bool(display))
+
+
+def docstrings():
+    """Yield the docstrings of the package, as Python reads them."""
+    for path in sorted((DOCS.parent / "skdigits").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+                yield ast.get_docstring(node) or ""
+
+
+def test_formulas_of_docstrings_become_mathml():
+    pattern = r":math:`([^`]+)`|\.\. math::\s+(.+?)(?:\n\n|$)"
+    found = re.findall(pattern, "\n\n".join(docstrings()), re.DOTALL)
+    assert len(found) > 30
+    for inline, display in found:
+        assert "<math" in tex2mathml(inline or display)
 
 
 def test_the_site_needs_no_network():
