@@ -4,6 +4,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from sklearn.exceptions import FitFailedWarning
+
 import skdigits
 
 HERE = Path(__file__).parent
@@ -44,6 +46,7 @@ default_role = "py:obj"
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
+html_title = "skdigits"
 html_static_path = ["_static"]
 html_css_files = ["skdigits.css"]
 html_sidebars = {"index": [], "install": [], "quick_start": []}
@@ -81,5 +84,6 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "write_computation_times": False,
 }
-# A warning in an example is an error.
+# A warning in an example is an error, also one that a search has caught.
 warnings.filterwarnings("error", module="__main__")
+warnings.filterwarnings("error", category=FitFailedWarning)
