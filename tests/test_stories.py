@@ -16,8 +16,9 @@ STORIES = {
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_each_story_runs_in_a_fresh_process(tmp_path):
+def test_each_story_runs_in_a_fresh_process(tmp_path, monkeypatch):
     """The server of new processes has only imported what all stories need."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the suite uses the other cores
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["page_code", "skdigits.model_selection"])
     complaints = {}

@@ -59,7 +59,10 @@ def finish(app: Sphinx, env: object, docnames: list[str]) -> None:
 
 
 def show(app: Sphinx, name: str, source: list[str]) -> None:
-    """Put the figures of each block below it, and below what it prints."""
+    """Put the figures of each block below it, and below what it prints.
+
+    A mean and its spread stay on one line.
+    """
     text = source[0]
     blocks = list(enumerate(code_blocks(text)))
     for n_block, block in reversed(blocks):
@@ -70,7 +73,7 @@ def show(app: Sphinx, name: str, source: list[str]) -> None:
             options = f":alt: {alt}\n:width: {width}px\n:class: page-figure"
             shown += f"\n```{{image}} /{path}\n{options}\n```\n"
         text = text[: block.end] + shown + text[block.end :]
-    source[0] = text
+    source[0] = text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
 
 
 def _width(png: Path) -> int:
