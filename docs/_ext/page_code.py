@@ -25,6 +25,12 @@ BLOCK = re.compile(
     r"(?:\s*?^ *```text\n(.*?)^ *```\n)?",
     flags=re.MULTILINE | re.DOTALL,
 )
+# What new users do with the pages of the guide, from one to the next.
+STORIES = {
+    "tables": ("tables.md",),
+    "Kaggle": ("kaggle.md",),
+    "a reader that is trained every night": ("early_stopping.md", "saving.md"),
+}
 NUMBER = r"-?\d+\.\d+(?:e[-+]?\d+)?"
 
 
