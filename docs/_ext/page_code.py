@@ -4,6 +4,8 @@ A block is fenced by ```` ```python ````. A ```` ```text ```` block right below 
 what it prints. A block that draws describes its figures for readers who cannot see
 them: ```` ```python alt="one figure | the next" ````. The tests run the pages and
 compare what is printed. The build of the documentation puts figures below their blocks.
+
+    python docs/_ext/page_code.py docs/quick_start.md    # write what its blocks print
 """
 
 import contextlib
@@ -135,3 +137,24 @@ def draw(page: Path, folder: Path) -> None:
             )
         for n_figure, figure in enumerate(figures):
             figure.savefig(folder / f"{n_block}_{n_figure}.png", dpi=192)
+
+
+def with_output(page: Path) -> str:
+    """Return a page with what its blocks print now, where that disagrees."""
+    text = page.read_text(encoding="utf-8")
+    results = [(block, printed) for block, printed, _ in run_page(page)]
+    for block, printed in reversed(results):
+        if not agrees(block.expected or "", printed):
+            before = text[: block.end].removesuffix("```\n")
+            if block.expected is None:
+                before = text[: block.end] + "\n```text\n"
+            text = (
+                f"{before.removesuffix(block.expected or '')}{printed}```\n"
+                + (text[block.end :])
+            )
+    return text
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        Path(name).write_text(with_output(Path(name)), encoding="utf-8")
