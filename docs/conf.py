@@ -62,6 +62,7 @@ html_theme_options = {
 }
 
 autosummary_generate = True
+autodoc_typehints = "none"  # the parameters are described in words
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 # Methods inherited from scikit-learn refer to terms of its glossary.
