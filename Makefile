@@ -86,4 +86,4 @@ docs: $(VENV)/docs.done  ## the documentation, in docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) .venv-next docs/_build docs/api docs/auto_examples docs/gen_modules demo_figures build *.egg-info
+	rm -rf $(VENV) .venv-next docs/_build docs/api docs/auto_examples docs/auto_figures docs/gen_modules demo_figures build *.egg-info

@@ -1,8 +1,15 @@
 """Sphinx configuration."""
 
+import sys
 import warnings
+from pathlib import Path
+
+from sklearn.exceptions import FitFailedWarning
 
 import skdigits
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
 
 project = "skdigits"
 author = "the skdigits developers"
@@ -14,19 +21,48 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "mathml",  # this and the next are in _ext
+    "page_figures",
 ]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+html_math_renderer = "mathml"
+# Names of scikit-learn become links, without a look into the network.
+intersphinx_mapping = {
+    "sklearn": ("https://scikit-learn.org/stable/", str(HERE / "scikit_learn.inv"))
+}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+# What a block prints is not copied.
+copybutton_selector = (
+    "div.highlight-python pre, div.highlight-default pre, div.highlight-sh pre"
+)
 # With this role, `SoftmaxRegression` in a docstring becomes a link.
 default_role = "py:obj"
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_toc_level": 2}
+html_title = "skdigits"
+html_static_path = ["_static"]
+html_css_files = ["skdigits.css"]
+html_sidebars = {"index": [], "install": [], "quick_start": []}
+html_show_sourcelink = False
+html_theme_options = {
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "navbar_persistent": [],
+    "navbar_end": ["search-button-field", "theme-switcher"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
 
 autosummary_generate = True
+autodoc_typehints = "none"  # the parameters are described in words
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 # Methods inherited from scikit-learn refer to terms of its glossary.
@@ -40,6 +76,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_\d",
     "ignore_pattern": r"(demo|plot_[a-z]\w*)\.py$",
     "within_subsection_order": "FileNameSortKey",
+    # The pages of the reference list the examples that use what they describe.
     "backreferences_dir": "gen_modules/backreferences",
     "doc_module": ("skdigits",),
     "abort_on_example_error": True,
@@ -48,5 +85,6 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "write_computation_times": False,
 }
-# A warning in an example is an error.
+# A warning in an example is an error, also one that a search has caught.
 warnings.filterwarnings("error", module="__main__")
+warnings.filterwarnings("error", category=FitFailedWarning)

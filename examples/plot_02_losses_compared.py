@@ -70,7 +70,7 @@ plt.show()
 
 search = BatchedGridSearchCV(
     SoftmaxRegression(max_iter=20, tol=None, random_state=0),
-    {"learning_rate_init": np.geomspace(0.01, 100, 13).tolist(), "loss": list(LOSSES)},
+    {"learning_rate_init": np.geomspace(0.01, 30, 12).tolist(), "loss": list(LOSSES)},
     cv=StratifiedShuffleSplit(2, test_size=0.25, random_state=0),
 ).fit(X_train, y_train)
 

@@ -45,8 +45,7 @@ def pyplot() -> ModuleType:
         import matplotlib.pyplot
     except ImportError as error:
         raise ImportError(
-            "Drawing needs matplotlib, which is not installed: "
-            "pip install 'skdigits[plot]', or pip install matplotlib."
+            "Drawing needs matplotlib, which is not installed: pip install matplotlib"
         ) from error
     module: ModuleType = matplotlib.pyplot
     return module

@@ -141,7 +141,7 @@ def _formats() -> list[str]:
         from PIL import Image
     except ImportError as error:
         raise ImportError(
-            "read_image_folder needs Pillow: pip install 'skdigits[images]'."
+            "read_image_folder needs Pillow, which is not installed: pip install pillow"
         ) from error
 
     Image.init()

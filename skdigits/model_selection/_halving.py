@@ -25,7 +25,7 @@ class _Halving(Versioned):
 
     @fit_context
     def fit(self, X, y=None, **params):
-        """Train and score candidates, ever fewer for ever longer, and refit the best.
+        """Train fewer and fewer candidates for longer and longer, and refit the best.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class _Halving(Versioned):
 
 
 class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
-    """Search over a grid in which ever fewer candidates train for ever longer.
+    """Search over a grid: fewer and fewer candidates train for longer and longer.
 
     Parameters, attributes and results are those of scikit-learn's
     ``HalvingGridSearchCV``; only the training differs. Each iteration trains its
@@ -276,7 +276,7 @@ class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
 
 
 class BatchedHalvingRandomSearchCV(_Halving, HalvingRandomSearchCV):
-    """Search over random candidates, ever fewer of which train for ever longer.
+    """Search over random candidates: fewer and fewer train for longer and longer.
 
     Parameters, attributes and results are those of scikit-learn's
     ``HalvingRandomSearchCV``; the candidates are trained as in

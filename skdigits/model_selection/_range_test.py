@@ -98,7 +98,7 @@ def learning_rate_range_test(
     Notes
     -----
     The loss of a step is the objective, penalty included, of its batch before the step.
-    With losses :math:`\ell_1, \dots, \ell_t` and smoothing β, the smoothed loss is
+    With losses :math:`\ell_1, \ldots, \ell_t` and smoothing β, the smoothed loss is
 
     .. math::
 

@@ -103,10 +103,10 @@ class LearningRateSweep:
         best = self.best_rate
         rates = frame["learning_rate"].tolist()
         if best is None:
-            return "no rate has a finite score: scale X, or try smaller rates"
+            return "no learning rate has a finite score: scale X, or try smaller ones"
 
         score = frame["mean_test_score"].max()
-        text = f"best rate {best:.2g}, score {score:.4f}, of {len(rates)} rates"
+        text = f"best learning rate {best:.2g} of {len(rates)}, score {score:.4f}"
         if len(rates) > 1 and best == rates[0]:
             text += "; it is the smallest one tried, so try smaller ones"
         if len(rates) > 1 and best == rates[-1]:

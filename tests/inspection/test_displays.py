@@ -776,5 +776,5 @@ class TestAxes:
 
     def test_without_matplotlib(self, draw, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-        with pytest.raises(ImportError, match=r"pip install 'skdigits\[plot\]'"):
+        with pytest.raises(ImportError, match=r"pip install matplotlib$"):
             draw()
