@@ -18,7 +18,7 @@ from importlib.metadata import distribution, distributions
 from pathlib import Path
 
 # Modules of extras, and what the error has to name.
-EXTRAS = {"skdigits.onnx": 'pip install "skdigits[onnx]"'}
+EXTRAS = {"skdigits.onnx": "pip install skl2onnx onnxruntime"}
 
 
 def required(one, found):
