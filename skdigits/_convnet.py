@@ -194,6 +194,8 @@ class ConvNetClassifier(GradientClassifier):
         Highest validation score of all epochs; None without validation samples.
     t_ : int
         Number of samples seen in training; with sample weights, their total weight.
+    solver_ : str
+        Solver of the last fit or ``partial_fit``.
     device_ : str
         Device on which the model was fitted.
     n_features_in_ : int

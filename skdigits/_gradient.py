@@ -126,10 +126,20 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         return self._train(X, y, sample_weight, validation_set)
 
     @available_if(_is_stochastic)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X,
+        y,
+        classes=None,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train for one more epoch, on the given samples.
 
-        Not available with ``solver="lbfgs"``.
+        Not available with ``solver="lbfgs"``. ``solver="auto"`` is ``"sgd"`` here.
 
         Parameters
         ----------
@@ -142,6 +152,13 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             All class labels that will occur; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; None gives every sample weight 1.
+        X_val : array-like of shape (n_val, n_features), default=None
+            Validation samples, evaluated after the epoch; see ``validation_scores_``
+            and ``history_``. Whether to stop is up to the caller.
+        y_val : array-like, default=None
+            Class labels of the validation samples, in the format of y.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the validation samples; None gives every sample weight 1.
 
         Returns
         -------
@@ -151,10 +168,13 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         Raises
         ------
         ValueError
-            If a parameter, X, y or the weights are invalid, if the first call lacks
-            ``classes``, or with ``early_stopping``.
+            If a parameter, X, y, the weights or the validation set are invalid, if the
+            first call lacks ``classes``, or with ``early_stopping``.
         """
-        return self._train(X, y, sample_weight, classes=classes, incremental=True)
+        validation_set = ValidationSet(X_val, y_val, sample_weight_val)
+        return self._train(
+            X, y, sample_weight, validation_set, classes=classes, incremental=True
+        )
 
     @with_callbacks
     def _train(
@@ -194,10 +214,10 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             set_fitted_attributes(self, session, result)
 
         if self.verbose:
-            for line in ending(self, result):
+            for line in ending(self, result, session.plan):
                 print(line)
         partial = incremental or epochs is not None
-        emit(after_training(self, result, session.samples, partial))
+        emit(after_training(self, result, session, partial))
 
         # An interrupt ends the search that a fit is part of, but a fit alone keeps its
         # model.
@@ -238,7 +258,11 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         """Return the classes of a partial_fit, after checking that it can be done."""
         if self.early_stopping:
             raise ValueError(
-                "partial_fit does not support early_stopping=True: set it to False."
+                "partial_fit does not support early_stopping=True, as a call is a "
+                "single epoch. To stop by itself, call fit, which goes on from the "
+                "model of before with warm_start=True. To call partial_fit, set "
+                "early_stopping=False; with X_val and y_val, each call adds to "
+                "validation_scores_, by which you can stop."
             )
         if self.class_weight == "balanced":
             raise ValueError(

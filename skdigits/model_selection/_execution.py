@@ -29,7 +29,7 @@ from skdigits._gradient import GradientClassifier
 from skdigits._input_checks import check_features, has_callbacks
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.solvers import SOLVERS
-from skdigits.engine.types import Epoch, Observer, Params, Run
+from skdigits.engine.types import Epoch, Observer, Params, Plan, Run
 from skdigits.model_selection._folds import (
     Fold,
     FoldData,
@@ -51,7 +51,7 @@ from skdigits.model_selection._scoring import (
     scoring_data,
 )
 from skdigits.training.fitted import set_fitted_attributes, set_history, snapshot
-from skdigits.training.messages import after_training, emit, ending
+from skdigits.training.messages import after_training, ending
 from skdigits.training.observers import EpochPrinter
 from skdigits.training.session import (
     Session,
@@ -60,7 +60,7 @@ from skdigits.training.session import (
     prepare,
     run,
 )
-from skdigits.training.settings import batch_size_of
+from skdigits.training.settings import batch_size_of, solver_of
 
 
 class Job(NamedTuple):
@@ -194,13 +194,16 @@ def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int,
     samples = fold_data.samples[0]
     n_features = samples.X.shape[1]
     network = model._network(n_features, len(samples.classes), samples.multilabel)
-    solver = SOLVERS[model.solver]
+    fold = fold_data.folds[0]
+    n_samples = len(fold.samples)
+    name = model.solver
+    if name == "auto":
+        name = solver_of(model, n_samples, n_features)
+    solver = SOLVERS[name]
     device = training_device(model.device, samples.X)
     if not network.trains_together(solver.n_moments, device):
         return 1, 1, 1
 
-    fold = fold_data.folds[0]
-    n_samples = len(fold.samples)
     batch_size = batch_size_of(model, network, n_samples)
     if solver.full_batch:
         batch_size = min(network.chunk_samples, n_samples)
@@ -231,7 +234,6 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
     )
     if job.past:
         session, entries = _continued(job, session, entries)
-    emit(session.messages)
 
     # The printer first, so that an epoch is printed before a callback reports it.
     scored = _ScoredSession(job, session, entries)
@@ -244,14 +246,16 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
     if any(one.status == "interrupted" for one in runs):
         raise KeyboardInterrupt(f"A fit of {type(models[0]).__name__} was interrupted.")
     if models[0].verbose:
-        _print_endings(models, runs)
+        _print_endings(models, runs, session.plan)
     runs = [
         one._replace(epochs=earlier + one.epochs)
         for one, earlier in zip(runs, past, strict=True)
     ]
     # Halving cuts runs short on purpose.
-    for model, one in zip(models, runs, strict=True):
-        emit(after_training(model, one, session.samples, job.past is not None))
+    messages = [
+        (*session.messages, *after_training(model, one, session, job.past is not None))
+        for model, one in zip(models, runs, strict=True)
+    ]
 
     fit_seconds = time.perf_counter() - began - scored.seconds
     results = scored.results(runs, fit_seconds)
@@ -262,8 +266,9 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
             result,
             entry.curve,
             len(entries) == 1,
+            messages=own,
         )
-        for entry, result in zip(entries, results, strict=True)
+        for entry, result, own in zip(entries, results, messages, strict=True)
     ]
     if job.past is not None and can_continue(session.plan):
         return _with_runs(outcomes, entries, runs)
@@ -334,11 +339,13 @@ def _features(entries: Sequence[Entry]) -> dict[int, str]:
     }
 
 
-def _print_endings(models: Sequence[GradientClassifier], runs: Sequence[Run]) -> None:
+def _print_endings(
+    models: Sequence[GradientClassifier], runs: Sequence[Run], plan: Plan
+) -> None:
     """Print why verbose models ended."""
     for number, (model, one) in enumerate(zip(models, runs, strict=True)):
         prefix = f"Model {number}, " if len(models) > 1 else ""
-        for line in ending(model, one, prefix):
+        for line in ending(model, one, plan, prefix):
             print(line)
 
 
@@ -492,7 +499,7 @@ class _ScoredSession:
         entry = self.entries[number]
         model = snapshot(session.template, session.samples, session.network, params)
         model.set_params(**entry.model.get_params())
-        set_history(model, entry.epochs)
+        set_history(model, entry.epochs, session.plan.early_stopping)
         model.t_ = int(self._total_weight(entry) * len(entry.epochs))
         return _in_pipeline(entry, model)
 

@@ -58,17 +58,18 @@ def resume(
     network: Network,
     dtype: torch.dtype,
     device: torch.device,
+    solver: str,
     restart_cycle: bool,
 ) -> Start:
     """Return where a fitted model was left, without what other settings invalidate."""
     checkpoint = model._checkpoint
     params = _to_params(model, network, dtype, device)
-    state = fresh_state(params, model.solver)
+    state = fresh_state(params, solver)
     progress = Progress(_host([checkpoint.seen]), checkpoint.epochs)
 
     # Moments of another solver mean something else, and so do the steps of Adam's bias
     # correction.
-    if checkpoint.solver == model.solver:
+    if checkpoint.solver == solver:
         moments = tuple(
             tuple(to_tensor(array, device).to(dtype)[None] for array in group)
             for group in checkpoint.moments
@@ -77,7 +78,7 @@ def resume(
         progress = progress._replace(steps=checkpoint.steps)
     if not restart_cycle:
         progress = progress._replace(cycle=checkpoint.cycle)
-    if checkpoint.monitored == monitored_settings(model):
+    if checkpoint.monitored == monitored_settings(model, solver):
         stopping = Stopping(*(_host([value]) for value in checkpoint.stopping))
         state = state._replace(stopping=stopping)
 

@@ -52,7 +52,7 @@ from skdigits.training.fitted import snapshot
 from skdigits.training.meeting import Meeting
 from skdigits.training.messages import Message, before_training
 from skdigits.training.observers import all_of, validation_scorer
-from skdigits.training.settings import hyper_of, plan_of, working_dtype
+from skdigits.training.settings import hyper_of, plan_of, solver_of, working_dtype
 
 if TYPE_CHECKING:
     from skdigits._gradient import GradientClassifier
@@ -148,21 +148,27 @@ def prepare(
         n_replicas = len(replicas)
         data = data._replace(samples=to_tensor(np.stack(replicas), device))
     dtype = working_dtype(getattr(first, "precision", "auto"), data.X)
+    n_features = first_samples.X.shape[1]
     network = first._network(
-        first_samples.X.shape[1], len(first_samples.classes), first_samples.multilabel
+        n_features, len(first_samples.classes), first_samples.multilabel
     )
+    solver = first.solver
+    if solver == "auto":
+        solver = solver_of(first, data.n_samples, n_features, incremental)
 
     if resuming:
         check_resumable(first, first_samples, network)
-        start = resume(first, network, dtype, device, restart_cycle=not incremental)
+        start = resume(
+            first, network, dtype, device, solver, restart_cycle=not incremental
+        )
     else:
-        start = begin(models, network, dtype, device, n_replicas)
+        start = begin(models, network, dtype, device, n_replicas, solver)
 
     validation = None
     held_out = validation_samples
     if held_out is not None:
         validation = to_torch([held_out], device)
-    elif first.early_stopping and not SOLVERS[first.solver].full_batch:
+    elif first.early_stopping and not SOLVERS[solver].full_batch:
         rngs = _split_rngs(start, resuming)
         data, validation = split(first, data, first_samples.classes, rngs)
         held_out = held_out_samples(first_samples, validation)
@@ -181,11 +187,13 @@ def prepare(
         validation=validation,
         score=score,
         plan=plan_of(
-            first, network, data.n_samples, data.X.shape[1], start.noise_seeds
+            first, network, solver, data.n_samples, n_features, start.noise_seeds
         ),
-        hyper=hyper_of(models),
+        hyper=hyper_of(models, data, network, solver),
         start=start,
-        messages=before_training(first, network, data.X, data.n_samples, incremental),
+        messages=before_training(
+            first, network, solver, data.X, data.n_samples, incremental
+        ),
     )
 
 
@@ -374,6 +382,7 @@ def begin(
     dtype: torch.dtype,
     device: torch.device,
     n_replicas: int,
+    solver: str,
 ) -> Start:
     """Return the start of untrained models, the same number in each replica."""
     width = len(models) // n_replicas
@@ -388,7 +397,7 @@ def begin(
     drawn = [network.initial(rng, width, dtype, device) for rng in rngs]
     params = tuple(torch.cat(parts) for parts in zip(*drawn, strict=True))
     states = [rng.get_state() for rng in rngs]
-    return Start(fresh_state(params, models[0].solver), rngs, states, seeds)
+    return Start(fresh_state(params, solver), rngs, states, seeds)
 
 
 def _split_rngs(start: Start, resuming: bool) -> Sequence[np.random.RandomState]:
