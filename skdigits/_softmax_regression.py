@@ -212,9 +212,9 @@ class SoftmaxRegression(GradientClassifier):
     The model is computed in the dtype of X: float32, float64, or float32 for pixels
     (uint8), which are converted batch by batch. Integer sample weights are equivalent
     to repeated samples: exactly with L-BFGS and if one batch holds all samples without
-    ``augment``, otherwise approximately, on average. If the loss is no longer finite, training stops
-    with a warning and keeps the model of the epoch before (with ``early_stopping``, of
-    the best epoch).
+    ``augment``, otherwise approximately, on average. If the loss is no longer finite,
+    training stops with a warning and keeps the model of the epoch before (with
+    ``early_stopping``, of the best epoch).
 
     References
     ----------

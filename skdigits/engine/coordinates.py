@@ -64,7 +64,7 @@ class Coordinates(NamedTuple):
 
 def features_of(network: Network, data: Data, targets: Targets) -> Features | None:
     """Return moments of the features if the network is linear in them, else None."""
-    if network.reads_images or len(network.shapes) > 1:
+    if [shape[1:] for shape in network.shapes] != [(data.X.shape[1],)]:
         return None
 
     # Seen from one of the samples, a constant feature has a variance of exactly 0.
