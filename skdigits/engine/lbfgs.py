@@ -209,6 +209,7 @@ def _minimise_one(
     return state._replace(params=params, progress=progress), status
 
 
+@torch.inference_mode()
 def objective_and_gradients(
     network: Network,
     params: Params,

@@ -234,7 +234,6 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
     )
     if job.past:
         session, entries = _continued(job, session, entries)
-
     # The printer first, so that an epoch is printed before a callback reports it.
     scored = _ScoredSession(job, session, entries)
     observers: list[Observer] = [EpochPrinter(models)] if models[0].verbose else []

@@ -59,9 +59,12 @@ def resume(
     dtype: torch.dtype,
     device: torch.device,
     solver: str,
-    restart_cycle: bool,
+    incremental: bool,
 ) -> Start:
-    """Return where a fitted model was left, without what other settings invalidate."""
+    """Return where a fitted model was left, without what other settings invalidate.
+
+    A cycle of the learning rate goes on if ``incremental``, and else begins again.
+    """
     checkpoint = model._checkpoint
     params = _to_params(model, network, dtype, device)
     state = fresh_state(params, solver)
@@ -76,7 +79,7 @@ def resume(
         )
         state = state._replace(moments=moments)
         progress = progress._replace(steps=checkpoint.steps)
-    if not restart_cycle:
+    if incremental:
         progress = progress._replace(cycle=checkpoint.cycle)
     if checkpoint.monitored == monitored_settings(model, solver):
         stopping = Stopping(*(_host([value]) for value in checkpoint.stopping))

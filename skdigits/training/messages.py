@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skdigits._input_checks import Samples, warn_user
+from skdigits.engine.batches import Data
 from skdigits.engine.network import Network
 from skdigits.engine.schedules import DIVISOR
 from skdigits.engine.solvers import SOLVERS
@@ -60,14 +61,14 @@ def before_training(
     model: "GradientClassifier",
     network: Network,
     solver: str,
-    X: Tensor,
-    n_samples: int,
+    data: Data,
     incremental: bool,
 ) -> list[Message]:
     """Return messages about samples and settings that training will suffer from.
 
-    ``n_samples`` are those of each replica; ``incremental`` stands for ``partial_fit``.
+    ``incremental`` stands for ``partial_fit``.
     """
+    X = data.X
     found = [] if X.is_floating_point() else [_dark_pixels(X)]
     if network.reads_images and model.image_shape is None:
         found.insert(0, _not_square(X.shape[1]))
@@ -76,8 +77,8 @@ def before_training(
         found.append(_large_features(type(model).__name__, X, for_images))
         if incremental:
             found.append(_cycle_is_over(model))
-        elif model.batch_size != "auto" and model.batch_size > n_samples:
-            found.append(_large_batch(model.batch_size, n_samples))
+        elif model.batch_size != "auto" and model.batch_size > data.n_samples:
+            found.append(_large_batch(model.batch_size, data.n_samples))
     return [message for message in found if message is not None]
 
 

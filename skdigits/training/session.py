@@ -148,19 +148,16 @@ def prepare(
         n_replicas = len(replicas)
         data = data._replace(samples=to_tensor(np.stack(replicas), device))
     dtype = working_dtype(getattr(first, "precision", "auto"), data.X)
-    n_features = first_samples.X.shape[1]
     network = first._network(
-        n_features, len(first_samples.classes), first_samples.multilabel
+        first_samples.X.shape[1], len(first_samples.classes), first_samples.multilabel
     )
     solver = first.solver
     if solver == "auto":
-        solver = solver_of(first, data.n_samples, n_features, incremental)
+        solver = solver_of(first, data.n_samples, data.X.shape[1], incremental)
 
     if resuming:
         check_resumable(first, first_samples, network)
-        start = resume(
-            first, network, dtype, device, solver, restart_cycle=not incremental
-        )
+        start = resume(first, network, dtype, device, solver, incremental)
     else:
         start = begin(models, network, dtype, device, n_replicas, solver)
 
@@ -186,14 +183,10 @@ def prepare(
         data=data,
         validation=validation,
         score=score,
-        plan=plan_of(
-            first, network, solver, data.n_samples, n_features, start.noise_seeds
-        ),
+        plan=plan_of(first, network, solver, data, start.noise_seeds),
         hyper=hyper_of(models, data, network, solver),
         start=start,
-        messages=before_training(
-            first, network, solver, data.X, data.n_samples, incremental
-        ),
+        messages=before_training(first, network, solver, data, incremental),
     )
 
 

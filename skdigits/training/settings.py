@@ -63,8 +63,7 @@ def plan_of(
     model: "GradientClassifier",
     network: Network,
     solver: str,
-    n_samples: int,
-    n_features: int,
+    data: Data,
     noise_seeds: Sequence[int],
 ) -> Plan:
     """Return the settings that all models of a run share, for ``max_iter`` epochs.
@@ -76,12 +75,12 @@ def plan_of(
     """
     distort = None
     if model.augment is not None or model.image_shape is not None:
-        distort = _distortion_of(model, solver, n_features)
+        distort = _distortion_of(model, solver, data.X.shape[1])
 
     return Plan(
         solver=solver,
         learning_rate=model.learning_rate,
-        batch_size=batch_size_of(model, network, n_samples),
+        batch_size=batch_size_of(model, network, data.n_samples),
         max_iter=model.max_iter,
         epochs=model.max_iter,
         shuffle=model.shuffle,

@@ -99,7 +99,7 @@ def test_every_night_a_warm_start_keeps_what_is_best(parts):
         latest = model.validation_scores_[-model.n_iter_ :]
         after = model.score(X_val[:n], y_val[:n])
         np.testing.assert_allclose(after, max(before, *latest), rtol=1e-12)
-    assert after > 0.8
+    assert after > 0.7
 
 
 def test_partial_fit_names_two_ways_to_stop(iris):

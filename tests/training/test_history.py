@@ -231,7 +231,7 @@ def test_a_failure_at_the_very_end_is_undone(rate, error, few, monkeypatch):
     lists = model.loss_curve_, model.validation_scores_
     lengths = []
 
-    def fail(one):
+    def fail(one, solver):
         lengths.append(len(one.loss_curve_))
         raise error("at the very end")
 
