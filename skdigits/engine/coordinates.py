@@ -26,21 +26,21 @@ class Coordinates(NamedTuple):
     ``like`` are parameters of the same shapes, dtype and device. For a linear model
     with features of means μ and of scales s, the vector holds ``V = W s`` and ``c = b +
     W μ``. The logits are then ``V (x − μ) / s + c``, as if features were standardised.
-    Without ``mean`` and ``scale``, the vector holds the parameters themselves.
+    Without ``standard``, means and scales (D,), it holds the parameters themselves.
 
     The objective is that of the parameters, and so is its minimum. It is the shape of
     the way there that changes: a diagonal preconditioner.
     """
 
     like: Params
-    mean: Tensor | None = None
-    scale: Tensor | None = None
+    standard: tuple[Tensor, Tensor] | None = None
 
     def vector(self, params: Params) -> np.ndarray:
         """Return parameters as a vector."""
-        if self.mean is not None:
+        if self.standard is not None:
+            mean, scale = self.standard
             weight, bias = (p.double() for p in params)
-            params = (weight * self.scale, bias + weight @ self.mean[:, None])
+            params = (weight * scale, bias + weight @ mean[:, None])
         return _flatten(params)
 
     def params(self, vector: np.ndarray) -> Params:
@@ -49,16 +49,18 @@ class Coordinates(NamedTuple):
         sizes = [p.numel() for p in self.like]
         shaped = zip(parts.split(sizes), self.like, strict=True)
         found = tuple(part.view_as(p) for part, p in shaped)
-        if self.mean is not None:
-            weight = found[0] / self.scale
-            found = (weight, found[1] - weight @ self.mean[:, None])
+        if self.standard is not None:
+            mean, scale = self.standard
+            weight = found[0] / scale
+            found = (weight, found[1] - weight @ mean[:, None])
         return tuple(p.to(self.like[0].dtype) for p in found)
 
     def gradient(self, slopes: Params) -> np.ndarray:
         """Return the gradient by the vector, of that by the parameters in float64."""
-        if self.mean is not None:
+        if self.standard is not None:
+            mean, scale = self.standard
             weight, bias = slopes
-            slopes = ((weight - bias * self.mean) / self.scale, bias)
+            slopes = ((weight - bias * mean) / scale, bias)
         return _flatten(slopes)
 
 
@@ -110,7 +112,7 @@ def coordinates_of(
     # Features that overflow are left as they are: training reports that.
     if not torch.isfinite(scale + features.mean).all():
         return Coordinates(like)
-    return Coordinates(like, features.mean, scale)
+    return Coordinates(like, (features.mean, scale))
 
 
 def _flatten(params: Params) -> np.ndarray:

@@ -100,9 +100,11 @@ def test_all_weights_have_the_curvature_of_a_logit(
     found, _, _ = coordinates(network, unscaled, make_step_hyper, given)
     weight = unscaled.weight / unscaled.weight.sum()
 
+    mean, scale = found.standard
+
     def objective(V, c):
-        W = V / found.scale
-        b = c - W @ found.mean
+        W = V / scale
+        b = c - W @ mean
         losses = cross_entropy(unscaled.X @ W.T + b, unscaled.codes, reduction="none")
         return (weight * losses).sum() + 0.01 * W.square().sum()
 
@@ -119,9 +121,10 @@ def test_features_without_a_scale_are_left_as_they_are(
     unscaled, linear, make_step_hyper
 ):
     found, _, _ = coordinates(linear, unscaled, make_step_hyper, 0.0)
-    assert found.scale[6] == 1
-    np.testing.assert_allclose(found.scale[:6], SCALES, rtol=0.5)
+    _, scale = found.standard
+    assert scale[6] == 1
+    np.testing.assert_allclose(scale[:6], SCALES, rtol=0.5)
 
     huge = unscaled._replace(X=unscaled.X * 1e305)
     found, _, _ = coordinates(linear, huge, make_step_hyper, 0.0)
-    assert found.scale is None
+    assert found.standard is None
