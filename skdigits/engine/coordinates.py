@@ -74,12 +74,13 @@ def features_of(network: Network, data: Data, targets: Targets) -> Features | No
     total = 0.0
     sums = torch.zeros(2, data.X.shape[1], dtype=torch.float64, device=data.X.device)
     for batch in batches(data, targets, network.chunk_samples):
-        X = batch.X[0].double()
-        origin = X[0] if origin is None else origin
+        X = batch.X[0]
+        origin = X[0].clone() if origin is None else origin
         X = X - origin
-        weight = batch.weight
-        weight = X.new_ones(1, 1, len(X)) if weight is None else weight
-        sums += torch.cat([weight[0] @ X, weight[0] @ X.square()])
+        weight = X.new_ones(1, len(X))
+        if batch.weight is not None:
+            weight = batch.weight[0].to(X)
+        sums += torch.cat([weight @ X, weight @ X.square()])
         total += weight.sum().item()
 
     mean, square = sums / total

@@ -234,9 +234,8 @@ def objective_and_gradients(
     losses = []
     gradients: Params = ()
     size = network.chunk_samples
-    chunks: list[slice | Batch] = [
-        slice(start, start + size) for start in range(0, len(data.X), size)
-    ]
+    starts = range(0, len(data.X), size)
+    chunks: list[slice | Batch] = [slice(start, start + size) for start in starts]
     if whole is not None:
         chunks = [whole]
     of_chunk = partial(_of_chunk, network, params, shared, total, data, targets)
@@ -266,10 +265,10 @@ def _of_chunk(
 ) -> tuple[Tensor, Params]:
     """Return the loss (K,) of a chunk, and its part of the gradients."""
     batch = chunk
-    if isinstance(chunk, slice):
+    if isinstance(batch, slice):
         # Made where it is used: pixels become floats on all cores, and few wait in
         # memory.
-        batch = _batch(network, data.take(chunk), targets, total)
+        batch = _batch(network, data.take(batch), targets, total)
     logits, slopes = network.gradients(params, batch, hyper, ())
     loss = network.total_loss([logits], [batch])
     return loss, tuple(slope.to_dense() for slope in slopes)
