@@ -139,7 +139,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     ):
         """Train for one more epoch, on the given samples.
 
-        Not available with ``solver="lbfgs"``. ``solver="auto"`` is ``"sgd"`` here.
+        Not available with ``solver="lbfgs"``.
 
         Parameters
         ----------

@@ -67,7 +67,7 @@ class SoftmaxRegression(GradientClassifier):
     power_t : float, default=0.5
         Exponent of the schedule ``learning_rate="invscaling"``.
     max_iter : int, default=200
-        Maximum number of epochs; with L-BFGS, of iterations.
+        Maximum number of epochs; for ``solver="lbfgs"``, of iterations.
     shuffle : bool, default=True
         Whether to shuffle the samples before every epoch.
     random_state : int, RandomState instance or None, default=None
@@ -76,10 +76,10 @@ class SoftmaxRegression(GradientClassifier):
         torch are never used.
     tol : float or None, default=0.0001
         Minimum improvement that counts as progress (see ``n_iter_no_change``);
-        L-BFGS stops when no entry of the gradient exceeds it, for features scaled to a
-        standard deviation of about 1. None trains for exactly ``max_iter`` epochs,
-        without a warning at their end, and keeps an ``"adaptive"`` learning rate
-        constant.
+        ``solver="lbfgs"`` stops when no entry of the gradient exceeds it, for features
+        scaled to a standard deviation of about 1. None trains for exactly ``max_iter``
+        epochs, without a warning at their end, and keeps an ``"adaptive"`` learning
+        rate constant.
     verbose : bool or int, default=False
         Whether to print the loss after every epoch.
     warm_start : bool, default=False
@@ -172,7 +172,7 @@ class SoftmaxRegression(GradientClassifier):
     t_ : int
         Number of samples seen in training; with sample weights, their total weight.
     solver_ : str
-        Solver of the last fit or ``partial_fit``: what ``"auto"`` stood for.
+        Solver of the last fit or ``partial_fit``.
     device_ : str
         Device on which the model was fitted.
     n_features_in_ : int
