@@ -308,7 +308,7 @@ def test_clone_and_set_params():
         softmax(), RATES, cv=4, refit_epochs="best", working_memory=2.0
     )
     copy = clone(search).set_params(estimator__alpha=0.5, working_memory=3)
-    assert search.estimator.alpha == 0.0001
+    assert search.estimator.alpha == "auto"
     assert copy.get_params()["estimator__alpha"] == 0.5
     assert (copy.cv, copy.refit_epochs, copy.working_memory) == (4, "best", 3)
     assert copy.param_grid == RATES

@@ -639,7 +639,7 @@ def test_clone_and_pickle(Search, few):
     search = Search(softmax(), RATES, cv=3, working_memory=2.0, **EPOCHS)
     search.set_params(random_state=0)
     copy = clone(search).set_params(estimator__alpha=0.5)
-    assert search.estimator.alpha == 0.0001
+    assert search.estimator.alpha == "auto"
     assert copy.get_params()["estimator__alpha"] == 0.5
     assert (copy.working_memory, copy.max_resources) == (2.0, 9)
     search.fit(*few)
