@@ -112,8 +112,7 @@ def fit_search(
     arguments = {"estimator": search, "X": X, "y": y, "metadata": metadata}
     context = search._init_callback_context(
         max_subtasks=1 + (search.refit is not False)
-    )
-    context.call_on_fit_task_begin(**arguments)
+    ).call_on_fit_task_begin(**arguments)
 
     # Settings before splits, as in scikit-learn: one generator may draw both.
     listed = [dict(setting) for setting in settings]
@@ -139,8 +138,7 @@ def fit_search(
         emit(message for outcome in outcomes for message in outcome.messages)
         report(task, outcomes)
     else:
-        iterate = partial(search._run_search, callback_ctx=context)
-        outcomes = iterations(task, iterate)
+        outcomes = iterations(task, partial(search._run_search, callback_ctx=context))
         emit(message for outcome in outcomes for message in outcome.messages)
     scores = outcomes[0].result["test_scores"]
     search.multimetric_ = isinstance(scores, dict)

@@ -151,13 +151,11 @@ def prepare(
         If a setting, or the state to continue from, does not fit the samples.
     """
     first = models[0]
-    template = first if template is None else template
     first_samples = samples[0]
     device = training_device(first.device, first_samples.X)
     data = to_torch(samples, device)
-    n_replicas = 1
+    n_replicas = 1 if replicas is None else len(replicas)
     if replicas is not None:
-        n_replicas = len(replicas)
         data = data._replace(samples=to_tensor(np.stack(replicas), device))
     dtype = working_dtype(getattr(first, "precision", "auto"), data.X)
     network = first._network(
@@ -165,14 +163,8 @@ def prepare(
     )
     solver = first.solver
     if solver == "auto":
-        sparse = isinstance(data.X, SparseRows)
-        solver = solver_of(
-            first,
-            data.n_samples,
-            data.X.shape[1],
-            sparse=sparse,
-            incremental=incremental,
-        )
+        kind = {"sparse": isinstance(data.X, SparseRows), "incremental": incremental}
+        solver = solver_of(first, data.n_samples, data.X.shape[1], **kind)
 
     if resuming:
         check_resumable(first, first_samples, network)
@@ -193,7 +185,7 @@ def prepare(
 
     session = Session(
         models=models,
-        template=template,
+        template=first if template is None else template,
         samples=first_samples,
         network=network,
         data=data,
