@@ -146,7 +146,18 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             return self._after_interrupt(latest)
 
     @available_if(_is_stochastic)
-    def partial_fit(self, X, y, classes=None, sample_weight=None, **unknown):
+    def partial_fit(
+        self,
+        X,
+        y,
+        classes=None,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        **unknown,
+    ):
         """Train for one more epoch, on the given samples.
 
         Not available with ``solver="lbfgs"``.
@@ -163,6 +174,13 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             All class labels that will occur; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; None gives every sample weight 1.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation samples, evaluated after the epoch; see ``validation_scores_``
+            and ``history_``. Whether to stop is up to the caller.
+        y_val : array-like, default=None
+            Class labels of the validation samples, in the format of y.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the validation samples; None gives every sample weight 1.
         **unknown : object
             Any other parameter is an error that names the one that is meant.
 
@@ -176,11 +194,12 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         TypeError
             If there is another parameter, or X is not numbers.
         ValueError
-            If a parameter, X, y or the weights are invalid, if the first call lacks
-            ``classes``, or with ``early_stopping``.
+            If a parameter, X, y, the weights or the validation set are invalid, if the
+            first call lacks ``classes``, or with ``early_stopping``.
         """
         if unknown:
             refuse_unknown(self, "partial_fit", unknown)
+        validation_set = ValidationSet(X_val, y_val, sample_weight_val)
         latest = Latest()
         try:
             try:
@@ -188,6 +207,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
                     X,
                     y,
                     sample_weight,
+                    validation_set,
                     classes=classes,
                     incremental=True,
                     latest=latest,
@@ -242,10 +262,10 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         if callbacks is not None:
             callbacks.save(result)
         if self.verbose:
-            for line in ending(self, result):
+            for line in ending(self, result, session.plan):
                 print(line)
         partial = incremental or epochs is not None
-        emit(after_training(self, result, session.samples, partial))
+        emit(after_training(self, result, session, partial))
         if callbacks is not None:
             callbacks.end()
         return self
@@ -266,7 +286,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         set_fitted_attributes(self, latest.session, result)
         if result.status != "diverged":
             result = result._replace(status="interrupted")
-        emit(after_training(self, result, latest.session.samples, True))
+        emit(after_training(self, result, latest.session, True))
         return self
 
     def _session(
@@ -306,7 +326,11 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         """Return the classes of a partial_fit, after checking that it can be done."""
         if self.early_stopping:
             raise ValueError(
-                "partial_fit does not support early_stopping=True: set it to False."
+                "partial_fit does not support early_stopping=True, as a call is a "
+                "single epoch. To stop by itself, call fit, which goes on from the "
+                "model of before with warm_start=True. To call partial_fit, set "
+                "early_stopping=False; with X_val and y_val, each call adds to "
+                "validation_scores_, by which you can stop."
             )
         if self.class_weight == "balanced":
             raise ValueError(

@@ -186,6 +186,8 @@ class MLPClassifierTorch(GradientClassifier):
         predictions, ``partial_fit`` and warm starts follow it, whatever the dtype of X.
         If it is False, uint8 is plain numbers, too, except after a fit to floats within
         [0, 1] with ``pixels="auto"``.
+    solver_ : str
+        Solver of the last fit or ``partial_fit``.
     device_ : str
         Device on which the model was fitted.
     n_features_in_ : int

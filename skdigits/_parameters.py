@@ -59,6 +59,12 @@ TRAINING = {
 }
 """Constraints on the parameters that all classifiers trained by gradients share."""
 
+LINEAR = {
+    "solver": [StrOptions({"auto", *SOLVERS})],
+    "alpha": [StrOptions({"auto"}), NOT_NEGATIVE],
+    "learning_rate_init": [StrOptions({"auto"}), POSITIVE],
+}
+
 HIDDEN = {
     "hidden_layer_sizes": ["array-like", COUNT],
     "activation": [StrOptions(set(ACTIVATIONS))],

@@ -2,20 +2,23 @@
 
 from skdigits._gradient import EPSILON, GradientClassifier
 from skdigits._input_checks import names_what_is_meant
-from skdigits._parameters import TRAINING
+from skdigits._parameters import LINEAR, TRAINING
 from skdigits.engine.dense import DenseNetwork
 
 
 class SoftmaxRegression(GradientClassifier):
     r"""Linear classifier with softmax output, trained by gradients.
 
-    With ``loss="cross_entropy"``, this is multinomial logistic regression.
+    With ``loss="cross_entropy"``, this is multinomial logistic regression. With its
+    defaults, it is the model of scikit-learn's ``LogisticRegression()`` on small, dense
+    data, whatever the scale of the features.
 
     Parameters
     ----------
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float or "auto", default="auto"
         Learning rate at the start of training; with ``learning_rate="one_cycle"``, at
-        the peak. Ignored by ``solver="lbfgs"``.
+        the peak. A number makes ``solver="auto"`` stochastic. ``"auto"`` is 0.01.
+        Ignored by ``solver="lbfgs"``.
     loss : {"cross_entropy", "softmax_mse", "sigmoid_mse"}, default="cross_entropy"
         Loss of a sample with logits z and targets t:
 
@@ -23,18 +26,29 @@ class SoftmaxRegression(GradientClassifier):
         - ``"softmax_mse"``: mean of :math:`(p_c - t_c)^2` over the classes.
         - ``"sigmoid_mse"``: mean of :math:`(\sigma(z_c) - t_c)^2` over the classes; the
           probabilities are :math:`\sigma(z_c) / \sum_k \sigma(z_k)`.
-    solver : {"sgd", "adam", "adamw", "lbfgs"}, default="sgd"
+    solver : {"auto", "sgd", "adam", "adamw", "lbfgs"}, default="auto"
         Optimiser: ``"sgd"`` is mini-batch gradient descent with momentum; ``"adam"``
         [1]_ and ``"adamw"`` [2]_ adapt the step size of each weight; ``"lbfgs"`` is
-        SciPy's L-BFGS on all samples at once.
+        SciPy's L-BFGS on all samples at once, in coordinates in which all features have
+        the same scale.
+
+        ``"auto"`` is ``"lbfgs"`` for data of up to 10,000,000 numbers (samples times
+        features), and ``"sgd"`` for more. It is also ``"sgd"`` for sparse X, in
+        ``partial_fit``, with ``tol=None``, and if a parameter that ``"lbfgs"`` ignores
+        has another value than its default: ``learning_rate_init``, ``learning_rate``,
+        ``batch_size``, ``shuffle``, ``momentum``, ``nesterovs_momentum``,
+        ``early_stopping``, ``n_iter_no_change`` or ``augment``. ``solver_`` tells which
+        one it was.
     weight_init : {"glorot", "he", "normal", "zeros"}, default="zeros"
         Initial weights and biases: ``"glorot"`` draws both uniformly, within
         ``sqrt(6 / (fan_in + fan_out))`` of 0, as MLPClassifier does; ``"he"`` draws
         weights from a normal distribution of variance ``2 / fan_in`` and sets biases to
         0; ``"normal"`` draws both from N(0, 1); ``"zeros"`` sets both to 0.
-    alpha : float, default=0.0001
+    alpha : float or "auto", default="auto"
         Strength of the L2 penalty on the weights (not the biases), which is added to
-        the mean loss as in SGDClassifier.
+        the mean loss as in SGDClassifier. ``"auto"`` is 0.0001; with L-BFGS, it is
+        LogisticRegression's default, 1 / n for samples of total weight n, or 2 / n for
+        two classes.
     batch_size : int or "auto", default="auto"
         Number of samples per step; ``"auto"`` is ``min(200, n_samples)``. If one batch
         holds all samples, each epoch is one step, without shuffling. Ignored by
@@ -64,9 +78,10 @@ class SoftmaxRegression(GradientClassifier):
         torch are never used.
     tol : float or None, default=0.0001
         Minimum improvement that counts as progress (see ``n_iter_no_change``);
-        ``solver="lbfgs"`` stops when no entry of the gradient exceeds it. None trains
-        for exactly ``max_iter`` epochs, without a warning at their end, and keeps an
-        ``"adaptive"`` learning rate constant.
+        ``solver="lbfgs"`` stops when no entry of the gradient exceeds it, for features
+        scaled to a standard deviation of about 1. None trains for exactly ``max_iter``
+        epochs, without a warning at their end, and keeps an ``"adaptive"`` learning
+        rate constant.
     verbose : bool or int, default=False
         Whether to print the loss after every epoch.
     warm_start : bool, default=False
@@ -169,6 +184,8 @@ class SoftmaxRegression(GradientClassifier):
         predictions, ``partial_fit`` and warm starts follow it, whatever the dtype of X.
         If it is False, uint8 is plain numbers, too, except after a fit to floats within
         [0, 1] with ``pixels="auto"``.
+    solver_ : str
+        Solver of the last fit or ``partial_fit``.
     device_ : str
         Device on which the model was fitted.
     n_features_in_ : int
@@ -193,6 +210,13 @@ class SoftmaxRegression(GradientClassifier):
     two rows of ``coef_`` as well. From the default initial weights, ``"sgd"`` and
     ``"lbfgs"`` keep the sum of the rows at zero.
 
+    ``"lbfgs"`` moves :math:`V = W \operatorname{diag}(s)` and :math:`c = b + W \mu`, in
+    which the logits are :math:`V \operatorname{diag}(s)^{-1} (x - \mu) + c`. Here μ are
+    the means of the features; :math:`s_j = \sqrt{\sigma_j^2 + \alpha / h}`, with
+    variances :math:`\sigma_j^2` and :math:`h = (C - 1) / C^2` for C classes, is
+    proportional to the square root of the objective's curvature. The objective and its
+    minimum stay the same.
+
     Ctrl-C stops training with a warning and keeps the model of the last complete epoch
     (with ``early_stopping``, of the best epoch), wherever it strikes. Before the end of
     the first epoch, it leaves the estimator unchanged and raises ``KeyboardInterrupt``.
@@ -201,10 +225,10 @@ class SoftmaxRegression(GradientClassifier):
 
     The model is computed in the dtype of X: float32, float64, or float32 for pixels
     (uint8), which are converted batch by batch. Integer sample weights are equivalent
-    to repeated samples: exactly if one batch holds all samples without ``augment``,
-    otherwise approximately, on average. If the loss is no longer finite, training stops
-    with a warning and keeps the model of the epoch before (with ``early_stopping``, of
-    the best epoch).
+    to repeated samples: exactly with L-BFGS and if one batch holds all samples without
+    ``augment``, otherwise approximately, on average. If the loss is no longer finite,
+    training stops with a warning and keeps the model of the epoch before (with
+    ``early_stopping``, of the best epoch).
 
     References
     ----------
@@ -217,15 +241,20 @@ class SoftmaxRegression(GradientClassifier):
     >>> from sklearn.datasets import load_digits
     >>> from skdigits import SoftmaxRegression
     >>> X, y = load_digits(return_X_y=True)
-    >>> X = X / 16
-    >>> model = SoftmaxRegression(0.1, max_iter=30, tol=None, random_state=0)
-    >>> model.fit(X[:1000], y[:1000]).coef_.shape
+    >>> model = SoftmaxRegression().fit(X[:1000], y[:1000])
+    >>> model.coef_.shape
     (10, 64)
-    >>> round(model.score(X[1000:], y[1000:]), 2)
+    >>> model.solver_
+    'lbfgs'
+
+    A learning rate makes training stochastic, for features near 1:
+
+    >>> model = SoftmaxRegression(0.1, max_iter=30, tol=None, random_state=0)
+    >>> round(model.fit(X[:1000] / 16, y[:1000]).score(X[1000:] / 16, y[1000:]), 2)
     0.92
     """
 
-    _parameter_constraints = TRAINING
+    _parameter_constraints = {**TRAINING, **LINEAR}
     _network_type = DenseNetwork
     _takes_labels = False
     _ftol = 64 * EPSILON  # as in LogisticRegression
@@ -233,12 +262,12 @@ class SoftmaxRegression(GradientClassifier):
     @names_what_is_meant
     def __init__(
         self,
-        learning_rate_init=0.01,
+        learning_rate_init="auto",
         *,
         loss="cross_entropy",
-        solver="sgd",
+        solver="auto",
         weight_init="zeros",
-        alpha=0.0001,
+        alpha="auto",
         batch_size="auto",
         learning_rate="constant",
         power_t=0.5,

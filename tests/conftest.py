@@ -149,6 +149,6 @@ def fit_together():
         for model, result in zip(models, runs, strict=True):
             set_fitted_attributes(model, session, result)
         for model, result in zip(models, runs, strict=True):
-            emit(after_training(model, result, samples, partial=False))
+            emit(after_training(model, result, session, partial=False))
 
     return fit

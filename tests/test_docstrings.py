@@ -205,6 +205,9 @@ SECTIONS = {
 # Entries of a class, its fit or its partial_fit that differ from the other classes.
 OTHER_DESCRIPTIONS = {
     SoftmaxRegression: {
+        "solver": "can be 'auto', which needs to say when it is what",
+        "learning_rate_init": "can be 'auto', and else makes the solver stochastic",
+        "tol": "is for features of one scale, to which L-BFGS brings a linear model",
         "weight_init": "can be 'zeros', which would never train hidden layers",
         "alpha": "is not divided by the weight of the batch",
         "random_state": "drives no dropout without hidden layers",
@@ -223,9 +226,6 @@ OTHER_DESCRIPTIONS = {
 # Entries with the same description but another default.
 RECIPE = "belongs to the recipe for images: adamw, one cycle of 10 epochs, no early end"
 OTHER_DEFAULTS = {
-    SoftmaxRegression: {
-        "solver": "is sgd, while adam is the default of MLPClassifier",
-    },
     MLPClassifierTorch: {
         "learning_rate_init": "is 0.001, the default of MLPClassifier",
     },

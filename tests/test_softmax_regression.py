@@ -1,14 +1,18 @@
 """SoftmaxRegression against LogisticRegression and PyTorch."""
 
+import warnings
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from skdigits import SoftmaxRegression
+from skdigits.training import settings
 
 C = 0.3
 
@@ -65,6 +69,105 @@ def test_lbfgs_in_float32_comes_as_close_as_logistic_regression(digits):
     errors = [np.abs(model.coef_ - exact.coef_).max() for model in (ours, theirs)]
     assert ours.coef_.dtype == np.float32
     assert errors[0] < max(2 * errors[1], 1e-3)
+
+
+SCALES = 10.0 ** np.array([3, -3, 0, 2])
+
+
+@pytest.mark.parametrize("scales", [np.ones(4), SCALES], ids=["scaled", "unscaled"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    ("dtype", "settings", "error"),
+    [
+        (np.float32, {}, 0.01),
+        (np.float64, {}, 0.01),
+        (np.float64, {"tol": 1e-8, "max_iter": 1000}, 1e-4),
+    ],
+)
+def test_defaults_are_logistic_regression(
+    dtype, settings, error, n_classes, scales, iris
+):
+    """Without a warning, whatever the scale of the features."""
+    kept = iris[1] < n_classes
+    X, y = (iris[0][kept] * scales + scales).astype(dtype), iris[1][kept]
+    theirs = LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(
+        X.astype(np.float64), y
+    )
+    ours = SoftmaxRegression(**settings).fit(X, y)
+    assert ours.solver_ == "lbfgs"
+    np.testing.assert_allclose(
+        ours.predict_proba(X), theirs.predict_proba(X), rtol=0, atol=error
+    )
+    assert ours.score(X, y) > 0.9
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
+def test_defaults_are_as_good_as_theirs_on_a_table():
+    """The warnings are those of theirs; benchmarks/defaults.py has more tables."""
+    X, y = load_wine(return_X_y=True)
+    cv = StratifiedKFold(5, shuffle=True, random_state=0)
+    theirs = cross_val_score(LogisticRegression(), X, y, cv=cv)
+    with warnings.catch_warnings(action="error"):
+        ours = cross_val_score(SoftmaxRegression(), X, y, cv=cv)
+    assert ours.mean() > theirs.mean() - 0.01
+    assert ours.mean() > 0.9
+
+
+def test_default_penalty_counts_weights_like_logistic_regression(iris, rng):
+    X, y = iris
+    weight = rng.uniform(0, 3, len(X))
+    theirs = LogisticRegression(solver="newton-cholesky", class_weight="balanced")
+    ours = SoftmaxRegression(class_weight="balanced")
+    found, expected = (
+        model.fit(X, y, weight).predict_proba(X) for model in (ours, theirs)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "solver"),
+    [
+        ({}, "lbfgs"),
+        ({"alpha": 0.1, "max_iter": 1000, "loss": "softmax_mse"}, "lbfgs"),
+        ({"warm_start": True, "random_state": 0, "tol": 1e-3}, "lbfgs"),
+        ({"learning_rate_init": 0.01}, "sgd"),
+        ({"learning_rate": "one_cycle"}, "sgd"),
+        ({"batch_size": 10}, "sgd"),
+        ({"shuffle": False}, "sgd"),
+        ({"momentum": 0.5}, "sgd"),
+        ({"nesterovs_momentum": False}, "sgd"),
+        ({"early_stopping": True}, "sgd"),
+        ({"n_iter_no_change": 3}, "sgd"),
+        ({"augment": "shift", "image_shape": (2, 2)}, "sgd"),
+        ({"tol": None}, "sgd"),
+        ({"solver": "adam"}, "adam"),
+        ({"solver": "lbfgs", "learning_rate_init": 0.1}, "lbfgs"),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_auto_stands_for(settings, solver, iris):
+    model = SoftmaxRegression(**{"max_iter": 3} | settings).fit(*iris)
+    assert model.solver_ == solver
+    assert model.get_params()["solver"] == settings.get("solver", "auto")
+    # L-BFGS searches for the length of each step.
+    assert model.history_["learning_rate"].isna().all() == (solver == "lbfgs")
+
+
+def test_large_data_and_single_epochs_are_for_stochastic_solvers(iris, monkeypatch):
+    X, y = iris
+    model = SoftmaxRegression().fit(X, y)
+    before = model.score(X, y)
+    assert model.partial_fit(X, y).solver_ == "sgd"
+    assert model.n_iter_ == 1
+    assert model.score(X, y) > before - 0.05
+
+    monkeypatch.setattr(settings, "LARGEST_FULL_BATCH", X.size - 1)
+    model = SoftmaxRegression(tol=0.01, random_state=0).fit(X, y)
+    assert model.solver_ == "sgd"
+    assert model.history_["learning_rate"].iloc[0] == 0.01
+    monkeypatch.setattr(settings, "LARGEST_FULL_BATCH", X.size)
+    assert model.fit(X, y).solver_ == "lbfgs"
 
 
 def test_coefficients_of_the_classes_sum_to_zero(digits):

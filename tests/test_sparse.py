@@ -224,6 +224,19 @@ def test_distinct_rows_are_those_of_numpy(rng):
         np.testing.assert_array_equal(found.toarray(), np.unique(X, axis=0))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_auto_stands_for_steps_that_need_few_dense_rows(few):
+    X, y = few
+    model = SoftmaxRegression(max_iter=5, random_state=0)
+    assert model.fit(X, y).solver_ == "lbfgs"
+    assert model.fit(sp.csr_array(X), y).solver_ == "sgd"
+    assert model.history_["learning_rate"].eq(0.01).all()
+
+    search = BatchedGridSearchCV(model, {"alpha": [0.1, 0.01]}, cv=3)
+    assert search.fit(sp.csr_array(X), y).batched_.all()
+    assert search.best_estimator_.solver_ == "sgd"
+
+
 # The arguments of fit
 # -----------------------------------------------------------------------------
 

@@ -5,14 +5,15 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from skdigits.engine.batches import Data, Targets, batches
+from skdigits.engine.batches import Batch, Data, Targets, batches
+from skdigits.engine.coordinates import Coordinates, coordinates_of, features_of
 from skdigits.engine.evaluate import measure
 from skdigits.engine.network import (
     Network,
@@ -38,19 +39,50 @@ from skdigits.engine.types import (
 STATUS = {0: "converged", 1: "max_iter", 2: "abnormal"}  # SciPy's codes
 
 
+class Objective(NamedTuple):
+    """The objective of one model, as SciPy wants it.
+
+    ``whole`` holds all samples as one batch, or is None if they are too many.
+    """
+
+    network: Network
+    coordinates: Coordinates
+    data: Data
+    targets: Targets
+    hyper: StepHyper
+    workers: Workers | None
+    whole: Batch | None
+
+    def __call__(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the objective and its gradient by a vector of all parameters."""
+        params = self.coordinates.params(vector)
+        loss, slopes = objective_and_gradients(
+            self.network,
+            params,
+            self.data,
+            self.targets,
+            self.hyper,
+            self.workers,
+            self.whole,
+        )
+        return loss.item(), self.coordinates.gradient(slopes)
+
+
 class _Iterations:
     """Records the iterations of one model, and stops it if an observer wants to."""
 
     def __init__(
         self,
         start: State,
-        evaluate: Callable[..., tuple[Tensor, Tensor]],
+        coordinates: Coordinates,
+        evaluate: Callable[..., tuple[Tensor, Tensor]] | None,
         observe: Callable[..., Collection[int]] | None,
         rng_state: RngState,
         past: Run | None = None,
         latest: Latest | None = None,
     ):
         self.start = start
+        self.coordinates = coordinates
         self.evaluate = evaluate
         self.observe = observe
         self.rng_state = rng_state
@@ -73,7 +105,10 @@ class _Iterations:
             return
 
         # A copy, as SciPy goes on writing to its own.
-        params = _unflatten(intermediate_result.x.copy(), self.start.params)
+        vector = intermediate_result.x.copy()
+        params: Params = ()
+        if self.evaluate is not None or self.observe is not None:
+            params = self.coordinates.params(vector)
         nothing = math.nan
         epoch = Epoch(
             epoch=self.start.progress.epochs + n_epochs + 1,
@@ -83,14 +118,14 @@ class _Iterations:
             validation_score=nothing,
             seconds=time.perf_counter() - self.began,
         )
-        loss, score = self.evaluate(
-            params, partial(self._so_far, params, [*self.epochs, epoch])
-        )
-        epoch = epoch._replace(
-            validation_loss=loss.item(), validation_score=score.item()
-        )
+        if self.evaluate is not None:
+            so_far = partial(self._so_far, vector, [*self.epochs, epoch])
+            loss, score = self.evaluate(params, runs=so_far)
+            epoch = epoch._replace(
+                validation_loss=loss.item(), validation_score=score.item()
+            )
         self.epochs.append(epoch)
-        so_far = partial(self._so_far, params, self.epochs[:], self.evaluations[:])
+        so_far = partial(self._so_far, vector, self.epochs[:], self.evaluations[:])
         self.latest.runs = so_far
 
         if self.observe is not None:
@@ -100,13 +135,13 @@ class _Iterations:
 
     def _so_far(
         self,
-        params: Params,
+        vector: np.ndarray,
         epochs: list[Epoch],
         evaluations: Sequence[tuple[float, np.ndarray]] = (),
     ) -> list[Run]:
         """Return the run as if it were interrupted after these epochs."""
         going = Going(self.start.params, evaluations) if evaluations else None
-        state = _after(self.start, params, len(epochs))
+        state = _after(self.start, self.coordinates.params(vector), len(epochs))
         return [Run(state, epochs, "interrupted", self.rng_state, going)]
 
 
@@ -131,73 +166,62 @@ def minimise(
     that of all samples: learning rates, batches, ``rngs`` and dropout have no effect. A
     model stops by its gradient, at ``max |g| ≤ tol``. Validation samples are evaluated
     after every iteration, and nothing depends on them. ``workers`` share the chunks of
-    samples, and the result is the same for any number of them.
+    samples, and the result is the same for any number of them. The gradient of a linear
+    model is that by `Coordinates`, which do not depend on the scale of features.
     """
     targets = network.targets(plan.label_smoothing, state.params[0])
-    evaluate = partial(_measured, network, validation, targets, score)
+    evaluate = None
+    if validation is not None:
+        evaluate = partial(
+            measure, network, validation=validation, targets=targets, score=score
+        )
     n_models = len(state.params[0])
     runs: list[Run] = []
     for replica, rng in enumerate(rngs):
         samples = data.replica(replica)
+        features = features_of(network, samples, targets)
+        whole = None
+        if len(samples.X) <= network.chunk_samples:
+            # All evaluations see one batch: it is made once.
+            whole = _batch(network, samples, targets, _total(samples))
+
         for _ in range(n_models // len(rngs)):
             one = torch.tensor([len(runs)], device="cpu")
+            start = select(state, one)
+            local = step_hyper(select(hyper, one), plan, start.params)
+            coordinates = coordinates_of(network, start.params, features, local)
+            objective = Objective(
+                network, coordinates, samples, targets, local, workers, whole
+            )
             observe = None if observer is None else partial(observer, [len(runs)])
             iterations = _Iterations(
-                select(state, one), evaluate, observe, rng.get_state(), past, latest
+                start, coordinates, evaluate, observe, rng.get_state(), past, latest
             )
 
-            own, status = _minimise_one(
-                network, samples, targets, plan, select(hyper, one), iterations, workers
-            )
+            own, status = _minimise_one(objective, plan, iterations)
             runs.append(Run(own, iterations.epochs, status, rng.get_state()))
     return runs
 
 
-def _measured(
-    network: Network,
-    validation: Data | None,
-    targets: Targets,
-    score: Score | None,
-    params: Params,
-    runs: Callable[[], list[Run]] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return validation loss (1,) and score (1,), NaN without validation samples."""
-    if validation is None:
-        nothing = torch.full((1,), torch.nan, dtype=torch.float64, device="cpu")
-        return nothing, nothing
-    return measure(network, params, validation, targets, score, runs)
-
-
 def _minimise_one(
-    network: Network,
-    data: Data,
-    targets: Targets,
-    plan: Plan,
-    hyper: Hyper,
-    iterations: _Iterations,
-    workers: Workers | None,
+    objective: Objective, plan: Plan, iterations: _Iterations
 ) -> tuple[State, str]:
     """Return the state of one model at its minimum, and the status of its run."""
     state = iterations.start
-    local = step_hyper(hyper, plan, state.params)
     known = iter(iterations.evaluations[:])
 
-    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+    def recorded(vector: np.ndarray) -> tuple[float, np.ndarray]:
         # SciPy's memory follows from what it has seen before, so it sees it again.
         for before in known:
             return before
-        params = _unflatten(flat, state.params)
-        loss, gradients = objective_and_gradients(
-            network, params, data, targets, local, workers
-        )
-        found = (loss.item(), _flatten(gradients))
+        found = objective(vector)
         if iterations.latest.for_later:
             iterations.evaluations.append(found)
         return found
 
     result = minimize(
-        objective,
-        _flatten(state.params),
+        recorded,
+        objective.coordinates.vector(state.params),
         method="L-BFGS-B",
         jac=True,
         callback=iterations,
@@ -211,7 +235,7 @@ def _minimise_one(
             iterations(result)
     if not math.isfinite(result.fun):
         return state, "diverged"
-    params = _unflatten(result.x, state.params)
+    params = objective.coordinates.params(result.x)
     return _after(state, params, len(iterations.epochs)), status
 
 
@@ -231,32 +255,39 @@ def objective_and_gradients(
     targets: Targets,
     hyper: StepHyper,
     workers: Workers | None = None,
+    whole: Batch | None = None,
 ) -> tuple[Tensor, Params]:
     """Return the objective (K,) on all samples, and its gradients.
 
-    The objective is float64, whatever the samples are: in float32 the line search would
-    get lost in the rounding.
+    Both are float64, whatever the samples are: in float32 the line search would get
+    lost in the rounding. ``whole`` are all samples as one batch.
     """
-    n_models = len(params[0])
-    total = len(data.X) if data.weight is None else data.weight.sum()
-    loss = torch.zeros(n_models, dtype=torch.float64, device=params[0].device)
+    total = _total(data)
+    n_chunks = math.ceil(len(data.X) / network.chunk_samples)
     shared = hyper
-    if hyper.alpha is not None:
-        loss += _penalty(network, params, hyper.alpha, total)
+    if hyper.alpha is not None and n_chunks > 1:
         # Every chunk adds its part of the penalty's gradient.
-        n_chunks = math.ceil(len(data.X) / network.chunk_samples)
         shared = hyper._replace(alpha=hyper.alpha / n_chunks)
 
-    gradients = tuple(torch.zeros_like(p, dtype=torch.float64) for p in params)
+    losses = []
+    gradients: Params = ()
     size = network.chunk_samples
-    chunks = [slice(start, start + size) for start in range(0, len(data.X), size)]
+    starts = range(0, len(data.X), size)
+    chunks: list[slice | Batch] = [slice(start, start + size) for start in starts]
+    if whole is not None:
+        chunks = [whole]
     of_chunk = partial(_of_chunk, network, params, shared, total, data, targets)
     # In their order: the sums are the same, however many threads there are.
     each = map if workers is None else workers.each
     for one, slopes in each(of_chunk, chunks):
-        loss += one
-        for total_slope, slope in zip(gradients, slopes, strict=True):
+        losses.append(one)
+        for total_slope, slope in zip(gradients, slopes, strict=False):
             total_slope += slope
+        gradients = gradients or tuple(slope.double() for slope in slopes)
+
+    loss = torch.stack(losses).sum(0) if n_chunks > 1 else losses[0]
+    if hyper.alpha is not None:
+        loss = loss + _penalty(network, params, hyper.alpha, total)
     return loss / total, gradients
 
 
@@ -268,18 +299,33 @@ def _of_chunk(
     total: Tensor | float,
     data: Data,
     targets: Targets,
-    chunk: slice,
+    chunk: slice | Batch,
 ) -> tuple[Tensor, Params]:
     """Return the loss (K,) of a chunk, and its part of the gradients."""
-    # Made where it is used: pixels become floats on all cores, and few wait in memory.
-    (batch,) = batches(data.take(chunk), targets, network.chunk_samples)
-    fraction = batch.normalised_weight * (batch.total_weight / total)
-    batch = batch._replace(
-        normalised_weight=fraction.to(batch.targets.dtype), total_weight=total
-    )
+    batch = chunk
+    if isinstance(batch, slice):
+        # Made where it is used: pixels become floats on all cores, and few wait in
+        # memory.
+        batch = _batch(network, data.take(batch), targets, total)
     logits, slopes = network.gradients(params, batch, hyper, ())
     loss = network.total_loss([logits], [batch])
     return loss, tuple(slope.to_dense() for slope in slopes)
+
+
+def _total(data: Data) -> Tensor | float:
+    """Return the weight of all samples."""
+    return len(data.X) if data.weight is None else data.weight.sum()
+
+
+def _batch(
+    network: Network, data: Data, targets: Targets, total: Tensor | float
+) -> Batch:
+    """Return samples as one batch, whose weights are parts of a total."""
+    (batch,) = batches(data, targets, network.chunk_samples)
+    fraction = batch.normalised_weight * (batch.total_weight / total)
+    return batch._replace(
+        normalised_weight=fraction.to(batch.targets.dtype), total_weight=total
+    )
 
 
 def _penalty(
@@ -287,12 +333,10 @@ def _penalty(
 ) -> Tensor:
     """Return the penalty (K,), times the total weight of all samples, in float64."""
     # In float64, for the line search compares objectives to the last digits.
-    norms = [
-        torch.linalg.vector_norm(weight.double(), dim=(1, 2))
-        for weight in params[network.penalised]
+    squares = [
+        weight.double().square().sum((1, 2)) for weight in params[network.penalised]
     ]
-    squares = torch.stack(norms).square_().sum(0)
-    penalty = squares * alpha.flatten() * 0.5
+    penalty = sum(squares[1:], squares[0]) * alpha.view(-1).mul(0.5)
     return penalty if network.penalty_per_sample else penalty * total
 
 
@@ -305,14 +349,3 @@ def _options(plan: Plan) -> dict[str, Any]:
         "gtol": max(plan.tol, 0.0),
         "ftol": plan.ftol if plan.tol >= 0 else 0.0,
     }
-
-
-def _flatten(params: Params) -> np.ndarray:
-    """Return all parameters as one float64 vector on the host."""
-    return torch.cat([p.flatten() for p in params]).double().cpu().numpy()
-
-
-def _unflatten(flat: np.ndarray, like: Params) -> Params:
-    """Return a vector as parameters of the shapes, dtype and device of others."""
-    parts = torch.from_numpy(flat).to(like[0]).split([p.numel() for p in like])
-    return tuple(part.view_as(p) for part, p in zip(parts, like, strict=True))

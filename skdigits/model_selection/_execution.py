@@ -31,7 +31,7 @@ from skdigits._input_checks import check_features, has_callbacks
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.sparse import Rows
-from skdigits.engine.types import Epoch, Observer, Params, Run
+from skdigits.engine.types import Epoch, Observer, Params, Plan, Run
 from skdigits.model_selection._folds import (
     Fold,
     FoldData,
@@ -54,7 +54,7 @@ from skdigits.model_selection._scoring import (
     scoring_data,
 )
 from skdigits.training.fitted import set_fitted_attributes
-from skdigits.training.messages import after_training, emit, ending
+from skdigits.training.messages import after_training, ending
 from skdigits.training.observers import EpochPrinter
 from skdigits.training.session import (
     Session,
@@ -63,7 +63,7 @@ from skdigits.training.session import (
     prepare,
     run,
 )
-from skdigits.training.settings import batch_size_of
+from skdigits.training.settings import batch_size_of, solver_of
 
 
 class Job(NamedTuple):
@@ -209,13 +209,17 @@ def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int,
     samples = fold_data.samples[0]
     n_features = samples.X.shape[1]
     network = model._network(n_features, len(samples.classes), samples.multilabel)
-    solver = SOLVERS[model.solver]
+    fold = fold_data.folds[0]
+    n_samples = len(fold.samples)
+    name = model.solver
+    if name == "auto":
+        sparse = issparse(samples.X)
+        name = solver_of(model, n_samples, n_features, sparse=sparse)
+    solver = SOLVERS[name]
     device = training_device(model.device, samples.X)
     if not network.trains_together(solver.n_moments, device):
         return 1, 1, 1
 
-    fold = fold_data.folds[0]
-    n_samples = len(fold.samples)
     batch_size = batch_size_of(model, network, n_samples)
     if solver.full_batch:
         batch_size = min(network.chunk_samples, n_samples)
@@ -246,8 +250,6 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
     )
     if job.past:
         session, entries = _continued(job, session, entries)
-    emit(session.messages)
-
     # The printer first, so that an epoch is printed before a callback reports it.
     scored = _ScoredSession(job, session, entries)
     observers: list[Observer] = [EpochPrinter(models)] if models[0].verbose else []
@@ -256,14 +258,16 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
     with scored.callbacks() if has_callbacks(job.search) else nullcontext():
         runs = run(session, observers)
     if models[0].verbose:
-        _print_endings(models, runs)
+        _print_endings(models, runs, session.plan)
     runs = [
         one._replace(epochs=entry.epochs + one.epochs)
         for one, entry in zip(runs, entries, strict=True)
     ]
     # Halving cuts runs short on purpose.
-    for model, one in zip(models, runs, strict=True):
-        emit(after_training(model, one, session.samples, job.past is not None))
+    messages = [
+        (*session.messages, *after_training(model, one, session, job.past is not None))
+        for model, one in zip(models, runs, strict=True)
+    ]
 
     fit_seconds = time.perf_counter() - began - scored.seconds
     results = scored.results(runs, fit_seconds)
@@ -274,8 +278,9 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
             result,
             entry.curve,
             len(entries) == 1,
+            messages=own,
         )
-        for entry, result in zip(entries, results, strict=True)
+        for entry, result, own in zip(entries, results, messages, strict=True)
     ]
     if job.past is not None and can_continue(session.plan):
         return _with_runs(outcomes, entries, runs)
@@ -354,11 +359,13 @@ def _hash(X: Any) -> str:
     return str(joblib.hash(to_numpy(X)))
 
 
-def _print_endings(models: Sequence[GradientClassifier], runs: Sequence[Run]) -> None:
+def _print_endings(
+    models: Sequence[GradientClassifier], runs: Sequence[Run], plan: Plan
+) -> None:
     """Print why verbose models ended."""
     for number, (model, one) in enumerate(zip(models, runs, strict=True)):
         prefix = f"Model {number}, " if len(models) > 1 else ""
-        for line in ending(model, one, prefix):
+        for line in ending(model, one, plan, prefix):
             print(line)
 
 

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from skdigits._gradient import GradientClassifier
 from skdigits._input_checks import check_parameters, has_callbacks
-from skdigits.training.settings import BATCHABLE
+from skdigits.training.settings import BATCHABLE, is_stochastic
 
 OWN_METHODS = (
     "fit",
@@ -167,6 +167,9 @@ def _as_candidate(
     run_settings = model.get_params(deep=False) | {"class": type(model)}
     for key in BATCHABLE:
         run_settings.pop(key, None)
+    if model.solver == "auto":
+        # Learning rates may differ in a run, but not in whether there is one.
+        run_settings["stochastic"] = is_stochastic(model)
     seed = {"random_state": run_settings.pop("random_state")}
     return Candidate(number, prefix, name, model, data_settings, run_settings, seed)
 

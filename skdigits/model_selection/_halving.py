@@ -203,7 +203,7 @@ class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
     - with ``learning_rate="one_cycle"``, as the schedule depends on ``max_iter``, which
       is the number of epochs of the iteration;
     - with ``early_stopping=True``, which goes back to the best epoch;
-    - with ``solver="lbfgs"``;
+    - with L-BFGS, also where ``solver="auto"`` stands for it;
     - where a batch is not possible, such as for other estimators;
     - behind the steps of a Pipeline that transform differently every time.
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
+from skdigits._gradient import FULL_BATCH
 from skdigits.engine.solvers import SOLVERS
 from skdigits.model_selection._grouping import fresh, is_batchable, split_pipeline
 from skdigits.model_selection._scoring import Search
@@ -74,7 +75,8 @@ def _stops_early(estimator: BaseEstimator, setting: dict[str, Any]) -> bool:
         return False
     if not is_batchable(model) or not model.early_stopping:
         return False
-    return model.solver in list(SOLVERS) and not SOLVERS[model.solver].full_batch
+    # With solver="auto", early stopping means a stochastic one.
+    return model.solver in ["auto", *SOLVERS] and model.solver not in FULL_BATCH
 
 
 def fit_for(

@@ -114,7 +114,7 @@ class _Iterations:
         self.latest = {}
 
         known = {
-            pair: outcome._replace(result=outcome.result | AT_NO_COST)
+            pair: outcome._replace(result=outcome.result | AT_NO_COST, messages=())
             for pair, outcome in past.items()
             if _has_ended(outcome, n_epochs[pair[0]])
         }

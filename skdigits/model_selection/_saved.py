@@ -41,7 +41,8 @@ class Store(NamedTuple):
             return found
         made = function(*args, **options)
         # What has failed is tried again, as its cause may be gone.
-        if not (isinstance(made, dict) and made.get("fit_error")):
+        result = made[0] if isinstance(made, tuple) else made  # beside its warnings
+        if not (isinstance(result, dict) and result.get("fit_error")):
             _save(self.checkpoint, path.name, made)
         return made
 

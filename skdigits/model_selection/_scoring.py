@@ -24,6 +24,7 @@ from skdigits._arrays import Array, to_numpy
 from skdigits._base import TorchClassifier
 from skdigits.engine.types import Run
 from skdigits.model_selection._metrics import METRICS, Responses, Targets
+from skdigits.training.messages import Message
 
 safe_indexing: Callable[..., Any] = _safe_indexing
 """Return some samples of whatever users pass as X, y or weights."""
@@ -80,7 +81,7 @@ class Outcome(NamedTuple):
     ``result`` is a result of scikit-learn's ``_fit_and_score``; ``by_epoch`` are the
     test scores after every epoch, if they are wanted, or None if scikit-learn has
     fitted the candidate; ``alone`` tells that no other model shared its run; ``kept``
-    is there if training can continue.
+    is there if training can continue. ``messages`` are for the user, and differ.
     """
 
     candidate: int
@@ -89,6 +90,7 @@ class Outcome(NamedTuple):
     by_epoch: list[Any] | None
     alone: bool
     kept: Kept | None = None
+    messages: tuple[Message, ...] = ()
 
 
 class KnownMetric(NamedTuple):

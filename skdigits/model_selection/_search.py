@@ -5,7 +5,9 @@ the same parts of it in the same order, by their private names.
 """
 
 import math
+import os
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, _fit_context, clone, is_classifier
 from sklearn.callback import CallbackContext
@@ -57,6 +60,8 @@ from skdigits.model_selection._scoring import (
     print_outcome,
     safe_indexing,
 )
+from skdigits.training.messages import Message, emit
+from skdigits.training.settings import solver_of
 
 MIB = 2**20
 # The estimator of a search is checked when it is fitted, as in GridSearchCV.
@@ -107,8 +112,7 @@ def fit_search(
     arguments = {"estimator": search, "X": X, "y": y, "metadata": metadata}
     context = search._init_callback_context(
         max_subtasks=1 + (search.refit is not False)
-    )
-    context.call_on_fit_task_begin(**arguments)
+    ).call_on_fit_task_begin(**arguments)
 
     # Settings before splits, as in scikit-learn: one generator may draw both.
     listed = [dict(setting) for setting in settings]
@@ -131,10 +135,11 @@ def fit_search(
     # In scikit-learn's order: a callable refit gets cv_results_, so it is set first.
     if iterations is None:
         outcomes = evaluate_all(task, context)
+        emit(message for outcome in outcomes for message in outcome.messages)
         report(task, outcomes)
     else:
-        iterate = partial(search._run_search, callback_ctx=context)
-        outcomes = iterations(task, iterate)
+        outcomes = iterations(task, partial(search._run_search, callback_ctx=context))
+        emit(message for outcome in outcomes for message in outcome.messages)
     scores = outcomes[0].result["test_scores"]
     search.multimetric_ = isinstance(scores, dict)
     if callable(search.scoring) and search.multimetric_:
@@ -273,7 +278,12 @@ def _trains_together(task: Task, group: Group) -> bool:
         n_features = math.prod(shape[1:])
         network: Network = model._network(n_features, len(np.unique(task.y)), False)
         device = training_device(model.device, task.X)
-        return network.trains_together(SOLVERS[model.solver].n_moments, device)
+        solver = model.solver
+        if solver == "auto":
+            n_samples = len(task.splits[0].train)
+            sparse = issparse(task.X)
+            solver = solver_of(model, n_samples, n_features, sparse=sparse)
+        return network.trains_together(SOLVERS[solver].n_moments, device)
     except Exception:
         return False  # the group's evaluation meets the error again, and reports it
 
@@ -297,10 +307,11 @@ def _one_by_one(
     store = task.store
     results = parallel(
         delayed(
-            _fit_and_score
+            _noting_warnings
             if store is None
-            else partial(store.once, _fit_and_score, (candidate, split.number))
+            else partial(store.once, _noting_warnings, (candidate, split.number))
         )(
+            os.getpid(),
             clone(task.estimator),
             task.X,
             task.y,
@@ -325,9 +336,34 @@ def _one_by_one(
 
     context.call_on_fit_task_end(estimator=search)
     return {
-        (candidate, split.number): Outcome(candidate, split.number, result, None, True)
-        for (candidate, split), result in zip(missing, results, strict=True)
+        (candidate, split.number): Outcome(
+            candidate, split.number, result, None, True, messages=messages
+        )
+        for (candidate, split), (result, messages) in zip(missing, results, strict=True)
     }
+
+
+def _noting_warnings(
+    search_process: int, *args: Any, **params: Any
+) -> tuple[dict[str, Any], tuple[Message, ...]]:
+    """Fit and score as scikit-learn does; return the result, and distinct warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        result = _fit_and_score(*args, **params)
+
+    messages = []
+    for one in caught:
+        text = str(one.message)
+        category = one.category
+        try:
+            category(text)
+        except Exception:  # some are made of other arguments
+            category = UserWarning
+
+        # A line of another process is none of the user's.
+        own = os.getpid() == search_process
+        place = (one.filename, one.lineno) if own else None
+        messages.append(Message(text, category, place))
+    return result, tuple(dict.fromkeys(messages))
 
 
 def _warn_of_unexplained(

@@ -88,26 +88,30 @@ def resume(
     network: Network,
     dtype: torch.dtype,
     device: torch.device,
-    restart_cycle: bool,
+    solver: str,
+    incremental: bool,
 ) -> Start:
-    """Return where a fitted model was left, without what other settings invalidate."""
+    """Return where a fitted model was left, without what other settings invalidate.
+
+    A cycle of the learning rate goes on if ``incremental``, and else begins again.
+    """
     checkpoint = model._checkpoint
     params = _to_params(model, network, dtype, device)
-    state = fresh_state(params, model.solver)
+    state = fresh_state(params, solver)
     progress = Progress(_host([checkpoint.seen]), checkpoint.epochs)
 
     # Moments of another solver mean something else, and so do the steps of Adam's bias
     # correction.
-    if checkpoint.solver == model.solver:
+    if checkpoint.solver == solver:
         moments = tuple(
             tuple(to_tensor(array, device).to(dtype)[None] for array in group)
             for group in checkpoint.moments
         )
         state = state._replace(moments=moments)
         progress = progress._replace(steps=checkpoint.steps)
-    if not restart_cycle:
+    if incremental:
         progress = progress._replace(cycle=checkpoint.cycle)
-    if checkpoint.monitored == monitored_settings(model):
+    if checkpoint.monitored == monitored_settings(model, solver):
         stopping = Stopping(*(_host([value]) for value in checkpoint.stopping))
         state = state._replace(stopping=stopping)
 
@@ -137,7 +141,8 @@ def from_saved(
     ``rngs`` are the generators of a fit from scratch: that of a user moves along.
     """
     model = saved.model
-    start = resume(model, network, dtype, device, restart_cycle=False)
+    solver = model._checkpoint.solver
+    start = resume(model, network, dtype, device, solver, incremental=True)
     rng_state = model._checkpoint.rng_state
     rngs[0].set_state(rng_state)
     state = start.state
@@ -148,7 +153,7 @@ def from_saved(
 
     params = tuple(to_tensor(p, device) for p in saved.latest)
     progress = state.progress
-    if SOLVERS[model._checkpoint.solver].full_batch:
+    if SOLVERS[solver].full_batch:
         progress = progress._replace(epochs=progress.epochs - len(epochs))
     return start._replace(
         state=state._replace(params=params, progress=progress),

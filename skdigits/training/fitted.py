@@ -13,7 +13,6 @@ import pandas as pd
 from skdigits._arrays import from_tensor, to_numpy
 from skdigits._input_checks import Samples
 from skdigits.engine.network import Network
-from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.types import Epoch, Params, Run
 from skdigits.training.checkpoint import Checkpoint
 from skdigits.training.settings import monitored_settings
@@ -66,13 +65,15 @@ def set_fitted_attributes(
     """Make an estimator the fitted model, by its run in a session and its replica."""
     params = run.state.params
     set_parameters(model, session.template, params, session.samples, session.network)
-    set_history(model, run.epochs)
+    plan = session.plan
+    set_history(model, run.epochs, plan.early_stopping)
     model.t_ = int(run.state.progress.seen)
+    model.solver_ = plan.solver
 
     state = run.state
     model._checkpoint = Checkpoint(
-        solver=model.solver,
-        monitored=monitored_settings(model),
+        solver=plan.solver,
+        monitored=monitored_settings(model, plan.solver),
         moments=[[to_numpy(tensor[0]) for tensor in group] for group in state.moments],
         stopping=[values.item() for values in state.stopping],
         seen=state.progress.seen.item(),
@@ -111,10 +112,13 @@ def set_parameters(
     model.device_ = str(params[0].device)
 
 
-def set_history(model: "GradientClassifier", epochs: Sequence[Epoch]) -> None:
+def set_history(
+    model: "GradientClassifier", epochs: Sequence[Epoch], stops_early: bool
+) -> None:
     """Set the history after a run, and the attributes that scikit-learn has of it.
 
     The epochs are numbered from 1, or follow those that the model has.
+    ``stops_early`` tells whether a validation score ends training.
     """
     n_past = epochs[0].epoch - 1
     past = model._history if n_past else History(array("d"), 0, math.inf, math.nan, ())
@@ -123,7 +127,6 @@ def set_history(model: "GradientClassifier", epochs: Sequence[Epoch]) -> None:
     scores = [epoch.validation_score for epoch in epochs]
     best_loss = float(np.fmin.reduce([history.best_loss, *losses]))
     best_score = float(np.fmax.reduce([history.best_score, *scores]))
-    stops_early = model.early_stopping and not SOLVERS[model.solver].full_batch
     validated = stops_early or not math.isnan(best_score)
 
     model._history = history

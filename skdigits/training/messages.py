@@ -5,7 +5,9 @@ return messages; `emit` warns of them at the user's own line.
 """
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -14,14 +16,17 @@ from torch import Tensor
 
 from skdigits._input_checks import Samples, warn_user
 from skdigits._pixels import WHITE, image_sized
+from skdigits.engine.batches import Data
 from skdigits.engine.network import Network
 from skdigits.engine.schedules import DIVISOR
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.sparse import Rows, SparseRows
-from skdigits.engine.types import Epoch, Run
+from skdigits.engine.types import Epoch, Plan, Run
+from skdigits.training.settings import rate_of
 
 if TYPE_CHECKING:
     from skdigits._gradient import GradientClassifier
+    from skdigits.training.session import Session
 
 UNSCALED = 20.0  # a root mean square at which training crawls or diverges
 HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
@@ -30,39 +35,49 @@ SAMPLE = 2000  # samples that suffice to judge the size of features
 
 
 class Message(NamedTuple):
-    """A warning that is still to be emitted."""
+    """A warning that is still to be emitted.
+
+    ``place``, a file and a line, is None for the user's line that called into this
+    package.
+    """
 
     text: str
     category: type[Warning]
+    place: tuple[str, int] | None = None
 
 
-def emit(messages: Sequence[Message]) -> None:
-    """Warn of messages, at the user's line that called into this package."""
-    for message in messages:
-        warn_user(message.text, message.category)
+def emit(messages: Iterable[Message]) -> None:
+    """Warn of messages; of equal ones, which come from several fits, once."""
+    for message, number in Counter(messages).items():
+        text = message.text if number == 1 else f"{message.text} ({number} fits)"
+        if message.place is None:
+            warn_user(text, message.category)
+        else:
+            warnings.warn_explicit(text, message.category, *message.place)
 
 
 def before_training(
     model: "GradientClassifier",
     network: Network,
-    X: Rows,
-    n_samples: int,
+    solver: str,
+    data: Data,
     incremental: bool,
 ) -> list[Message]:
     """Return messages about samples and settings that training will suffer from.
 
-    ``n_samples`` are those of each replica; ``incremental`` stands for ``partial_fit``.
+    ``incremental`` stands for ``partial_fit``.
     """
+    X = data.X
     found: list[Message | None] = []
     if network.reads_images and model.image_shape is None:
         found.insert(0, _not_square(X.shape[1]))
-    if not SOLVERS[model.solver].full_batch:
+    if not SOLVERS[solver].full_batch:
         for_images = network.reads_images or model.augment is not None
         found.append(_large_features(model, X, for_images))
         if incremental:
             found.append(_cycle_is_over(model))
-        elif model.batch_size != "auto" and model.batch_size > n_samples:
-            found.append(_large_batch(model.batch_size, n_samples))
+        elif model.batch_size != "auto" and model.batch_size > data.n_samples:
+            found.append(_large_batch(model.batch_size, data.n_samples))
     return [message for message in found if message is not None]
 
 
@@ -140,23 +155,24 @@ def _may_be_pixels(
 
 
 def after_training(
-    model: "GradientClassifier", run: Run, samples: Samples, partial: bool
+    model: "GradientClassifier", run: Run, session: "Session", partial: bool
 ) -> list[Message]:
-    """Return messages about a run, on such samples, that did not end well.
+    """Return messages about a run of a session that did not end well.
 
     A ``partial`` run trains for fewer epochs than planned, on purpose.
     """
+    plan = session.plan
     found = []
     if run.status == "interrupted":
-        found.append(Message(_interrupted(model, run), UserWarning))
+        found.append(Message(_interrupted(run, plan), UserWarning))
 
     text = ""
     if run.status == "diverged":
-        text = _diverged(model, run)
-    elif _is_hopeless(model, run, samples, partial):
-        text = _hopeless(model, run)
+        text = _diverged(model, run, plan)
+    elif _is_hopeless(model, run, session.samples, plan, partial):
+        text = _hopeless(model, run, plan)
     elif run.status == "max_iter" and not partial:
-        text = _unfinished(model, run)
+        text = _unfinished(model, run, plan)
     elif run.status == "abnormal" and model.tol is not None:
         text = _abnormal(run)
 
@@ -182,27 +198,22 @@ _OVERFLOW = (
 )
 
 
-def _interrupted(model: "GradientClassifier", run: Run) -> str:
+def _interrupted(run: Run, plan: Plan) -> str:
     last = f"its last whole epoch, {run.epochs[-1].epoch}"
-    kept = f"its best epoch up to {last}" if _returns_to_best(model) else last
+    kept = f"its best epoch up to {last}" if plan.early_stopping else last
     return (
         f"Training interrupted by user: the model is that of {kept}. To continue, set "
         "warm_start=True and fit again."
     )
 
 
-def _returns_to_best(model: "GradientClassifier") -> bool:
-    """Return whether training ends with the parameters of the best epoch."""
-    return bool(model.early_stopping) and not SOLVERS[model.solver].full_batch
-
-
-def _unfinished(model: "GradientClassifier", run: Run) -> str:
-    full_batch = SOLVERS[model.solver].full_batch
+def _unfinished(model: "GradientClassifier", run: Run, plan: Plan) -> str:
+    full_batch = SOLVERS[plan.solver].full_batch
     if model.tol is None or (model.learning_rate == "one_cycle" and not full_batch):
         return ""
     if full_batch and len(run.epochs) < model.max_iter:
         return (
-            f"{model.solver} failed to converge: Maximum evaluations ({model.max_fun}) "
+            f"{plan.solver} failed to converge: Maximum evaluations ({model.max_fun}) "
             "reached. Raise max_fun or tol."
         )
 
@@ -210,7 +221,7 @@ def _unfinished(model: "GradientClassifier", run: Run) -> str:
     who = "Stochastic Optimizer"
     other = "learning_rate_init"
     if full_batch:
-        who = f"{model.solver} failed to converge"
+        who = f"{plan.solver} failed to converge"
         other = "tol"
     return (
         f"{who}: Maximum iterations ({model.max_iter}) reached and the optimization "
@@ -219,30 +230,30 @@ def _unfinished(model: "GradientClassifier", run: Run) -> str:
     )
 
 
-def _cure(model: "GradientClassifier") -> str:
+def _cure(model: "GradientClassifier", plan: Plan) -> str:
     scale = (
         "pixels by passing uint8, others with a StandardScaler, or with a MaxAbsScaler "
         "if X is sparse."
     )
-    if SOLVERS[model.solver].full_batch:
+    if SOLVERS[plan.solver].full_batch:
         return f"Scale the features: {scale}"
+    rate = rate_of(model)
     return (
-        f"Lower learning_rate_init, which is {model.learning_rate_init:g}, or scale "
-        f"the features: {scale}"
+        f"Lower learning_rate_init, which is {rate:g}, or scale the features: {scale}"
     )
 
 
-def _diverged(model: "GradientClassifier", run: Run) -> str:
-    returns = _returns_to_best(model) and len(run.epochs) > 1
+def _diverged(model: "GradientClassifier", run: Run, plan: Plan) -> str:
+    returns = plan.early_stopping and len(run.epochs) > 1
     kept = "that of its best epoch" if returns else "left as it was before"
     return (
         f"{type(model).__name__} diverged: the loss was no longer finite in epoch "
-        f"{run.epochs[-1].epoch}, and the model is {kept}. {_cure(model)}"
+        f"{run.epochs[-1].epoch}, and the model is {kept}. {_cure(model, plan)}"
     )
 
 
 def _is_hopeless(
-    model: "GradientClassifier", run: Run, samples: Samples, partial: bool
+    model: "GradientClassifier", run: Run, samples: Samples, plan: Plan, partial: bool
 ) -> bool:
     """Return whether training has ended with a loss that shows no learning."""
     last = run.epochs[-1].train_loss
@@ -258,17 +269,16 @@ def _is_hopeless(
 
     # Losses other than cross-entropy cannot be compared with that of guessing. With
     # early stopping, the model is not the one of the last epoch.
-    returns = model.early_stopping and not SOLVERS[model.solver].full_batch
-    if model.loss != "cross_entropy" or returns or len(run.epochs) < 2:
+    if model.loss != "cross_entropy" or plan.early_stopping or len(run.epochs) < 2:
         return False
     limit = max(run.epochs[0].train_loss, CLEARLY * guessing)
     return last > HOPELESS * guessing or last > limit
 
 
-def _hopeless(model: "GradientClassifier", run: Run) -> str:
+def _hopeless(model: "GradientClassifier", run: Run, plan: Plan) -> str:
     return (
         f"{type(model).__name__} did not learn: its loss ended at "
-        f"{run.epochs[-1].train_loss:.3g}, above that of guessing. {_cure(model)}"
+        f"{run.epochs[-1].train_loss:.3g}, above that of guessing. {_cure(model, plan)}"
     )
 
 
@@ -297,9 +307,11 @@ def rate_reduced(model: "GradientClassifier", rate: float) -> str:
     return f"{stalled(model)} Setting learning rate to {rate:f}"
 
 
-def ending(model: "GradientClassifier", run: Run, prefix: str = "") -> list[str]:
+def ending(
+    model: "GradientClassifier", run: Run, plan: Plan, prefix: str = ""
+) -> list[str]:
     """Return why a verbose model stopped, if it did for lack of progress."""
-    if not model.verbose or model.tol is None or SOLVERS[model.solver].full_batch:
+    if not model.verbose or model.tol is None or SOLVERS[plan.solver].full_batch:
         return []
 
     adaptive = model.learning_rate == "adaptive"
@@ -309,7 +321,7 @@ def ending(model: "GradientClassifier", run: Run, prefix: str = "") -> list[str]
     if adaptive:
         # A reduction after the last epoch has no later epoch to be printed with.
         reductions = run.state.stopping.n_lr_reductions.item()
-        rate = model.learning_rate_init / DIVISOR**reductions
+        rate = rate_of(model) / DIVISOR**reductions
         if rate < run.epochs[-1].learning_rate:
             return [f"{prefix}{rate_reduced(model, rate)}"]
     return []

@@ -35,6 +35,7 @@ from skdigits.augmentation import is_users
 from skdigits.engine.batches import BLOCK_SAMPLES, Data
 from skdigits.engine.network import Network, join, select
 from skdigits.engine.solvers import SOLVERS
+from skdigits.engine.sparse import SparseRows
 from skdigits.engine.train import fresh_state, train
 from skdigits.engine.types import (
     Epoch,
@@ -60,7 +61,7 @@ from skdigits.training.fitted import snapshot
 from skdigits.training.meeting import Meeting
 from skdigits.training.messages import Message, before_training
 from skdigits.training.observers import all_of, validation_scorer
-from skdigits.training.settings import hyper_of, plan_of, working_dtype
+from skdigits.training.settings import hyper_of, plan_of, solver_of, working_dtype
 
 if TYPE_CHECKING:
     from skdigits._gradient import GradientClassifier
@@ -150,24 +151,26 @@ def prepare(
         If a setting, or the state to continue from, does not fit the samples.
     """
     first = models[0]
-    template = first if template is None else template
     first_samples = samples[0]
     device = training_device(first.device, first_samples.X)
     data = to_torch(samples, device)
-    n_replicas = 1
+    n_replicas = 1 if replicas is None else len(replicas)
     if replicas is not None:
-        n_replicas = len(replicas)
         data = data._replace(samples=to_tensor(np.stack(replicas), device))
     dtype = working_dtype(getattr(first, "precision", "auto"), data.X)
     network = first._network(
         first_samples.X.shape[1], len(first_samples.classes), first_samples.multilabel
     )
+    solver = first.solver
+    if solver == "auto":
+        kind = {"sparse": isinstance(data.X, SparseRows), "incremental": incremental}
+        solver = solver_of(first, data.n_samples, data.X.shape[1], **kind)
 
     if resuming:
         check_resumable(first, first_samples, network)
-        start = resume(first, network, dtype, device, restart_cycle=not incremental)
+        start = resume(first, network, dtype, device, solver, incremental)
     else:
-        start = begin(models, network, dtype, device, n_replicas)
+        start = begin(models, network, dtype, device, n_replicas, solver)
     if saved is not None:
         start = from_saved(saved, network, dtype, device, start.rngs)
 
@@ -175,25 +178,23 @@ def prepare(
     held_out = validation_samples
     if held_out is not None:
         validation = to_torch([held_out], device)
-    elif first.early_stopping and not SOLVERS[first.solver].full_batch:
+    elif first.early_stopping and not SOLVERS[solver].full_batch:
         rngs = _split_rngs(start, resuming or saved is not None)
         data, validation = split(first, data, first_samples.classes, rngs)
         held_out = held_out_samples(first_samples, validation)
 
     session = Session(
         models=models,
-        template=template,
+        template=first if template is None else template,
         samples=first_samples,
         network=network,
         data=data,
         validation=validation,
         score=None,
-        plan=plan_of(
-            first, network, data.n_samples, data.X.shape[1], start.noise_seeds
-        ),
-        hyper=hyper_of(models),
+        plan=plan_of(first, network, solver, data, start.noise_seeds),
+        hyper=hyper_of(models, data, network, solver),
         start=start,
-        messages=before_training(first, network, data.X, data.n_samples, incremental),
+        messages=before_training(first, network, solver, data, incremental),
     )
     if first.scoring in (None, "loss"):
         return session
@@ -393,6 +394,7 @@ def begin(
     dtype: torch.dtype,
     device: torch.device,
     n_replicas: int,
+    solver: str,
 ) -> Start:
     """Return the start of untrained models, the same number in each replica."""
     width = len(models) // n_replicas
@@ -407,7 +409,7 @@ def begin(
     drawn = [network.initial(rng, width, dtype, device) for rng in rngs]
     params = tuple(torch.cat(parts) for parts in zip(*drawn, strict=True))
     states = [rng.get_state() for rng in rngs]
-    return Start(fresh_state(params, models[0].solver), rngs, states, seeds)
+    return Start(fresh_state(params, solver), rngs, states, seeds)
 
 
 def _split_rngs(start: Start, resuming: bool) -> Sequence[np.random.RandomState]:

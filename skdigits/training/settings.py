@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from skdigits.augmentation import distort_of, name_of
+from skdigits.engine.batches import Data
 from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS, stochastic_solvers
 from skdigits.engine.sparse import Rows
@@ -18,12 +19,54 @@ if TYPE_CHECKING:
 BATCHABLE = Hyper._fields
 """Parameters in which the models of one run may differ."""
 
+STOCHASTIC = {
+    "learning_rate_init": "auto",
+    "learning_rate": "constant",
+    "batch_size": "auto",
+    "shuffle": True,
+    "momentum": 0.9,
+    "nesterovs_momentum": True,
+    "early_stopping": False,
+    "n_iter_no_change": 10,
+    "augment": None,
+}
+"""Parameters that L-BFGS ignores, with their defaults."""
+
+# Numbers of X from which L-BFGS takes longer to converge than users want to wait.
+LARGEST_FULL_BATCH = 10_000_000
+AUTOMATIC = {"learning_rate_init": 0.01, "alpha": 0.0001}  # for stochastic solvers
+
+
+def solver_of(
+    model: "GradientClassifier",
+    n_samples: int,
+    n_features: int,
+    *,
+    sparse: bool,
+    incremental: bool = False,
+) -> str:
+    """Return the solver that ``solver="auto"`` stands for.
+
+    It is L-BFGS for small and dense data, unless the model is to be trained epoch by
+    epoch: ``incremental`` stands for ``partial_fit``.
+    """
+    # L-BFGS would make all samples dense, and again for each of its evaluations.
+    suits = not sparse and n_samples * n_features <= LARGEST_FULL_BATCH
+    return "lbfgs" if suits and not incremental and not is_stochastic(model) else "sgd"
+
+
+def is_stochastic(model: "GradientClassifier") -> bool:
+    """Return whether parameters are set that only stochastic solvers heed."""
+    given = [getattr(model, name) != value for name, value in STOCHASTIC.items()]
+    # Only epochs can be counted out, as L-BFGS ends where there is nothing to gain.
+    return any(given) or model.tol is None
+
 
 def plan_of(
     model: "GradientClassifier",
     network: Network,
-    n_samples: int,
-    n_features: int,
+    solver: str,
+    data: Data,
     noise_seeds: Sequence[int],
 ) -> Plan:
     """Return the settings that all models of a run share, for ``max_iter`` epochs.
@@ -35,12 +78,12 @@ def plan_of(
     """
     distort = None
     if model.augment is not None or model.image_shape is not None:
-        distort = _distortion_of(model, n_features)
+        distort = _distortion_of(model, solver, data.X.shape[1])
 
     return Plan(
-        solver=model.solver,
+        solver=solver,
         learning_rate=model.learning_rate,
-        batch_size=batch_size_of(model, network, n_samples),
+        batch_size=batch_size_of(model, network, data.n_samples),
         max_iter=model.max_iter,
         epochs=model.max_iter,
         shuffle=model.shuffle,
@@ -48,7 +91,7 @@ def plan_of(
         # Every epoch then counts as an improvement.
         tol=-math.inf if model.tol is None else model.tol,
         n_iter_no_change=model.n_iter_no_change,
-        early_stopping=model.early_stopping,
+        early_stopping=model.early_stopping and not SOLVERS[solver].full_batch,
         stop_by_loss=model.scoring == "loss",
         label_smoothing=model.label_smoothing,
         max_fun=model.max_fun,
@@ -58,13 +101,45 @@ def plan_of(
     )
 
 
-def hyper_of(models: Sequence["GradientClassifier"]) -> Hyper:
+def rate_of(model: "GradientClassifier") -> float:
+    """Return the learning rate that a model's steps begin with."""
+    rate = model.learning_rate_init
+    return AUTOMATIC["learning_rate_init"] if rate == "auto" else float(rate)
+
+
+def hyper_of(
+    models: Sequence["GradientClassifier"], data: Data, network: Network, solver: str
+) -> Hyper:
     """Return the settings in which models may differ; dropout is 0 if there is none."""
-    columns = [[float(getattr(one, name, 0)) for one in models] for name in BATCHABLE]
+    given = {name: [getattr(one, name, 0) for one in models] for name in BATCHABLE}
+    if "auto" in given["alpha"] and SOLVERS[solver].full_batch:
+        alphas = _alphas_of_replicas(data, network)
+        width = len(models) // len(alphas)
+        given["alpha"] = [
+            alphas[number // width] if alpha == "auto" else alpha
+            for number, alpha in enumerate(given["alpha"])
+        ]
+
+    columns = [
+        [float(AUTOMATIC[name] if value == "auto" else value) for value in column]
+        for name, column in given.items()
+    ]
     # On the host and in float64, whatever torch's defaults are.
     return Hyper(
         *(torch.tensor(one, dtype=torch.float64, device="cpu") for one in columns)
     )
+
+
+def _alphas_of_replicas(data: Data, network: Network) -> list[float]:
+    """Return the penalty of each replica that LogisticRegression has by default."""
+    totals = [float(data.n_samples)] * data.n_replicas
+    if data.weight is not None:
+        weight = data.weight if data.samples is None else data.weight[data.samples]
+        totals = weight.view(data.n_replicas, -1).sum(1).tolist()
+
+    # For two classes it has a single row d, of which ours are halves: ±d / 2.
+    strength = 2.0 if network.shapes[-1][0] == 2 else 1.0
+    return [strength / total for total in totals]
 
 
 def batch_size_of(model: "GradientClassifier", network: Network, n_samples: int) -> int:
@@ -82,9 +157,11 @@ def working_dtype(precision: str, X: Rows) -> torch.dtype:
     return torch.float32
 
 
-def _distortion_of(model: "GradientClassifier", n_features: int) -> Distort | None:
+def _distortion_of(
+    model: "GradientClassifier", solver: str, n_features: int
+) -> Distort | None:
     """Return the function that distorts a batch, after checking ``augment``."""
-    if model.augment is not None and SOLVERS[model.solver].full_batch:
+    if model.augment is not None and SOLVERS[solver].full_batch:
         raise ValueError(
             f"augment={model.augment!r} changes the samples in every epoch, but "
             f"solver={model.solver!r} minimises the loss of fixed samples: set "
@@ -93,14 +170,14 @@ def _distortion_of(model: "GradientClassifier", n_features: int) -> Distort | No
     return distort_of(model.augment, model.image_shape, n_features)
 
 
-def monitored_settings(model: "GradientClassifier") -> tuple[object, ...]:
+def monitored_settings(model: "GradientClassifier", solver: str) -> tuple[object, ...]:
     """Return all settings that the monitored loss or score depends on.
 
     Bookkeeping of early stopping holds no longer once any of them has changed.
     """
-    names = ("solver", "early_stopping", "scoring", "loss", "label_smoothing", "alpha")
+    names = ("early_stopping", "scoring", "loss", "label_smoothing", "alpha")
     augment = model.augment
     if augment is not None and not isinstance(augment, str):
         augment = name_of(augment)
     noise = (getattr(model, "dropout", None), str(augment), str(model.image_shape))
-    return (*(getattr(model, name) for name in names), *noise)
+    return (solver, *(getattr(model, name) for name in names), *noise)

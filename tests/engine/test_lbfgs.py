@@ -12,6 +12,7 @@ from small_networks import initial_params, initial_state, make_targets
 from skdigits.engine import lbfgs
 from skdigits.engine import network as network_module
 from skdigits.engine.batches import Data
+from skdigits.engine.coordinates import Coordinates
 from skdigits.engine.dense import DenseNetwork
 from skdigits.engine.losses import LOSSES
 from skdigits.engine.network import select
@@ -36,23 +37,25 @@ def test_the_gradient_in_chunks_is_that_of_the_objective(
     targets = make_targets(10, 0.0, data.X)
     hyper = make_step_hyper(params, alpha=0.5)
 
-    def objective(flat):
+    coordinates = Coordinates(params)
+
+    def objective(vector):
         return lbfgs.objective_and_gradients(
-            network, lbfgs._unflatten(flat, params), data, targets, hyper
+            network, coordinates.params(vector), data, targets, hyper
         )
 
-    start = lbfgs._flatten(params)
+    start = coordinates.vector(params)
     whole, _ = objective(start)
     monkeypatch.setattr(network_module, "CHUNK_SAMPLES", 64)
     chunked, _ = objective(start)
     assert chunked.item() == pytest.approx(whole.item(), rel=1e-13)
     error = check_grad(
         lambda x: objective(x)[0].item(),
-        lambda x: lbfgs._flatten(objective(x)[1]),
+        lambda x: coordinates.gradient(objective(x)[1]),
         start,
     )
     assert error < 1e-5
-    assert np.abs(lbfgs._flatten(objective(start)[1])).max() > 1e-3
+    assert np.abs(coordinates.gradient(objective(start)[1])).max() > 1e-3
 
 
 def test_many_equal_one_by_one(data, make_hyper, make_plan):

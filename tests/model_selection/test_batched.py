@@ -17,6 +17,8 @@ from sklearn.model_selection import (
     ShuffleSplit,
     cross_val_score,
 )
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils._param_validation import InvalidParameterError
 from small_models import mlp, softmax
 
@@ -162,17 +164,73 @@ def test_a_diverging_neighbour_harms_nobody(make, few, assert_same_search):
     grid = {"learning_rate_init": [0.1, 1e200, 0.01]}
     with pytest.warns(ConvergenceWarning, match="diverged") as caught:
         assert_same_search(make(solver="sgd"), grid, *few)
-    assert len(caught) == 2 * 3  # each fold's, in either search
+    ours, *theirs = (str(one.message) for one in caught)
+    assert ours.endswith(" (3 fits)")
+    assert theirs == [ours.removesuffix(" (3 fits)")] * 3  # each fold's
 
 
-def test_warnings_are_as_many_as_of_single_fits(few):
-    model = softmax(tol=1e-9)
-    counts = []
-    for Search in (BatchedGridSearchCV, GridSearchCV):
-        with pytest.warns(ConvergenceWarning, match="Maximum iterations") as caught:
-            Search(model, RATES, cv=3, refit=False).fit(*few)
-        counts.append(len(caught))
-    assert counts == [9, 9]
+@pytest.mark.parametrize("scoring", [None, "accuracy"], ids=["batched", "one by one"])
+def test_equal_warnings_are_given_once_with_their_number(scoring, few):
+    model = softmax(tol=1e-9, scoring=scoring)
+    search = BatchedGridSearchCV(model, RATES, cv=3, refit=False)
+    with pytest.warns(ConvergenceWarning) as caught:
+        search.fit(*few)
+    assert search.batched_.all() == (scoring is None)
+    (warning,) = caught
+    assert warning.filename == __file__
+    text = str(warning.message)
+    assert text.startswith("Stochastic Optimizer: Maximum iterations (3) reached")
+    assert text.endswith("does not warn. (9 fits)")
+
+    with pytest.warns(ConvergenceWarning) as caught:
+        GridSearchCV(model, RATES, cv=3, refit=False).fit(*few)
+    assert [str(one.message) for one in caught] == [text.removesuffix(" (9 fits)")] * 9
+
+
+class Unsure(Warning):
+    """A warning that is not made of a text."""
+
+    def __init__(self, n_samples, n_features):
+        super().__init__(f"{n_samples} samples of {n_features} features")
+
+
+def unsure(X):
+    warnings.warn(Unsure(*X.shape), stacklevel=1)
+    return X
+
+
+def test_warnings_of_others_keep_their_place_and_kind(few):
+    model = softmax(scoring="accuracy")
+    steps = Pipeline([("unsure", FunctionTransformer(unsure)), ("model", model)])
+    search = BatchedGridSearchCV(steps, {"model__alpha": [0.1, 1]}, cv=3, refit=False)
+    with pytest.warns(UserWarning, match="64 features") as caught:
+        search.fit(*few)
+    assert [str(one.message) for one in caught] == [
+        "160 samples of 64 features (6 fits)",
+        "80 samples of 64 features (6 fits)",
+    ]
+    line = unsure.__code__.co_firstlineno + 1
+    assert {(one.filename, one.lineno) for one in caught} == {(__file__, line)}
+
+
+def test_a_warning_that_is_an_error_fails_the_search(few):
+    search = BatchedGridSearchCV(softmax(tol=1e-9), RATES, cv=3, refit=False)
+    with pytest.raises(ConvergenceWarning, match=r"Maximum iterations.*\(9 fits\)"):
+        search.fit(*few)
+
+
+def test_rates_and_no_rate_are_in_runs_of_their_own(few, assert_same_search):
+    """Of ``solver="auto"``: steps for a rate, and L-BFGS without any."""
+    model = SoftmaxRegression(max_iter=20, tol=1e-3, random_state=0)
+    grid = {"alpha": ["auto", 0.01], "learning_rate_init": ["auto", 0.01, 0.1]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search = assert_same_search(model, grid, *few)
+    scores = search.cv_results_["mean_test_score"]
+    by_lbfgs = clone(model).set_params(solver="lbfgs", alpha=0.01)
+    expected = cross_val_score(by_lbfgs, *few, cv=3, scoring="neg_log_loss")
+    np.testing.assert_allclose(scores[3], expected.mean(), rtol=1e-8)
+    assert len(np.unique(scores.round(4))) == 6
 
 
 def by_setting(search):
@@ -250,7 +308,7 @@ def test_clone_and_set_params():
         softmax(), RATES, cv=4, refit_epochs="best", working_memory=2.0
     )
     copy = clone(search).set_params(estimator__alpha=0.5, working_memory=3)
-    assert search.estimator.alpha == 0.0001
+    assert search.estimator.alpha == "auto"
     assert copy.get_params()["estimator__alpha"] == 0.5
     assert (copy.cv, copy.refit_epochs, copy.working_memory) == (4, "best", 3)
     assert copy.param_grid == RATES

@@ -55,6 +55,61 @@ def test_a_validation_set_is_measured_after_every_epoch(Model, parts):
     )
 
 
+@pytest.mark.parametrize("Model", [*MODELS, SMALL_CONV], ids=NAMES)
+def test_partial_fit_measures_a_validation_set(Model, parts, rng):
+    X, X_val, y, y_val = parts
+    weight = rng.uniform(0.5, 2, len(y_val))
+    given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": weight}
+    model, plain = Model(**PLAIN), Model(**PLAIN)
+    losses, scores = [], []
+    for _ in range(3):
+        model.partial_fit(X, y, classes=range(10), **given)
+        plain.partial_fit(X, y, classes=range(10))
+        proba = plain.predict_proba(X_val)
+        losses.append(log_loss(y_val, proba, sample_weight=weight))
+        scores.append(plain.score(X_val, y_val, weight))
+    np.testing.assert_allclose(model.history_["validation_loss"], losses, rtol=1e-10)
+    np.testing.assert_allclose(model.validation_scores_, scores, rtol=1e-12)
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    # Nothing was learnt from it.
+    np.testing.assert_array_equal(model.predict_proba(X_val), proba)
+
+
+def test_calls_without_a_validation_set_have_no_score(parts):
+    X, X_val, y, y_val = parts
+    model = SoftmaxRegression(**PLAIN)
+    for X_now, y_now in ((None, None), (X_val, y_val), (None, None)):
+        model.partial_fit(X, y, classes=range(10), X_val=X_now, y_val=y_now)
+    assert np.isnan(model.validation_scores_).tolist() == [True, False, True]
+    assert np.isnan(model.history_["validation_loss"]).tolist() == [True, False, True]
+    assert model.best_validation_score_ == model.validation_scores_[1]
+    with pytest.raises(ValueError, match="X_val was passed without y_val"):
+        model.partial_fit(X, y, X_val=X_val)
+    assert len(model.history_) == 3
+
+
+def test_every_night_a_warm_start_keeps_what_is_best(parts):
+    """With a validation set that grows as well."""
+    X, X_val, y, y_val = parts
+    model = MLPClassifierTorch(
+        8, **PLAIN | {"n_iter_no_change": 3}, warm_start=True, early_stopping=True
+    )
+    for n in (100, 200, 300):
+        now = {"X_val": X_val[:n], "y_val": y_val[:n]}
+        before = model.score(X_val[:n], y_val[:n]) if n > 100 else 0.0
+        model.fit(X[:n], y[:n], **now)
+        latest = model.validation_scores_[-model.n_iter_ :]
+        after = model.score(X_val[:n], y_val[:n])
+        np.testing.assert_allclose(after, max(before, *latest), rtol=1e-12)
+    assert after > 0.7
+
+
+def test_partial_fit_names_two_ways_to_stop(iris):
+    model = SoftmaxRegression(early_stopping=True)
+    with pytest.raises(ValueError, match=r"warm_start=True.* X_val and y_val"):
+        model.partial_fit(*iris, classes=range(3))
+
+
 @pytest.mark.parametrize("scoring", [None, "loss", "neg_brier_score", "f1_macro"])
 @pytest.mark.parametrize("Model", MODELS)
 def test_early_stopping_returns_to_the_best_epoch(Model, scoring, parts):

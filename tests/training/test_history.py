@@ -4,6 +4,7 @@ import copy
 import pickle
 import sys
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -90,18 +91,22 @@ def test_no_table_is_made_before_it_is_read(few, monkeypatch):
     assert len(model.history_) == 3
 
 
-def test_a_call_does_not_depend_on_the_past(few):
-    young = started(few)
+@pytest.mark.parametrize("validated", [False, True])
+def test_a_call_does_not_depend_on_the_past(validated, few):
+    given = {"X_val": few[0], "y_val": few[1]} if validated else {}
+    young = started(few).partial_fit(*few, **given)
     old = with_a_long_past(young, 100_000)
-    grown = [old.loss_curve_, old._history.numbers]
-    models = young, old
+    grown = [old.loss_curve_, old._history.numbers, old.validation_scores_]
+    calls = [partial(one.partial_fit, *few, **given) for one in (young, old)]
     # What happens once comes first, such as an array that makes room for the next ones.
-    counts = [[calls_of(one.partial_fit, *few) for _ in range(5)] for one in models]
+    counts = [[calls_of(call) for _ in range(5)] for call in calls]
     assert counts[0][1:] == counts[1][1:]
     assert old.loss_curve_ is grown[0]
     assert old._history.numbers is grown[1]
+    assert old.validation_scores_ is grown[2]
+    assert (grown[2] is not None) == validated
 
-    peaks = [peak_of(one.partial_fit, *few) for one in models]
+    peaks = [peak_of(call) for call in calls]
     # A copy of the pointers to the losses alone would take 800,000 bytes.
     assert peaks[1] < peaks[0] + 100_000
     assert len(old.history_) == 100_006
@@ -226,7 +231,7 @@ def test_a_failure_at_the_very_end_is_undone(rate, error, few, monkeypatch):
     lists = model.loss_curve_, model.validation_scores_
     lengths = []
 
-    def fail(one):
+    def fail(one, solver):
         lengths.append(len(one.loss_curve_))
         raise error("at the very end")
 
