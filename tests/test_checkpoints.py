@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.callback import FitCallback
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.exceptions import FitFailedWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -40,6 +40,7 @@ KINDS = {
         2, augment="shift", tol=None, **SEVEN | {"max_iter": 5}
     ),
     "lbfgs": SoftmaxRegression(solver="lbfgs", max_iter=9, tol=None, random_state=0),
+    "lbfgs by default": SoftmaxRegression(max_iter=9, random_state=0),
     "mlp by lbfgs": MLPClassifierTorch(5, solver="lbfgs", max_iter=9, random_state=0),
     "bfloat16": ConvNetClassifier(2, precision="bfloat16", tol=None, **SEVEN),
 }
@@ -333,7 +334,7 @@ def test_how_often_the_file_is_written(every, saved, few, tmp_path):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"alpha": 0.5}, r"alpha was 0.0001 and is 0.5\. Fit with the same"),
+        ({"alpha": 0.5}, r"alpha was 'auto' and is 0.5\. Fit with the same"),
         ({"X": 1}, r"differs in: X\. "),
         ({"y": 1}, r"differs in: y\. "),
         ({"sample_weight": 1}, r"differs in: sample_weight\. "),
@@ -539,6 +540,22 @@ def test_a_killed_search_repeats_nothing(make, few, tmp_path, monkeypatch):
         )
         assert not hasattr(one.best_estimator_, "_skl_callbacks")
     assert not hasattr(loaded, "_skl_callbacks")
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy"], ids=["batched", "one by one"])
+@pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")
+def test_warnings_of_what_has_ended_are_given_again(scoring, few, tmp_path):
+    model = clone(KINDS["sgd"]).set_params(tol=1e-9, scoring=scoring)
+    search = BatchedGridSearchCV(model, {"alpha": [0, 1e-3]}, cv=2, refit=False)
+    search.set_callbacks(Checkpoint(tmp_path / "search"))
+    texts = []
+    for _ in range(2):
+        with pytest.warns(ConvergenceWarning) as caught:
+            search.fit(*few)
+        texts.append([str(one.message) for one in caught])
+    assert search.batched_.all() == (scoring is None)
+    assert texts[0] == texts[1]
+    assert texts[0][0].endswith("(4 fits)")
 
 
 def test_a_killed_refit_goes_on(few, tmp_path, monkeypatch):

@@ -190,7 +190,7 @@ def _all_models(
     hyper: Hyper,
     state: State,
     rngs: Sequence[np.random.RandomState],
-    past: Run | None,
+    past: Run | None = None,
 ) -> ActiveModels:
     """Return all K models of a state, the same number in each replica of the data."""
     plan = problem.plan
