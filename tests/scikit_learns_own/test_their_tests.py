@@ -17,6 +17,7 @@ from operator import is_
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -193,6 +194,8 @@ NOT_APPLICABLE = {
         "test_fit": "sets private attributes of a fitted model; rewritten below",
         "test_gradient": "calls _loss_grad_lbfgs, which is private; see tests/engine",
         "test_early_stopping_stratified": "calls the label 1 'True'; rewritten below",
+        "test_preserve_feature_names": "has one class, of which skdigits warns; "
+        "rewritten below",
     },
     "logistic": {
         **because(
@@ -460,6 +463,18 @@ def test_the_worked_example_of_test_fit():
     assert_allclose(model.intercepts_[0], [0.098333, 0.09626], atol=1e-3)
     assert_allclose(model.intercepts_[1], [0.9235], atol=1e-3)
     assert_allclose(model.predict_proba(X)[0, 1], 0.739, atol=1e-3)
+
+
+def test_names_of_features_are_kept_while_validating():
+    """A Pipeline would warn of features that have lost their names."""
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(10, 2)), columns=["a", "b"])
+    model = MLPClassifierTorch(
+        early_stopping=True, validation_fraction=0.2, max_iter=2, tol=None
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, np.arange(10) % 2)
+    assert model.feature_names_in_.tolist() == ["a", "b"]
 
 
 def test_a_class_too_small_to_be_set_aside_is_named():
