@@ -24,7 +24,7 @@ MEANT = [
     (
         "X_val",
         "fit(X, y, X_val=..., y_val=...) takes a validation set",
-        "eval_set validation_data validation_set val_data X_valid y_valid",
+        "eval_set validation_data validation_set val_data x_val X_valid y_valid",
     ),
     (
         "n_iter_no_change",

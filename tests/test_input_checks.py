@@ -301,6 +301,7 @@ def test_fits_name_the_parameter_that_is_meant(Model, iris):
         validation = r"'eval_set': fit\(X, y, X_val=..., y_val=...\) takes a valid"
     for name, message in [
         ("eval_set", validation),
+        ("x_val", validation.replace("eval_set", "x_val")),
         ("device", "it is a parameter of the constructor"),
         ("sample_weights", "weights of samples are sample_weight"),
     ]:
