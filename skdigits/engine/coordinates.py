@@ -11,6 +11,8 @@ from skdigits.engine.losses import LOGISTIC
 from skdigits.engine.network import Network
 from skdigits.engine.types import Params, StepHyper
 
+FEW_SAMPLES = 256  # whose copies take little memory
+
 
 class Features(NamedTuple):
     """Mean and variance (D,) of the features in float64, and the samples' weight."""
@@ -73,7 +75,8 @@ def features_of(network: Network, data: Data, targets: Targets) -> Features | No
     origin = None
     total = 0.0
     sums = torch.zeros(2, data.X.shape[1], dtype=torch.float64, device=data.X.device)
-    for batch in batches(data, targets, network.chunk_samples):
+    n_samples = min(FEW_SAMPLES, network.chunk_samples)
+    for batch in batches(data, targets, n_samples):
         X = batch.X[0]
         origin = X[0].clone() if origin is None else origin
         X = X - origin

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -276,7 +277,16 @@ def objective_and_gradients(
     chunks: list[slice | Batch] = [slice(start, start + size) for start in starts]
     if whole is not None:
         chunks = [whole]
-    of_chunk = partial(_of_chunk, network, params, shared, total, data, targets)
+
+    # Reused: memory that threads allocate and free piles up in their heaps.
+    shape = (size if whole is None else 0, data.X.shape[1])
+    memories: SimpleQueue[Tensor] = SimpleQueue()
+    for _ in range(1 if workers is None else workers.number):
+        memories.put(targets.levels.new_empty(shape))
+
+    of_chunk = partial(
+        _of_chunk, network, params, shared, total, data, targets, memories
+    )
     # In their order: the sums are the same, however many threads there are.
     each = map if workers is None else workers.each
     for one, slopes in each(of_chunk, chunks):
@@ -299,17 +309,22 @@ def _of_chunk(
     total: Tensor | float,
     data: Data,
     targets: Targets,
+    memories: SimpleQueue[Tensor],
     chunk: slice | Batch,
 ) -> tuple[Tensor, Params]:
     """Return the loss (K,) of a chunk, and its part of the gradients."""
-    batch = chunk
-    if isinstance(batch, slice):
-        # Made where it is used: pixels become floats on all cores, and few wait in
-        # memory.
-        batch = _batch(network, data.take(batch), targets, total)
-    logits, slopes = network.gradients(params, batch, hyper, ())
-    loss = network.total_loss([logits], [batch])
-    return loss, tuple(slope.to_dense() for slope in slopes)
+    memory = memories.get()
+    try:
+        batch = chunk
+        if isinstance(batch, slice):
+            # Made where it is used: pixels become floats on all cores, and few wait
+            # in memory.
+            batch = _batch(network, data.take(batch, memory), targets, total)
+        logits, slopes = network.gradients(params, batch, hyper, ())
+        loss = network.total_loss([logits], [batch])
+        return loss, tuple(slope.to_dense() for slope in slopes)
+    finally:
+        memories.put(memory)
 
 
 def _total(data: Data) -> Tensor | float:
