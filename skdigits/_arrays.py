@@ -231,13 +231,13 @@ def one_ahead() -> Iterator[Workers | None]:
         yield Workers(1, pool)
 
 
-def input_dtypes(X: object, integers: bool = False) -> list[Any]:
+def input_dtypes(X: Any, integers: bool = False) -> list[Any]:
     """Return the dtypes in which X may stay; any other becomes the first of them.
 
     With ``integers``, integers stay so, in a dtype that torch has arithmetic for.
     """
     # Most X are NumPy's: a single sample's prediction has no time to look further.
-    if isinstance(X, np.ndarray):
+    if isinstance(X, np.ndarray) or issparse(X):
         if integers and X.dtype.kind in "iu" and X.dtype != np.uint8:
             return [_signed(X.dtype)]
         return [np.float64, np.float32, np.uint8]

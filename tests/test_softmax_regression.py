@@ -249,3 +249,20 @@ def test_cross_entropy_on_mnist_is_what_was_published(mnist):
         scores[epochs].append(model.fit(X_train, y_train).score(X_test, y_test))
     assert all(0.83 <= score <= 0.86 for score in scores[1])
     assert np.mean(scores[41]) >= 0.912
+
+
+def test_a_constant_feature_of_any_size_changes_nothing(digits):
+    X = np.tile(digits[0], (5, 1)).astype(np.float32)
+    y = np.tile(digits[1], 5)
+    beside = np.hstack([X, np.full((len(X), 1), 1e6, np.float32)])
+    expected = SoftmaxRegression().fit(X, y).score(X, y)
+    assert SoftmaxRegression().fit(beside, y).score(beside, y) > expected - 0.005
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e60])
+def test_iterations_do_not_depend_on_the_size_of_weights(digits, scale):
+    X = digits[0].astype(np.float32)
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(X))
+    model = SoftmaxRegression(solver="lbfgs", alpha=1e-4)
+    expected = model.fit(X, digits[1], weight).n_iter_
+    assert abs(model.fit(X, digits[1], weight * scale).n_iter_ - expected) <= 3

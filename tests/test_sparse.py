@@ -691,3 +691,16 @@ def test_sparse_columns_beside_dense_ones(few):
     with pytest.warns(match="DataFrame with sparse columns found"):
         found = clone(SOFTMAX).fit(frame, y)
     assert_same(found.coef_, clone(SOFTMAX).fit(X, y).coef_)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "int16"])
+def test_integers_of_any_width_are_pixels_as_in_dense_rows(digits, dtype):
+    X = (digits[0] * 255).astype(dtype)
+    model = SoftmaxRegression(solver="lbfgs", max_iter=20, tol=None)
+    dense = clone(model).fit(X, digits[1])
+    found = model.fit(sp.csr_array(X), digits[1])
+    assert dense.pixels_
+    assert found.pixels_
+    np.testing.assert_allclose(
+        found.predict_proba(sp.csr_array(X)), dense.predict_proba(X), atol=1e-5
+    )

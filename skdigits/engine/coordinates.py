@@ -12,6 +12,7 @@ from skdigits.engine.network import Network
 from skdigits.engine.types import Params, StepHyper
 
 FEW_SAMPLES = 256  # whose copies take little memory
+NO_SLOPE = 1e-4  # the default of tol
 
 
 class Features(NamedTuple):
@@ -79,10 +80,11 @@ def features_of(network: Network, data: Data, targets: Targets) -> Features | No
     for batch in batches(data, targets, n_samples):
         X = batch.X[0]
         origin = X[0].clone() if origin is None else origin
-        X = X - origin
+        # In float64: squares and weights may have any size.
+        X = (X - origin).double()
         weight = X.new_ones(1, len(X))
         if batch.weight is not None:
-            weight = batch.weight[0].to(X)
+            weight = batch.weight[0]
         sums += torch.cat([weight @ X, weight @ X.square()])
         total += weight.sum().item()
 
@@ -111,8 +113,12 @@ def coordinates_of(
         alpha = alpha / features.total if network.penalty_per_sample else alpha
         curvature = curvature + alpha / h
 
-    scale = curvature.sqrt()
-    scale = torch.where(scale > 0, scale, 1.0)
+    # The slope by a constant feature is rounding alone, in proportion to its size: it
+    # must stay below what L-BFGS stops at.
+    rounding = torch.finfo(like[0].dtype).eps * features.mean.abs()
+    least = torch.where(features.variance > 0, 0.0, rounding / NO_SLOPE)
+    scale = torch.where(curvature > 0, curvature.sqrt(), 1.0)
+    scale = torch.maximum(scale, least)
     # Features that overflow are left as they are: training reports that.
     if not torch.isfinite(scale + features.mean).all():
         return Coordinates(like)
