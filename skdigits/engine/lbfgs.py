@@ -264,41 +264,54 @@ def objective_and_gradients(
     lost in the rounding. ``whole`` are all samples as one batch.
     """
     total = _total(data)
-    n_chunks = math.ceil(len(data.X) / network.chunk_samples)
-    shared = hyper
-    if hyper.alpha is not None and n_chunks > 1:
-        # Every chunk adds its part of the penalty's gradient.
-        shared = hyper._replace(alpha=hyper.alpha / n_chunks)
-
-    losses = []
-    gradients: Params = ()
-    size = network.chunk_samples
-    starts = range(0, len(data.X), size)
-    chunks: list[slice | Batch] = [slice(start, start + size) for start in starts]
     if whole is not None:
-        chunks = [whole]
+        logits, parts = network.gradients(params, whole, hyper, ())
+        loss = network.total_loss([logits], [whole])
+        gradients = tuple(part.to_dense().double() for part in parts)
+    else:
+        loss, gradients = _by_chunks(
+            network, params, data, targets, hyper, workers, total
+        )
+
+    if hyper.alpha is not None:
+        loss = loss + _penalty(network, params, hyper.alpha, total)
+    return loss / total, gradients
+
+
+def _by_chunks(
+    network: Network,
+    params: Params,
+    data: Data,
+    targets: Targets,
+    hyper: StepHyper,
+    workers: Workers | None,
+    total: Tensor | float,
+) -> tuple[Tensor, Params]:
+    """Return the loss (K,) of all samples without the penalty, and the gradients."""
+    size = network.chunk_samples
+    chunks = [slice(start, start + size) for start in range(0, len(data.X), size)]
+    if hyper.alpha is not None:
+        # Every chunk adds its part of the penalty's gradient.
+        hyper = hyper._replace(alpha=hyper.alpha / len(chunks))
 
     # Reused: memory that threads allocate and free piles up in their heaps.
-    shape = (size if whole is None else 0, data.X.shape[1])
     memories: SimpleQueue[Tensor] = SimpleQueue()
     for _ in range(1 if workers is None else workers.number):
-        memories.put(targets.levels.new_empty(shape))
+        memories.put(targets.levels.new_empty(size, data.X.shape[1]))
 
     of_chunk = partial(
-        _of_chunk, network, params, shared, total, data, targets, memories
+        _of_chunk, network, params, hyper, total, data, targets, memories
     )
     # In their order: the sums are the same, however many threads there are.
     each = map if workers is None else workers.each
+    losses = []
+    gradients: Params = ()
     for one, slopes in each(of_chunk, chunks):
         losses.append(one)
         for total_slope, slope in zip(gradients, slopes, strict=False):
             total_slope += slope
         gradients = gradients or tuple(slope.double() for slope in slopes)
-
-    loss = torch.stack(losses).sum(0) if n_chunks > 1 else losses[0]
-    if hyper.alpha is not None:
-        loss = loss + _penalty(network, params, hyper.alpha, total)
-    return loss / total, gradients
+    return torch.stack(losses).sum(0), gradients
 
 
 @torch.inference_mode()  # the mode belongs to the thread
@@ -310,16 +323,14 @@ def _of_chunk(
     data: Data,
     targets: Targets,
     memories: SimpleQueue[Tensor],
-    chunk: slice | Batch,
+    chunk: slice,
 ) -> tuple[Tensor, Params]:
     """Return the loss (K,) of a chunk, and its part of the gradients."""
     memory = memories.get()
     try:
-        batch = chunk
-        if isinstance(batch, slice):
-            # Made where it is used: pixels become floats on all cores, and few wait
-            # in memory.
-            batch = _batch(network, data.take(batch, memory), targets, total)
+        # Made where it is used: pixels become floats on all cores, and few wait in
+        # memory.
+        batch = _batch(network, data.take(chunk, memory), targets, total)
         logits, slopes = network.gradients(params, batch, hyper, ())
         loss = network.total_loss([logits], [batch])
         return loss, tuple(slope.to_dense() for slope in slopes)
