@@ -7,6 +7,7 @@ from types import ModuleType
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from page_code import STORIES, agrees, code_blocks, run
 from threadpoolctl import threadpool_limits
@@ -117,14 +118,38 @@ def test_every_page_with_code_is_run():
     assert n_blocks == sum(len(BLOCKS[path]) for path in PAGES)
 
 
-def test_what_scikit_learn_has_is_found_again():
-    """The blocks of the page compare the results with scikit-learn's."""
-    compared = [
-        block.code.count("np.testing.assert_")
-        for block in BLOCKS["docs/coming_from_scikit_learn.md"]
-    ]
-    assert len(compared) >= 4
-    assert all(compared)
+@pytest.mark.usefixtures("without_a_screen")
+def test_what_scikit_learn_has_is_found_again(monkeypatch):
+    """To more digits than the page prints."""
+    path = "docs/coming_from_scikit_learn.md"
+    module = ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)
+    compared = []
+    for block, _, _ in run(BLOCKS[path], path, module):
+        names = vars(module)
+        code = block.code
+        if "reference.loss_curve_" in code:
+            pair = names["model"].loss_curve_, names["reference"].loss_curve_
+            compared.append((*pair, 1e-7))
+        if "theirs.predict_proba" in code:
+            X = names["X"] * names["units"]
+            pair = names["ours"].predict_proba(X), names["theirs"].predict_proba(X)
+            compared.append((*pair, 0.01))
+        if "model.coef_[0]" in code:
+            compared.append((names["model"].coef_, names["reference"].coef_, 1e-3))
+            X = names["X"]
+            pair = names["model"].predict_proba(X), names["reference"].predict_proba(X)
+            compared.append((*pair, 1e-3))
+        if "np.diff" in code:
+            compared.append((names["difference"], names["reference"].coef_, 1e-3))
+        if "reference.centroids_" in code:
+            pair = names["model"].templates_, names["reference"].centroids_
+            compared.append((*pair, 1e-12))
+
+    assert len(compared) == 6
+    for ours, theirs, tolerance in compared:
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
+        assert np.ptp(theirs) > 0.1
 
 
 def measured(path, scale):
