@@ -14,7 +14,7 @@ from skdigits._versions import Versioned
 
 
 def log_proba(logits: Tensor) -> Tensor:
-    """Return the log-softmax over the classes, no less than that of a normal number."""
+    """Return the log-softmax over the classes, at least log of the smallest number."""
     # Probabilities and log-probabilities then agree everywhere, and no sample has an
     # infinite log-loss.
     smallest = math.log(torch.finfo(logits.dtype).tiny)
@@ -30,14 +30,15 @@ def _proba_of_labels(logits: Tensor) -> Tensor:
 
 
 class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
-    """A classifier with the softmax of logits as probabilities; the sigmoid of labels.
+    """A classifier whose probabilities are the softmax or the sigmoid of logits.
+
+    Classes compete by a softmax; each of several labels has its own sigmoid.
 
     Subclasses add ``__init__``, ``fit`` and the two members marked abstract.
     """
 
-    _multilabel = False  # whether it was fitted to several labels a sample
-    # Models of versions that had no ``pixels_`` read uint8 as pixels whatever they
-    # were fitted to.
+    _multilabel = False  # whether the model was fitted to multilabel targets
+    # Models of versions without ``pixels_`` read uint8 as pixels, whatever the fit was.
     _learnt = (-math.inf, math.inf, True)
 
     @abstractmethod
@@ -47,7 +48,7 @@ class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
     @property
     @abstractmethod
     def _fitted_array(self) -> Any:
-        """One of the fitted arrays: all are in one namespace, on one device."""
+        """One of the fitted arrays, which share one namespace and one device."""
 
     @isolated()
     def predict(self, X):
@@ -90,8 +91,8 @@ class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
             Positive probabilities, in the order of ``classes_``. The probabilities of a
-            sample sum to 1, except after a multilabel fit, where each label has a
-            probability of its own.
+            sample sum to 1. After a multilabel fit, they are the independent
+            probabilities of the labels.
 
         Raises
         ------
@@ -118,8 +119,9 @@ class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Finite log-probabilities, no less than the logarithm of the smallest normal
-            number: -87.3 in float32, -708.4 in float64.
+            Log-probabilities, in the order of ``classes_``. All are finite: the minimum
+            is the logarithm of the smallest normal number, -87.3 in float32 and -708.4
+            in float64.
 
         Raises
         ------
@@ -146,12 +148,13 @@ class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes) or (n_samples,)
-            Scores whose softmax gives the probabilities: the logits, their log-sigmoids
-            with ``loss="sigmoid_mse"``, or -distance / temperature, which is -inf for a
-            class without a template. Two classes have one score, of the second minus of
-            the first, which is positive if the second is predicted. After a multilabel
-            fit, the score of a label is its logit, which is positive if the label is
-            predicted.
+            Scores whose softmax gives the probabilities: the logits, or with
+            ``loss="sigmoid_mse"`` their log-sigmoids. For templates, the scores are
+            -distance / temperature, and -inf for a class without a template. For two
+            classes, the result has shape (n_samples,): the score of the second class
+            minus the score of the first, which is positive if the second class is
+            predicted. After a multilabel fit, the score of a label is its logit, which
+            is positive if the label is predicted.
 
         Raises
         ------
@@ -165,14 +168,14 @@ class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
         return from_tensor(logits[:, 1] - logits[:, 0] if two else logits, X)
 
     def _checked_logits(self, X, method):
-        """Return X as an array, and its logits, after checking both."""
+        """Check X; return X as an array, and its checked logits."""
         X = check_query(self, X, "_fitted_array", method)
         samples = to_tensor(X, prediction_device(self.device, X))
         return X, self._finite(self._logits(samples))
 
     def _finite(self, logits: Tensor) -> Tensor:
         """Return the logits, after checking that none of them has overflowed."""
-        # -inf is a class without templates; an overflow shows in the largest logit.
+        # A class without templates has -inf; an overflow shows in the largest logit.
         if not all(map(math.isfinite, logits.amax(1).aminmax())):
             raise ValueError(
                 f"The logits of {type(self).__name__} overflow {logits.dtype} for "
@@ -182,7 +185,7 @@ class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
         return logits
 
     def __setstate__(self, state):
-        # Its name in version 0.1, where it was not public.
+        # In version 0.1, ``pixels_`` was private.
         if "_pixels" in state:
             state = {**state, "pixels_": state["_pixels"]}
             del state["_pixels"]

@@ -11,21 +11,22 @@ from skdigits.engine.solvers import stochastic_solvers
 class ConvNetClassifier(GradientClassifier):
     r"""Convolutional network for small images, trained by gradients.
 
-    The network has convolutions with pooling between them and a linear last layer,
-    without batch statistics. The parameters are those of `MLPClassifierTorch`; the
-    defaults are chosen for images.
+    The network has convolutions, pooling between the convolutions, and a linear last
+    layer. It does not use batch statistics. The parameters are those of
+    `MLPClassifierTorch`, with defaults for images.
 
     Parameters
     ----------
     channels : int or array-like of int, default=(24, 48, 96)
-        Number of channels of each convolution. The first convolution has kernels of
-        5 × 5 pixels, the others of 3 × 3. Before a convolution with more channels than
-        the one before it, 2 × 2 max pooling halves the image.
+        Number of channels of each convolution. The first convolution has kernels of 5 ×
+        5 pixels, the others of 3 × 3. If a convolution has more channels than the
+        previous one, 2 × 2 max pooling halves the image before it.
     image_shape : tuple of int, default=None
         Shape of the images: ``(height, width)``, or ``(height, width, channels)`` if
         the channels of a pixel are adjacent, as in ``images.reshape(len(images), -1)``
-        of images of shape (n, height, width, channels). None stands for square images
-        or, with a warning, for a single row of pixels.
+        for images of shape (n, height, width, channels). None stands for square images.
+        If the number of features is not a square number, None stands for a single row
+        of pixels, with a warning.
     activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
         Activation function of all layers but the last.
     solver : {"sgd", "adam", "adamw", "lbfgs"}, default="adamw"
@@ -33,44 +34,45 @@ class ConvNetClassifier(GradientClassifier):
         [1]_ and ``"adamw"`` [2]_ adapt the step size of each weight; ``"lbfgs"`` is
         SciPy's L-BFGS on all samples at once.
     alpha : float, default=0.0001
-        Strength of the L2 penalty on the weights of the last layer, which is divided by
-        the total sample weight of the batch, as in MLPClassifier. The scale of all
-        other weights has no effect on the model.
+        Strength of the L2 penalty on the weights of the last layer. As in
+        MLPClassifier, the penalty is divided by the total sample weight of the batch.
+        Other weights have no penalty, because their scale has no effect on the model.
     batch_size : int or "auto", default="auto"
         Number of samples per step; ``"auto"`` is ``min(128, n_samples)``. If one batch
         holds all samples, each epoch is one step, without shuffling. Ignored by
         ``solver="lbfgs"``.
     learning_rate : str, default="one_cycle"
-        Schedule of the learning rate, one of these; ignored by ``solver="lbfgs"``:
+        Schedule of the learning rate. Ignored by ``solver="lbfgs"``.
 
         - ``"constant"``: ``learning_rate_init`` throughout.
-        - ``"invscaling"``: ``learning_rate_init / (1 + t) ** power_t``, updated every
-          epoch; t is the number of samples seen so far (with sample weights, their
-          total weight).
-        - ``"adaptive"``: divided by 5 whenever training stalls (see
-          ``n_iter_no_change``), until it is at most 1e-6.
-        - ``"one_cycle"``: rises from 1/25 of ``learning_rate_init`` to all of it in the
-          first 30 % of all steps, then falls to 1/250,000 of it, along cosines [3]_. A
-          cycle lasts ``max_iter`` epochs, or as many calls of ``partial_fit``;
+        - ``"invscaling"``: ``learning_rate_init / (1 + t) ** power_t``, updated after
+          every epoch, where t is the number of samples seen so far (with sample
+          weights, their total weight).
+        - ``"adaptive"``: the learning rate is divided by 5 whenever training stalls
+          (see ``n_iter_no_change``), until it is at most 1e-6.
+        - ``"one_cycle"``: the learning rate rises along a cosine from
+          ``learning_rate_init / 25`` to ``learning_rate_init`` in the first 30 % of all
+          steps, then falls along a cosine to ``learning_rate_init / 250000`` [3]_. A
+          cycle lasts for ``max_iter`` epochs, or for as many calls of ``partial_fit``.
           ``tol=None`` prevents an earlier stop.
     learning_rate_init : float, default=0.01
-        Learning rate at the start of training; with ``learning_rate="one_cycle"``, at
-        the peak. Ignored by ``solver="lbfgs"``.
+        Initial learning rate; with ``learning_rate="one_cycle"``, the maximum learning
+        rate. Ignored by ``solver="lbfgs"``.
     power_t : float, default=0.5
-        Exponent of the schedule ``learning_rate="invscaling"``.
+        Exponent of the learning rate schedule ``learning_rate="invscaling"``.
     max_iter : int, default=10
-        Maximum number of epochs; for ``solver="lbfgs"``, of iterations.
+        Maximum number of epochs, or of iterations with ``solver="lbfgs"``.
     shuffle : bool, default=True
         Whether to shuffle the samples before every epoch.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the order of the samples, dropout, ``augment`` and
-        the validation split. None draws a fresh seed; the global generators of NumPy
-        and torch are never used.
+        the validation split. None draws a new seed. The global random generators of
+        NumPy and torch are never used.
     tol : float or None, default=None
-        Minimum improvement that counts as progress (see ``n_iter_no_change``);
-        ``solver="lbfgs"`` stops when no entry of the gradient exceeds it. None trains
-        for exactly ``max_iter`` epochs, without a warning at their end, and keeps an
-        ``"adaptive"`` learning rate constant.
+        Minimum improvement that counts as progress (see ``n_iter_no_change``).
+        ``solver="lbfgs"`` stops when no entry of the gradient exceeds ``tol`` in
+        absolute value. None trains for exactly ``max_iter`` epochs, without a warning
+        at the end, and keeps an ``"adaptive"`` learning rate constant.
     verbose : bool or int, default=False
         Whether to print the loss after every epoch.
     warm_start : bool, default=False
@@ -81,20 +83,20 @@ class ConvNetClassifier(GradientClassifier):
     nesterovs_momentum : bool, default=True
         Whether to use Nesterov's momentum in ``solver="sgd"``.
     early_stopping : bool, default=False
-        Whether to stop when the validation score (see ``scoring``) stalls, and to
-        return to the epoch with the best score. With ``tol=None``, training does not
-        stop early but does return to that epoch. The validation samples are ``X_val``
-        if passed to ``fit``, else a part of X, which stays the same when a warm start
-        continues. Ignored by ``solver="lbfgs"``.
+        Whether to stop training when the validation score (see ``scoring``) stops
+        improving, and to restore the model of the epoch with the best score. With
+        ``tol=None``, training runs for all epochs, then restores the best one. The
+        validation samples are ``X_val`` if passed to ``fit``, otherwise a part of X. A
+        warm start keeps the same part. Ignored by ``solver="lbfgs"``.
     validation_fraction : float, default=0.1
         Fraction of the samples that ``early_stopping`` sets aside for validation,
         stratified by class.
     scoring : "loss", str, callable or None, default=None
-        Validation score: None is the accuracy; otherwise the name of a scorer or a
-        callable ``scorer(estimator, X, y)``, where higher is better. The scorer
-        receives ``sample_weight`` if it accepts it and there are weights. With
-        ``"loss"``, ``early_stopping`` monitors the validation loss, and the score is
-        the accuracy.
+        Validation score. None is the accuracy. Otherwise, the name of a scorer or a
+        callable ``scorer(estimator, X, y)`` whose result is better if it is higher. A
+        scorer that accepts ``sample_weight`` receives the weights of the validation
+        samples, if there are any. With ``"loss"``, ``early_stopping`` monitors the
+        validation loss, and the validation score is the accuracy.
     beta_1 : float, default=0.9
         Decay rate of the first moment in ``"adam"`` and ``"adamw"``, in [0, 1).
     beta_2 : float, default=0.999
@@ -103,13 +105,13 @@ class ConvNetClassifier(GradientClassifier):
         Small constant added to the denominator of the step of ``"adam"`` and
         ``"adamw"``, which keeps the step finite.
     weight_decay : float, default=0.01
-        Decay of the weights (not the biases) in ``"adamw"``, per step and unit of
-        learning rate.
+        Weight decay of ``"adamw"``: each step multiplies the weights (not the biases)
+        by ``1 - η * weight_decay``, where η is the current learning rate.
     n_iter_no_change : int, default=10
-        Patience: number of consecutive epochs in which the loss (with
-        ``early_stopping``, the validation score) may fail to improve on its best value
-        by ``tol``. After more epochs, training stalls: it stops, or divides the
-        learning rate if that is ``"adaptive"``.
+        Patience: maximum number of consecutive epochs in which the training loss (with
+        ``early_stopping``, the validation score) does not improve on its best value by
+        at least ``tol``. After one more such epoch, training stalls: it stops, or
+        divides an ``"adaptive"`` learning rate by 5.
     max_fun : int, default=15000
         Maximum number of evaluations of the objective by ``solver="lbfgs"``.
     loss : {"cross_entropy", "softmax_mse", "sigmoid_mse"}, default="cross_entropy"
@@ -120,16 +122,16 @@ class ConvNetClassifier(GradientClassifier):
         - ``"sigmoid_mse"``: mean of :math:`(\sigma(z_c) - t_c)^2` over the classes; the
           probabilities are :math:`\sigma(z_c) / \sum_k \sigma(z_k)`.
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class, which multiplies ``sample_weight``; ``"balanced"`` is
+        Weight of each class, which multiplies ``sample_weight``. ``"balanced"`` is
         ``n_samples / (n_classes * np.bincount(y))``, which gives all classes the same
-        total. The weights apply to samples that are set aside for validation, but not
-        to ``X_val``.
+        total weight. Class weights also apply to samples that are set aside for
+        validation, but not to ``X_val``.
     label_smoothing : float, default=0.0
         Strength ε of label smoothing: the targets are
         ``(1 - ε) * onehot + ε / n_classes``.
     dropout : float, default=0.0
-        Fraction of the outputs of the last convolution dropped at random for each
-        training sample, in [0, 1) [4]_. Ignored by ``solver="lbfgs"``.
+        Fraction of the outputs of the last convolution that are dropped at random for
+        each training sample, in [0, 1) [4]_. Ignored by ``solver="lbfgs"``.
     weight_init : {"glorot", "he", "normal"}, default="he"
         Initial weights and biases: ``"glorot"`` draws both uniformly, within
         ``sqrt(6 / (fan_in + fan_out))`` of 0 (``sqrt(2 / …)`` with
@@ -137,28 +139,30 @@ class ConvNetClassifier(GradientClassifier):
         normal distribution of variance ``2 / fan_in`` and sets biases to 0;
         ``"normal"`` draws both from N(0, 1).
     augment : {"shift", "affine", "elastic"}, callable or None, default=None
-        Random distortion of the training images, drawn anew in every epoch: the name of
-        a distortion of `skdigits.augmentation` with its defaults; an object of that
-        module, whose parameters can be searched over (``augment__scale``); or a
-        function of a tensor (n, channels, height, width) and a `torch.Generator` that
-        returns a tensor of the same shape. Not available with ``solver="lbfgs"``.
+        Random distortion of the training images, drawn anew in every epoch. A string is
+        the name of a distortion of `skdigits.augmentation` with its default parameters.
+        An object of that module has parameters that a search can vary
+        (``augment__scale``). A function takes a tensor of shape (n, channels, height,
+        width) and a `torch.Generator`, and returns a tensor of the same shape. Not
+        available with ``solver="lbfgs"``.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the computation. ``"auto"`` uses the dtype of X, but trains the
-        convolutions in bfloat16 if X is float32 or pixels and the device is faster in
-        bfloat16: GPUs since Ampere, and CPUs with AVX512-BF16 or AMX. ``"float32"``
-        computes in float32, also for float64 X, and is ten times as fast as float64.
-        ``"bfloat16"`` trains the convolutions in bfloat16 on any device. Predictions
-        are never computed in bfloat16.
+        convolutions in bfloat16 if X is float32 or pixels and the device computes
+        bfloat16 faster: GPUs since Ampere, and CPUs with AVX512-BF16 or AMX.
+        ``"float32"`` computes in float32, also for float64 X, which is ten times as
+        fast as float64. ``"bfloat16"`` trains the convolutions in bfloat16 on any
+        device. Predictions are never computed in bfloat16.
     pixels : {"auto"} or bool, default="auto"
-        Whether integers in X are pixels, read as ``X / 255``. ``"auto"`` decides in the
-        first fit. uint8 is pixels, unless no value exceeds 1. Other integers are pixels
-        if all are within 0 and 255, some exceed 16, and a row is as long as an image: a
-        square number of features, 64 or more, or any with ``image_shape``. All other
-        integers are plain numbers, computed in float64. Floats are never divided.
+        Whether integers in X are pixels, which are scaled to ``X / 255``. ``"auto"``
+        decides in the first fit: uint8 values are pixels if one of them exceeds 1.
+        Other integers are pixels if all are from 0 to 255, some exceed 16, and a row is
+        as long as an image: the number of features is a square number of at least 64,
+        or ``image_shape`` is given. All other integers are plain numbers, computed in
+        float64. Floats are never scaled.
     device : str or torch.device, default="auto"
-        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
-        device of X if X is a tensor under array API dispatch, else CUDA if available,
-        else the CPU.
+        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …. ``"auto"`` is the
+        device of X if X is a tensor under array API dispatch, otherwise CUDA if
+        available, otherwise the CPU.
 
     Attributes
     ----------
@@ -169,23 +173,24 @@ class ConvNetClassifier(GradientClassifier):
     intercepts_ : list of ndarray of shape (n_out,)
         Biases of each layer.
     image_shape_ : tuple of int
-        Shape ``(height, width, channels)`` of the images.
+        Shape of the images, ``(height, width, channels)``.
     n_layers_ : int
         Number of layers, including the input and output layers but not pooling.
     n_outputs_ : int
-        Number of units in the last layer: one per class or label, but a single one for
+        Number of units in the last layer: one per class or label, but a single unit for
         two classes with ``loss="cross_entropy"``.
     out_activation_ : str
         Activation function of the last layer: ``"logistic"`` for multilabel targets,
-        and for two classes with ``loss="cross_entropy"``; else ``"softmax"``.
+        and for two classes with ``loss="cross_entropy"``; otherwise ``"softmax"``.
     classes_ : ndarray of shape (n_classes,)
         Class labels, sorted; for multilabel targets, the column numbers of y.
     history_ : DataFrame
-        One row per epoch with the columns ``epoch``, ``learning_rate``
-        (of the last step), ``train_loss`` (mean of the objective over the epoch),
-        ``validation_loss`` (without penalty), ``validation_score`` (both NaN without
-        validation samples) and ``seconds`` since the fit began. The row of a diverged
-        epoch is replaced when training continues.
+        One row per epoch, with the columns ``epoch``, ``learning_rate`` (of the last
+        step of the epoch), ``train_loss`` (mean of the objective over the epoch),
+        ``validation_loss`` (without penalty), ``validation_score`` and ``seconds``
+        (since the start of the fit). ``validation_loss`` and ``validation_score`` are
+        NaN without validation samples. The row of a diverged epoch is replaced when
+        training continues.
     n_iter_ : int
         Number of epochs of the last fit.
     loss_ : float
@@ -201,10 +206,10 @@ class ConvNetClassifier(GradientClassifier):
     t_ : int
         Number of samples seen in training; with sample weights, their total weight.
     pixels_ : bool
-        Whether integers are read as pixels, ``X / 255``. The first fit decides;
-        predictions, ``partial_fit`` and warm starts follow it, whatever the dtype of X.
-        If it is False, uint8 is plain numbers, too, except after a fit to floats within
-        [0, 1] with ``pixels="auto"``.
+        Whether integers are read as pixels, ``X / 255``. The first fit decides.
+        Predictions, ``partial_fit`` and warm starts follow its decision, whatever the
+        dtype of X. If False, uint8 values are plain numbers, too, except after a fit to
+        floats within [0, 1] with ``pixels="auto"``.
     solver_ : str
         Solver of the last fit or ``partial_fit``.
     device_ : str
@@ -217,37 +222,39 @@ class ConvNetClassifier(GradientClassifier):
     See Also
     --------
     MLPClassifierTorch : Network without convolutions: faster, and for any features.
-    skdigits.preprocessing.DigitNormalizer : Brings images of digits to MNIST's format.
+    skdigits.preprocessing.DigitNormalizer : Converts images of digits to MNIST's format.
 
     Notes
     -----
     A convolution computes :math:`f(\mathrm{pool}(\hat W * x + b))` of the channels x of
-    an image. It standardises the weights of each output channel,
+    an image, with the activation function f. It standardises the weights of each output
+    channel,
 
     .. math:: \hat W_o = g \, \frac{W_o - \overline{W_o}}{\|W_o - \overline{W_o}\|},
 
     where 1 / g is the standard deviation of f for a standard normal input [5]_. As with
-    batch normalisation, signals keep their scale from layer to layer; unlike there, the
-    samples of a batch do not influence each other, and a batch may hold a single
-    sample. A convolution pads with zeros if it would otherwise leave no more than half
-    of a side. The objective is that of `MLPClassifierTorch`, with the weights W before
-    standardisation.
+    batch normalisation, signals keep their scale from layer to layer. Unlike batch
+    normalisation, the samples of a batch do not influence each other, and a batch may
+    hold a single sample. A convolution pads with zeros if a side would otherwise shrink
+    to half of its length or less. The objective is that of `MLPClassifierTorch`, with
+    the weights W before standardisation.
 
-    Two classes have one logistic output if ``loss="cross_entropy"``, and so has each
-    label of multilabel targets, an indicator matrix of shape (n_samples, n_labels).
+    With ``loss="cross_entropy"``, two classes share one logistic output. Multilabel
+    targets are an indicator matrix of shape (n_samples, n_labels), and each label has
+    one logistic output.
 
     Ctrl-C stops training with a warning and keeps the model of the last complete epoch
-    (with ``early_stopping``, of the best epoch), wherever it strikes. Before the end of
-    the first epoch, it leaves the estimator unchanged and raises ``KeyboardInterrupt``.
-    In a search, it stops the search as well. `skdigits.callbacks.Checkpoint` saves a
-    training that may be killed, and continues it.
+    (with ``early_stopping``, of the best epoch). Before the end of the first epoch,
+    Ctrl-C leaves the estimator unchanged and raises ``KeyboardInterrupt``. In a search,
+    Ctrl-C stops the search as well. `skdigits.callbacks.Checkpoint` saves a training to
+    a file, from which it continues after the process was killed.
 
-    The model is computed in the dtype of X: float32, float64, or float32 for pixels
-    (uint8), which are converted batch by batch (see ``precision``). Integer sample
-    weights are equivalent to repeated samples: exactly if one batch holds all samples
-    without ``dropout`` and ``augment``, otherwise approximately, on average. If the
-    loss is no longer finite, training stops with a warning and keeps the model of the
-    epoch before (with ``early_stopping``, of the best epoch).
+    The model is computed in the dtype of X: in float32 for float32, in float64 for
+    float64 (see ``precision``). Pixels are computed in float32 and converted batch by
+    batch. Integer sample weights are equivalent to repeated samples: exactly if one
+    batch holds all samples and ``dropout`` and ``augment`` are off, otherwise on
+    average. If the loss is no longer finite, training stops with a warning and keeps
+    the model of the previous epoch (with ``early_stopping``, of the best epoch).
 
     References
     ----------
@@ -369,7 +376,7 @@ class ConvNetClassifier(GradientClassifier):
         )
 
     def _precision_of_training(self):
-        """Return the precision of convolutions: L-BFGS needs that of the parameters."""
+        """Return the precision of convolutions; L-BFGS needs that of the weights."""
         if self.solver not in FULL_BATCH:
             return self.precision
 

@@ -1,4 +1,4 @@
-"""The classifiers trained by gradients: fit, partial_fit and logits of all of them."""
+"""The base of all classifiers trained by gradients: fit, partial_fit and logits."""
 
 import sys
 from abc import abstractmethod
@@ -36,7 +36,7 @@ from skdigits.training.session import prepare, run
 from skdigits.training.settings import working_dtype
 
 EPSILON = sys.float_info.epsilon
-# A list: `in` also works for an invalid solver that is not hashable.
+# A list, because `in` then also works for an invalid, unhashable solver.
 FULL_BATCH = [name for name, solver in SOLVERS.items() if solver.full_batch]
 
 
@@ -69,16 +69,17 @@ def last_layer(loss, n_classes, multilabel):
 
 @lru_cache(maxsize=32)
 def _made(network_type, settings):
-    """Return a network, the same one for the same names and values."""
+    """Return a network, the same object for the same names and values."""
     return network_type(**dict(settings))
 
 
 class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     """A classifier whose network is trained by gradients.
 
-    Subclasses add ``__init__``, ``_parameter_constraints``, ``_network`` and its type,
-    ``_network_type``. Fitted weights and biases are ``coefs_`` and ``intercepts_``,
-    unless ``_layers`` and ``_set_layers`` say otherwise.
+    Subclasses add ``__init__``, ``_parameter_constraints``, ``_network`` and
+    ``_network_type``, the type of the network. Fitted weights and biases are
+    ``coefs_`` and ``intercepts_``; a subclass may override ``_layers`` and
+    ``_set_layers`` to store them elsewhere.
     """
 
     _takes_labels = True
@@ -103,23 +104,22 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training samples: float32, float64, or integers, which may be pixels (see
-            ``pixels``).
-            Sparse samples become dense batch by batch.
+            ``pixels``). Sparse samples become dense batch by batch.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels: numbers, strings or booleans; or multilabel targets, a column
-            of zeros and ones for each label, unless the classifier takes none.
+            Class labels: numbers, strings or booleans. Except in `SoftmaxRegression`, y
+            may also be multilabel targets: one column of zeros and ones per label.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; None gives every sample weight 1. Samples of weight
-            0 are left out, and so are classes without other samples.
+            0 are left out, and so are classes whose samples all have weight 0.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Validation samples, evaluated after every epoch. With ``early_stopping``,
             they replace the part of X that would be set aside.
-        y_val : array-like, default=None
+        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
             Class labels of the validation samples, in the format of y.
         sample_weight_val : array-like of shape (n_val,), default=None
             Weights of the validation samples; None gives every sample weight 1.
         **unknown : object
-            Any other parameter is an error that names the one that is meant.
+            No other parameters are accepted. The error suggests the right name.
 
         Returns
         -------
@@ -129,9 +129,9 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         Raises
         ------
         TypeError
-            If there is another parameter, or X is not numbers.
+            If there is another parameter, or X is not numeric.
         ValueError
-            If a parameter, X, y, the weights or the validation set are invalid.
+            If a parameter, X, y, the weights or the validation set is invalid.
         """
         if unknown:
             refuse_unknown(self, "fit", unknown)
@@ -168,21 +168,21 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             Training samples: float32, float64, or integers, which may be pixels (see
             ``pixels``).
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels: numbers, strings or booleans; or multilabel targets, a column
-            of zeros and ones for each label, unless the classifier takes none.
+            Class labels: numbers, strings or booleans. Except in `SoftmaxRegression`, y
+            may also be multilabel targets: one column of zeros and ones per label.
         classes : array-like of shape (n_classes,), default=None
-            All class labels that will occur; required in the first call.
+            All class labels, also of later calls; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; None gives every sample weight 1.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Validation samples, evaluated after the epoch; see ``validation_scores_``
-            and ``history_``. Whether to stop is up to the caller.
-        y_val : array-like, default=None
+            Validation samples, evaluated after the epoch. ``validation_scores_`` and
+            ``history_`` have the results, by which the caller may stop.
+        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
             Class labels of the validation samples, in the format of y.
         sample_weight_val : array-like of shape (n_val,), default=None
             Weights of the validation samples; None gives every sample weight 1.
         **unknown : object
-            Any other parameter is an error that names the one that is meant.
+            No other parameters are accepted. The error suggests the right name.
 
         Returns
         -------
@@ -192,10 +192,11 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         Raises
         ------
         TypeError
-            If there is another parameter, or X is not numbers.
+            If there is another parameter, or X is not numeric.
         ValueError
-            If a parameter, X, y, the weights or the validation set are invalid, if the
-            first call lacks ``classes``, or with ``early_stopping``.
+            If a parameter, X, y, the weights or the validation set is invalid, if the
+            first call lacks ``classes``, or with ``early_stopping=True`` or
+            ``class_weight="balanced"``.
         """
         if unknown:
             refuse_unknown(self, "partial_fit", unknown)
@@ -232,9 +233,10 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     ):
         """Train in a session, set the fitted attributes and emit the messages.
 
-        ``incremental`` adds one epoch to the running cycle, as ``partial_fit`` does.
-        ``epochs`` trains only for the first of the ``max_iter`` planned epochs. After
-        an interrupt, ``latest`` has the last whole epoch.
+        With ``incremental``, train for one more epoch of the current learning rate
+        cycle, as ``partial_fit`` does. With ``epochs``, train only for that many of the
+        ``max_iter`` planned epochs. After an interrupt, ``latest`` holds the last
+        complete epoch.
         """
         check_parameters(self)
         if incremental:
@@ -247,7 +249,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         latest = latest or Latest()
 
-        # Callbacks are set up outside: their teardown runs even if the fit fails.
+        # Callbacks are set up outside the block, so their teardown runs in any case.
         with isolated(), rollback_on_error(self, latest):
             session = self._session(
                 X, y, sample_weight, validation_set, classes, incremental, callbacks
@@ -271,12 +273,12 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         return self
 
     def _after_interrupt(self, latest):
-        """Become the model of the last whole epoch; without one, interrupt the caller.
+        """Restore the model of the last complete epoch, or raise the interrupt again.
 
-        This handles the KeyboardInterrupt that is being handled.
+        Call this while a KeyboardInterrupt is being handled.
         """
-        # An interrupt ends the search that a fit is part of, but a fit alone keeps its
-        # model.
+        # An interrupt also ends the search that this fit belongs to. A fit by itself
+        # keeps its model.
         if latest.runs is None:
             raise
         if is_part_of_more(self):
@@ -323,7 +325,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         )
 
     def _incremental_classes(self, classes):
-        """Return the classes of a partial_fit, after checking that it can be done."""
+        """Check that partial_fit is possible, and return its classes."""
         if self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True, as a call is a "
@@ -347,12 +349,12 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
     @property
     def _fitted(self):
-        """The network of the fitted layers, whatever the parameters are set to now."""
+        """The network of the fitted layers, whatever the parameters are now."""
         return _made(self._network_type, self._settings)
 
     @property
     def _layers(self):
-        """Fitted weights, dense ones (inputs, outputs), and biases of each layer."""
+        """Fitted weights, of shape (inputs, outputs) if dense, and biases by layer."""
         return list(zip(self.coefs_, self.intercepts_, strict=True))
 
     def _set_layers(self, layers, network):
@@ -372,8 +374,8 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         network = self._fitted
         params = fitted_params(self, network, X.device)
         if X.is_floating_point():
-            # In the wider dtype of samples and parameters. For pixels, the parameters'
-            # dtype holds.
+            # Compute in the wider dtype of samples and parameters, but for pixels in
+            # the dtype of the parameters.
             dtype = torch.promote_types(
                 params[0].dtype, working_dtype(self._precision, X)
             )
@@ -383,7 +385,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
     @property
     def history_(self):
-        """Table of all epochs, made anew whenever it is read."""
+        """Table of all epochs, built anew at each access."""
         if not hasattr(self, "_history"):
             raise AttributeError(
                 f"{type(self).__name__} has no history_ before it is fitted: call fit "

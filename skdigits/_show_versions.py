@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 
 from skdigits.engine.process import onednn_linear
 
-# Required packages first, then the optional ones. Only their metadata is read, as
+# Required packages first, then optional ones. Only their metadata is read, because
 # importing them takes seconds, and fails if a package is broken.
 PACKAGES = (
     "scikit-learn",
@@ -39,7 +39,7 @@ NAME_WIDTH = 20
 POOL = ("internal_api", "version", "num_threads", "threading_layer", "architecture")
 
 Facts = dict[str, Callable[[], object]]
-"""Functions that find out a value each, by the name to print."""
+"""A function for each value, by the name to print."""
 
 
 def show_versions(as_dict: bool = False) -> dict[str, dict[str, str]] | None:
@@ -58,7 +58,7 @@ def show_versions(as_dict: bool = False) -> dict[str, dict[str, str]] | None:
     Returns
     -------
     dict of str to dict, or None
-        With ``as_dict``, the values of each section by their names, as texts.
+        With ``as_dict=True``, a dict for each section, with values as str by name.
 
     See Also
     --------

@@ -9,16 +9,16 @@ from skdigits.engine.dense import DenseNetwork
 class SoftmaxRegression(GradientClassifier):
     r"""Linear classifier with softmax output, trained by gradients.
 
-    With ``loss="cross_entropy"``, this is multinomial logistic regression. With its
-    defaults, it is the model of scikit-learn's ``LogisticRegression()`` on small, dense
-    data, whatever the scale of the features.
+    With ``loss="cross_entropy"``, this is multinomial logistic regression. On small,
+    dense data, the default parameters give the model of scikit-learn's
+    ``LogisticRegression()``, whatever the scale of the features.
 
     Parameters
     ----------
     learning_rate_init : float or "auto", default="auto"
-        Learning rate at the start of training; with ``learning_rate="one_cycle"``, at
-        the peak. A number makes ``solver="auto"`` stochastic. ``"auto"`` is 0.01.
-        Ignored by ``solver="lbfgs"``.
+        Initial learning rate; with ``learning_rate="one_cycle"``, the maximum learning
+        rate. ``"auto"`` is 0.01. A number makes ``solver="auto"`` choose a stochastic
+        solver. Ignored by ``solver="lbfgs"``.
     loss : {"cross_entropy", "softmax_mse", "sigmoid_mse"}, default="cross_entropy"
         Loss of a sample with logits z and targets t:
 
@@ -27,61 +27,63 @@ class SoftmaxRegression(GradientClassifier):
         - ``"sigmoid_mse"``: mean of :math:`(\sigma(z_c) - t_c)^2` over the classes; the
           probabilities are :math:`\sigma(z_c) / \sum_k \sigma(z_k)`.
     solver : {"auto", "sgd", "adam", "adamw", "lbfgs"}, default="auto"
-        Optimiser: ``"sgd"`` is mini-batch gradient descent with momentum; ``"adam"``
-        [1]_ and ``"adamw"`` [2]_ adapt the step size of each weight; ``"lbfgs"`` is
-        SciPy's L-BFGS on all samples at once, in coordinates in which all features have
+        Optimiser: ``"sgd"`` is mini-batch gradient descent with momentum. ``"adam"``
+        [1]_ and ``"adamw"`` [2]_ adapt the step size of each weight. ``"lbfgs"`` is
+        SciPy's L-BFGS on all samples at once, in coordinates that bring all features to
         the same scale.
 
         ``"auto"`` is ``"lbfgs"`` for data of up to 10,000,000 numbers (samples times
-        features), and ``"sgd"`` for more. It is also ``"sgd"`` for sparse X, in
+        features), and ``"sgd"`` for larger data. It is also ``"sgd"`` for sparse X, in
         ``partial_fit``, with ``tol=None``, and if a parameter that ``"lbfgs"`` ignores
-        has another value than its default: ``learning_rate_init``, ``learning_rate``,
+        differs from its default: ``learning_rate_init``, ``learning_rate``,
         ``batch_size``, ``shuffle``, ``momentum``, ``nesterovs_momentum``,
-        ``early_stopping``, ``n_iter_no_change`` or ``augment``. ``solver_`` tells which
-        one it was.
+        ``early_stopping``, ``n_iter_no_change`` or ``augment``. The attribute
+        ``solver_`` has the choice.
     weight_init : {"glorot", "he", "normal", "zeros"}, default="zeros"
         Initial weights and biases: ``"glorot"`` draws both uniformly, within
         ``sqrt(6 / (fan_in + fan_out))`` of 0, as MLPClassifier does; ``"he"`` draws
         weights from a normal distribution of variance ``2 / fan_in`` and sets biases to
         0; ``"normal"`` draws both from N(0, 1); ``"zeros"`` sets both to 0.
     alpha : float or "auto", default="auto"
-        Strength of the L2 penalty on the weights (not the biases), which is added to
-        the mean loss as in SGDClassifier. ``"auto"`` is 0.0001; with L-BFGS, it is
-        LogisticRegression's default, 1 / n for samples of total weight n, or 2 / n for
-        two classes.
+        Strength of the L2 penalty on the weights (not the biases). As in SGDClassifier,
+        the penalty is added to the mean loss. ``"auto"`` is 0.0001 with stochastic
+        solvers. With L-BFGS, ``"auto"`` corresponds to the default ``C=1`` of
+        LogisticRegression: 1 / n for samples of total weight n, or 2 / n for two
+        classes.
     batch_size : int or "auto", default="auto"
         Number of samples per step; ``"auto"`` is ``min(200, n_samples)``. If one batch
         holds all samples, each epoch is one step, without shuffling. Ignored by
         ``solver="lbfgs"``.
     learning_rate : str, default="constant"
-        Schedule of the learning rate, one of these; ignored by ``solver="lbfgs"``:
+        Schedule of the learning rate. Ignored by ``solver="lbfgs"``.
 
         - ``"constant"``: ``learning_rate_init`` throughout.
-        - ``"invscaling"``: ``learning_rate_init / (1 + t) ** power_t``, updated every
-          epoch; t is the number of samples seen so far (with sample weights, their
-          total weight).
-        - ``"adaptive"``: divided by 5 whenever training stalls (see
-          ``n_iter_no_change``), until it is at most 1e-6.
-        - ``"one_cycle"``: rises from 1/25 of ``learning_rate_init`` to all of it in the
-          first 30 % of all steps, then falls to 1/250,000 of it, along cosines [3]_. A
-          cycle lasts ``max_iter`` epochs, or as many calls of ``partial_fit``;
+        - ``"invscaling"``: ``learning_rate_init / (1 + t) ** power_t``, updated after
+          every epoch, where t is the number of samples seen so far (with sample
+          weights, their total weight).
+        - ``"adaptive"``: the learning rate is divided by 5 whenever training stalls
+          (see ``n_iter_no_change``), until it is at most 1e-6.
+        - ``"one_cycle"``: the learning rate rises along a cosine from
+          ``learning_rate_init / 25`` to ``learning_rate_init`` in the first 30 % of all
+          steps, then falls along a cosine to ``learning_rate_init / 250000`` [3]_. A
+          cycle lasts for ``max_iter`` epochs, or for as many calls of ``partial_fit``.
           ``tol=None`` prevents an earlier stop.
     power_t : float, default=0.5
-        Exponent of the schedule ``learning_rate="invscaling"``.
+        Exponent of the learning rate schedule ``learning_rate="invscaling"``.
     max_iter : int, default=200
-        Maximum number of epochs; for ``solver="lbfgs"``, of iterations.
+        Maximum number of epochs, or of iterations with ``solver="lbfgs"``.
     shuffle : bool, default=True
         Whether to shuffle the samples before every epoch.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the order of the samples, ``augment`` and the
-        validation split. None draws a fresh seed; the global generators of NumPy and
-        torch are never used.
+        validation split. None draws a new seed. The global random generators of NumPy
+        and torch are never used.
     tol : float or None, default=0.0001
-        Minimum improvement that counts as progress (see ``n_iter_no_change``);
-        ``solver="lbfgs"`` stops when no entry of the gradient exceeds it, for features
-        scaled to a standard deviation of about 1. None trains for exactly ``max_iter``
-        epochs, without a warning at their end, and keeps an ``"adaptive"`` learning
-        rate constant.
+        Minimum improvement that counts as progress (see ``n_iter_no_change``).
+        ``solver="lbfgs"`` stops when no entry of the gradient exceeds ``tol`` in
+        absolute value, for features scaled to a standard deviation of about 1. None
+        trains for exactly ``max_iter`` epochs, without a warning at the end, and keeps
+        an ``"adaptive"`` learning rate constant.
     verbose : bool or int, default=False
         Whether to print the loss after every epoch.
     warm_start : bool, default=False
@@ -92,20 +94,20 @@ class SoftmaxRegression(GradientClassifier):
     nesterovs_momentum : bool, default=True
         Whether to use Nesterov's momentum in ``solver="sgd"``.
     early_stopping : bool, default=False
-        Whether to stop when the validation score (see ``scoring``) stalls, and to
-        return to the epoch with the best score. With ``tol=None``, training does not
-        stop early but does return to that epoch. The validation samples are ``X_val``
-        if passed to ``fit``, else a part of X, which stays the same when a warm start
-        continues. Ignored by ``solver="lbfgs"``.
+        Whether to stop training when the validation score (see ``scoring``) stops
+        improving, and to restore the model of the epoch with the best score. With
+        ``tol=None``, training runs for all epochs, then restores the best one. The
+        validation samples are ``X_val`` if passed to ``fit``, otherwise a part of X. A
+        warm start keeps the same part. Ignored by ``solver="lbfgs"``.
     validation_fraction : float, default=0.1
         Fraction of the samples that ``early_stopping`` sets aside for validation,
         stratified by class.
     scoring : "loss", str, callable or None, default=None
-        Validation score: None is the accuracy; otherwise the name of a scorer or a
-        callable ``scorer(estimator, X, y)``, where higher is better. The scorer
-        receives ``sample_weight`` if it accepts it and there are weights. With
-        ``"loss"``, ``early_stopping`` monitors the validation loss, and the score is
-        the accuracy.
+        Validation score. None is the accuracy. Otherwise, the name of a scorer or a
+        callable ``scorer(estimator, X, y)`` whose result is better if it is higher. A
+        scorer that accepts ``sample_weight`` receives the weights of the validation
+        samples, if there are any. With ``"loss"``, ``early_stopping`` monitors the
+        validation loss, and the validation score is the accuracy.
     beta_1 : float, default=0.9
         Decay rate of the first moment in ``"adam"`` and ``"adamw"``, in [0, 1).
     beta_2 : float, default=0.999
@@ -114,42 +116,44 @@ class SoftmaxRegression(GradientClassifier):
         Small constant added to the denominator of the step of ``"adam"`` and
         ``"adamw"``, which keeps the step finite.
     weight_decay : float, default=0.01
-        Decay of the weights (not the biases) in ``"adamw"``, per step and unit of
-        learning rate.
+        Weight decay of ``"adamw"``: each step multiplies the weights (not the biases)
+        by ``1 - η * weight_decay``, where η is the current learning rate.
     n_iter_no_change : int, default=10
-        Patience: number of consecutive epochs in which the loss (with
-        ``early_stopping``, the validation score) may fail to improve on its best value
-        by ``tol``. After more epochs, training stalls: it stops, or divides the
-        learning rate if that is ``"adaptive"``.
+        Patience: maximum number of consecutive epochs in which the training loss (with
+        ``early_stopping``, the validation score) does not improve on its best value by
+        at least ``tol``. After one more such epoch, training stalls: it stops, or
+        divides an ``"adaptive"`` learning rate by 5.
     max_fun : int, default=15000
         Maximum number of evaluations of the objective by ``solver="lbfgs"``.
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class, which multiplies ``sample_weight``; ``"balanced"`` is
+        Weight of each class, which multiplies ``sample_weight``. ``"balanced"`` is
         ``n_samples / (n_classes * np.bincount(y))``, which gives all classes the same
-        total. The weights apply to samples that are set aside for validation, but not
-        to ``X_val``.
+        total weight. Class weights also apply to samples that are set aside for
+        validation, but not to ``X_val``.
     label_smoothing : float, default=0.0
         Strength ε of label smoothing: the targets are
         ``(1 - ε) * onehot + ε / n_classes``.
     augment : {"shift", "affine", "elastic"}, callable or None, default=None
-        Random distortion of the training images, drawn anew in every epoch: the name of
-        a distortion of `skdigits.augmentation` with its defaults; an object of that
-        module, whose parameters can be searched over (``augment__scale``); or a
-        function of a tensor (n, channels, height, width) and a `torch.Generator` that
-        returns a tensor of the same shape. Not available with ``solver="lbfgs"``.
+        Random distortion of the training images, drawn anew in every epoch. A string is
+        the name of a distortion of `skdigits.augmentation` with its default parameters.
+        An object of that module has parameters that a search can vary
+        (``augment__scale``). A function takes a tensor of shape (n, channels, height,
+        width) and a `torch.Generator`, and returns a tensor of the same shape. Not
+        available with ``solver="lbfgs"``.
     image_shape : tuple of int, default=None
         Shape of the images for ``augment``: ``(height, width)`` or
         ``(height, width, channels)``. None stands for square images.
     pixels : {"auto"} or bool, default="auto"
-        Whether integers in X are pixels, read as ``X / 255``. ``"auto"`` decides in the
-        first fit. uint8 is pixels, unless no value exceeds 1. Other integers are pixels
-        if all are within 0 and 255, some exceed 16, and a row is as long as an image: a
-        square number of features, 64 or more, or any with ``image_shape``. All other
-        integers are plain numbers, computed in float64. Floats are never divided.
+        Whether integers in X are pixels, which are scaled to ``X / 255``. ``"auto"``
+        decides in the first fit: uint8 values are pixels if one of them exceeds 1.
+        Other integers are pixels if all are from 0 to 255, some exceed 16, and a row is
+        as long as an image: the number of features is a square number of at least 64,
+        or ``image_shape`` is given. All other integers are plain numbers, computed in
+        float64. Floats are never scaled.
     device : str or torch.device, default="auto"
-        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
-        device of X if X is a tensor under array API dispatch, else CUDA if available,
-        else the CPU.
+        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …. ``"auto"`` is the
+        device of X if X is a tensor under array API dispatch, otherwise CUDA if
+        available, otherwise the CPU.
 
     Attributes
     ----------
@@ -160,11 +164,12 @@ class SoftmaxRegression(GradientClassifier):
     classes_ : ndarray of shape (n_classes,)
         Class labels, sorted.
     history_ : DataFrame
-        One row per epoch with the columns ``epoch``, ``learning_rate``
-        (of the last step), ``train_loss`` (mean of the objective over the epoch),
-        ``validation_loss`` (without penalty), ``validation_score`` (both NaN without
-        validation samples) and ``seconds`` since the fit began. The row of a diverged
-        epoch is replaced when training continues.
+        One row per epoch, with the columns ``epoch``, ``learning_rate`` (of the last
+        step of the epoch), ``train_loss`` (mean of the objective over the epoch),
+        ``validation_loss`` (without penalty), ``validation_score`` and ``seconds``
+        (since the start of the fit). ``validation_loss`` and ``validation_score`` are
+        NaN without validation samples. The row of a diverged epoch is replaced when
+        training continues.
     n_iter_ : int
         Number of epochs of the last fit.
     loss_ : float
@@ -180,10 +185,10 @@ class SoftmaxRegression(GradientClassifier):
     t_ : int
         Number of samples seen in training; with sample weights, their total weight.
     pixels_ : bool
-        Whether integers are read as pixels, ``X / 255``. The first fit decides;
-        predictions, ``partial_fit`` and warm starts follow it, whatever the dtype of X.
-        If it is False, uint8 is plain numbers, too, except after a fit to floats within
-        [0, 1] with ``pixels="auto"``.
+        Whether integers are read as pixels, ``X / 255``. The first fit decides.
+        Predictions, ``partial_fit`` and warm starts follow its decision, whatever the
+        dtype of X. If False, uint8 values are plain numbers, too, except after a fit to
+        floats within [0, 1] with ``pixels="auto"``.
     solver_ : str
         Solver of the last fit or ``partial_fit``.
     device_ : str
@@ -206,29 +211,30 @@ class SoftmaxRegression(GradientClassifier):
 
         \frac{\sum_i w_i \, \ell(z_i, t_i)}{\sum_i w_i} + \frac{\alpha}{2} \|W\|^2,
 
-    as in LogisticRegression with :math:`\alpha = 1 / (C \sum_i w_i)`. Two classes have
-    two rows of ``coef_`` as well. From the default initial weights, ``"sgd"`` and
+    as in LogisticRegression with :math:`\alpha = 1 / (C \sum_i w_i)`. ``coef_`` has two
+    rows for two classes, too. From the default initial weights, ``"sgd"`` and
     ``"lbfgs"`` keep the sum of the rows at zero.
 
-    ``"lbfgs"`` moves :math:`V = W \operatorname{diag}(s)` and :math:`c = b + W \mu`, in
-    which the logits are :math:`V \operatorname{diag}(s)^{-1} (x - \mu) + c`. Here μ are
-    the means of the features; :math:`s_j = \sqrt{\sigma_j^2 + \alpha / h}`, with
-    variances :math:`\sigma_j^2` and :math:`h = (C - 1) / C^2` for C classes, is
-    proportional to the square root of the objective's curvature. The objective and its
-    minimum stay the same.
+    ``"lbfgs"`` optimises :math:`V = W \operatorname{diag}(s)` and
+    :math:`c = b + W \mu`. The logits are then
+    :math:`V \operatorname{diag}(s)^{-1} (x - \mu) + c`, where μ are the means of the
+    features. With variances :math:`\sigma_j^2` of the features and
+    :math:`h = (C - 1) / C^2` for C classes,
+    :math:`s_j = \sqrt{\sigma_j^2 + \alpha / h}` is proportional to the square root of
+    the curvature of the objective. The objective and its minimum stay the same.
 
     Ctrl-C stops training with a warning and keeps the model of the last complete epoch
-    (with ``early_stopping``, of the best epoch), wherever it strikes. Before the end of
-    the first epoch, it leaves the estimator unchanged and raises ``KeyboardInterrupt``.
-    In a search, it stops the search as well. `skdigits.callbacks.Checkpoint` saves a
-    training that may be killed, and continues it.
+    (with ``early_stopping``, of the best epoch). Before the end of the first epoch,
+    Ctrl-C leaves the estimator unchanged and raises ``KeyboardInterrupt``. In a search,
+    Ctrl-C stops the search as well. `skdigits.callbacks.Checkpoint` saves a training to
+    a file, from which it continues after the process was killed.
 
-    The model is computed in the dtype of X: float32, float64, or float32 for pixels
-    (uint8), which are converted batch by batch. Integer sample weights are equivalent
-    to repeated samples: exactly with L-BFGS and if one batch holds all samples without
-    ``augment``, otherwise approximately, on average. If the loss is no longer finite,
-    training stops with a warning and keeps the model of the epoch before (with
-    ``early_stopping``, of the best epoch).
+    The model is computed in the dtype of X: in float32 for float32, in float64 for
+    float64. Pixels are computed in float32 and converted batch by batch. Integer sample
+    weights are equivalent to repeated samples: exactly with L-BFGS, or if one batch
+    holds all samples and ``augment`` is off, otherwise on average. If the loss is no
+    longer finite, training stops with a warning and keeps the model of the previous
+    epoch (with ``early_stopping``, of the best epoch).
 
     References
     ----------
@@ -247,7 +253,8 @@ class SoftmaxRegression(GradientClassifier):
     >>> model.solver_
     'lbfgs'
 
-    A learning rate makes training stochastic, for features near 1:
+    With a learning rate, ``solver="auto"`` chooses SGD. The features should then be
+    scaled to values near 1:
 
     >>> model = SoftmaxRegression(0.1, max_iter=30, tol=None, random_state=0)
     >>> round(model.fit(X[:1000] / 16, y[:1000]).score(X[1000:] / 16, y[1000:]), 2)

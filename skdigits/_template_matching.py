@@ -51,58 +51,62 @@ def _has_means(estimator: "TemplateMatchingClassifier") -> bool:
 
 
 class TemplateMatchingClassifier(TorchClassifier):
-    r"""Classify by the nearest template: the class's average image, or several of them.
+    r"""Classify by the nearest template: one average image per class, or several.
 
-    A sample belongs to the class with the nearest template. Class means take one pass
-    over the samples and need no learning rate.
+    The model predicts the class of the nearest template. Class means take one pass over
+    the samples and need no learning rate.
 
     Parameters
     ----------
     metric : {"mse", "mae", "cosine"}, default="mse"
-        Distance of a sample x from a template t: the mean over features of
-        :math:`(x - t)^2` or of :math:`|x - t|`, or one minus the cosine of their angle.
+        Distance between a sample x and a template t: the mean over features of
+        :math:`(x - t)^2` (``"mse"``) or of :math:`|x - t|` (``"mae"``), or one minus
+        the cosine of their angle (``"cosine"``).
     n_templates : int, default=1
         Number of templates per class. With 1, the template is the (weighted) mean of
-        the class; with more, scikit-learn's k-means finds the templates. If a class
-        has fewer distinct samples, they become its templates, some repeated.
+        the class. With more, scikit-learn's k-means finds the templates. If a class has
+        fewer distinct samples than templates, its distinct samples become the
+        templates, some of them repeated.
     temperature : "auto" or float, default="auto"
-        Divisor of the distances before the softmax. ``"auto"`` maximises the likelihood
-        of the training labels (temperature scaling [1]_).
+        Divisor T of the distances before the softmax (see Notes). ``"auto"`` maximises
+        the likelihood of the training labels (temperature scaling [1]_).
     pixels : {"auto"} or bool, default="auto"
-        Whether integers in X are pixels, read as ``X / 255``. ``"auto"`` decides in the
-        first fit. uint8 is pixels, unless no value exceeds 1. Other integers are pixels
-        if all are within 0 and 255, some exceed 16, and a row is as long as a square
-        image of 64 pixels or more. All other integers are plain numbers, computed in
-        float64. Floats are never divided.
+        Whether integers in X are pixels, which are scaled to ``X / 255``. ``"auto"``
+        decides in the first fit: uint8 values are pixels if one of them exceeds 1.
+        Other integers are pixels if all are from 0 to 255, some exceed 16, and the
+        number of features is a square number of at least 64. All other integers are
+        plain numbers, computed in float64. Floats are never scaled.
     device : str or torch.device, default="auto"
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the device of X if X is a
-        tensor under array API dispatch, else CUDA if available, else the CPU.
+        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …. ``"auto"`` is the
+        device of X if X is a tensor under array API dispatch, otherwise CUDA if
+        available, otherwise the CPU.
     random_state : int, RandomState instance or None, default=None
-        Seed for the initial centres of k-means. Class means do not use it.
+        Seed of the initial centres of k-means. Not used with ``n_templates=1``. None
+        draws a new seed.
 
     Attributes
     ----------
     templates_ : ndarray of shape (n_classes * n_templates, n_features)
-        The templates, class by class; in [0, 1] after a fit to uint8 pixels.
+        Templates, class by class; within [0, 1] after a fit to uint8 pixels.
     template_classes_ : ndarray of shape (n_classes * n_templates,)
-        The class of each template.
+        Class of each template.
     temperature_ : float
-        The given or fitted temperature, in units of the distance.
+        Temperature, given or fitted, in units of the distance.
     class_count_ : ndarray of shape (n_classes,)
         Total sample weight of each class.
     classes_ : ndarray of shape (n_classes,)
-        The class labels, sorted.
+        Class labels, sorted.
     pixels_ : bool
-        Whether integers are read as pixels, ``X / 255``. The first fit decides;
-        predictions and ``partial_fit`` follow it, whatever the dtype of X. If it is
-        False, uint8 is plain numbers, too, except after a fit to floats within [0, 1]
-        with ``pixels="auto"``.
+        Whether integers are read as pixels, ``X / 255``. The first fit decides.
+        Predictions and ``partial_fit`` follow its decision, whatever the dtype of X. If
+        False, uint8 values are plain numbers, too, except after a fit to floats within
+        [0, 1] with ``pixels="auto"``.
     device_ : str
         Device on which the model was fitted.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, if X had names.
+        Names of the features, if X has feature names.
 
     See Also
     --------
@@ -115,9 +119,9 @@ class TemplateMatchingClassifier(TorchClassifier):
 
     .. math:: P(c \mid x) = \frac{\exp(-d_c(x) / T)}{\sum_k \exp(-d_k(x) / T)}.
 
-    Integer weights are equivalent to repeated samples, for k-means too: its initial
-    centres are drawn from the distinct samples of the class, and it runs until no
-    centre moves.
+    Integer sample weights are equivalent to repeated samples, also with k-means: its
+    initial centres are drawn from the distinct samples of the class, and it runs until
+    no centre moves.
 
     References
     ----------
@@ -162,15 +166,15 @@ class TemplateMatchingClassifier(TorchClassifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples: float32, float64, or integers, which may be pixels (see
+            Training samples: float32, float64, or integers, which may be pixels (see
             ``pixels``).
-            The sums of sparse samples take their entries alone.
         y : array-like of shape (n_samples,)
             Class labels: numbers, strings or booleans.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample; 1 by default. Samples of weight 0 are left out.
+            Weights of the samples; None gives every sample weight 1. Samples of weight
+            0 are left out.
         **unknown : object
-            Any other parameter is an error that names the one that is meant.
+            No other parameters are accepted. The error suggests the right name.
 
         Returns
         -------
@@ -180,7 +184,7 @@ class TemplateMatchingClassifier(TorchClassifier):
         Raises
         ------
         TypeError
-            If there is another parameter, or X is not numbers.
+            If there is another parameter, or X is not numeric.
         ValueError
             If a parameter, X, y or sample_weight is invalid.
         """
@@ -195,8 +199,9 @@ class TemplateMatchingClassifier(TorchClassifier):
     def partial_fit(self, X, y, classes=None, sample_weight=None, **unknown):
         """Update the class means with more samples.
 
-        Only available with ``n_templates=1``. An automatic temperature is fitted to the
-        samples of the latest call. A class without samples so far is never predicted.
+        Only available with ``n_templates=1``. With ``temperature="auto"``, each call
+        fits the temperature to its own samples. A class without samples so far is never
+        predicted.
 
         Parameters
         ----------
@@ -205,7 +210,7 @@ class TemplateMatchingClassifier(TorchClassifier):
         y : array-like of shape (n_samples,)
             As in ``fit``.
         classes : array-like of shape (n_classes,), default=None
-            All class labels that will ever occur; required in the first call.
+            All class labels, also of later calls; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             As in ``fit``.
         **unknown : object

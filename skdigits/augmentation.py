@@ -1,13 +1,14 @@
 """Random distortions of images, drawn anew for every sample in every epoch of a fit.
 
-Pass one as ``augment=`` to `SoftmaxRegression`, `MLPClassifierTorch` or
-`ConvNetClassifier`. Searches reach its parameters, as ``augment__alpha``.
+Pass a distortion as ``augment`` to `SoftmaxRegression`, `MLPClassifierTorch` or
+`ConvNetClassifier`. A search can vary its parameters, such as ``augment__alpha``.
 
-``augment`` may also be any function of a batch of images and a `torch.Generator`. The
-images are a tensor (n, channels, height, width) with the values of X (uint8 pixels
-scaled to [0, 1]), and the function returns a tensor of the same shape. It may write to
-the images, which are a copy. The generator is on their device; a function that draws
-from it alone makes fits with the same ``random_state`` the same.
+``augment`` may also be a function of a batch of images and a `torch.Generator`. The
+images are a tensor of shape (n, channels, height, width) with the values of X (uint8
+pixels scaled to [0, 1]). The function returns a tensor of the same shape. The images
+are a copy, so the function may write to them. The generator is on the device of the
+images. If the function draws random numbers only from this generator, fits with the
+same ``random_state`` are equal.
 """
 
 from abc import abstractmethod
@@ -51,7 +52,7 @@ CHUNK_ROWS = 2048
 # A shear of 90 degrees would make every column infinitely long.
 ANGLE = Number(Real, 0, 90, closed="left")
 
-# An image that moves farther is out of sight.
+# An image that moves farther leaves its frame.
 WITHIN = Number(Real, 0, LENGTH, closed="both")
 
 MODE = {"mode": [StrOptions(set(EDGES))]}
@@ -65,7 +66,7 @@ AFFINE = {
 
 
 class _Distortion(Versioned, BaseEstimator):
-    """Function of images and a generator that has parameters."""
+    """A function of images and a generator, with parameters that a search can vary."""
 
     @abstractmethod
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
@@ -73,7 +74,7 @@ class _Distortion(Versioned, BaseEstimator):
 
     @isolated()
     def distort(self, X, *, image_shape=None, random_state=None):
-        """Distort samples as training does, for inspection.
+        """Distort samples in the way that training does, for inspection.
 
         Parameters
         ----------
@@ -81,10 +82,10 @@ class _Distortion(Versioned, BaseEstimator):
             Images in rows, in float32, float64 or uint8; any other dtype is converted
             to float64.
         image_shape : tuple of int, default=None
-            Shape of an image, ``(height, width)`` or ``(height, width, channels)``. By
-            default images are square and have one channel.
+            Shape of an image: ``(height, width)`` or ``(height, width, channels)``.
+            None stands for square images with one channel.
         random_state : int, RandomState instance or None, default=None
-            Seed or generator that determines the distortions.
+            Seed or generator of the distortions. None draws a new seed.
 
         Returns
         -------
@@ -116,24 +117,24 @@ class _Distortion(Versioned, BaseEstimator):
 
 
 class RandomShift(_Distortion):
-    """Move every image by whole pixels.
+    """Move every image by a random number of whole pixels.
 
-    This is the cheapest distortion, as it needs no interpolation.
+    This is the fastest distortion, because it needs no interpolation.
 
     Parameters
     ----------
     max_shift : float, default=2
-        Largest shift down or up, and right or left, in pixels of an image of 28 x 28.
-        For other sizes, the unit is one 28th of the longer side; the result is rounded
-        to whole pixels, and is at least 1 unless ``max_shift=0``. All shifts up to it
-        are equally likely. In [0, 28].
+        Maximum shift down or up, and right or left, in pixels of an image of 28 x 28.
+        For images of other sizes, the unit is one 28th of the longer side. The limit is
+        rounded to whole pixels, but is at least 1 unless ``max_shift=0``. All shifts up
+        to the limit are equally likely. In [0, 28].
     mode : {"constant", "nearest"}, default="constant"
-        Values beyond the edge: 0, as the background, if ``"constant"``; those of the
-        nearest pixels if ``"nearest"``.
+        Values beyond the edge: ``"constant"`` is 0, the background; ``"nearest"``
+        repeats the nearest pixel of the image.
 
     See Also
     --------
-    RandomAffine : Moves images by fractions of a pixel, turns, scales and shears them.
+    RandomAffine : Shifts by fractions of a pixel, rotates, scales and shears images.
     RandomElastic : Bends images, too.
 
     Examples
@@ -161,26 +162,27 @@ class RandomShift(_Distortion):
 
 
 class RandomAffine(_Distortion):
-    """Scale, shear, turn and shift every image, in this order.
+    """Scale, shear, rotate and shift every image, in this order.
 
-    Every amount is drawn uniformly, up to the given one in either direction. Pixels are
-    interpolated linearly. All steps but the shift leave the image's middle in place.
+    Each parameter is a maximum: the amount is drawn uniformly between minus and plus
+    the maximum. Pixels are interpolated linearly. Scaling, shear and rotation keep the
+    middle of the image in place.
 
     Parameters
     ----------
     rotation : float, default=10
-        Largest angle of rotation, in degrees, in [0, 180].
+        Maximum angle of rotation, in degrees, in [0, 180].
     scale : float, default=0.1
-        Largest change of the height and, independently, of the width, as a fraction of
-        either, in [0, 1).
+        Maximum relative change of the height and, independently, of the width, in
+        [0, 1).
     shear : float, default=10
-        Largest angle by which columns are slanted, in degrees, in [0, 90).
+        Maximum angle by which columns are slanted, in degrees, in [0, 90).
     shift : float, default=2
-        Largest shift down or up, and right or left, in pixels of an image of 28 x 28.
-        For other sizes, the unit is one 28th of the longer side. In [0, 28].
+        Maximum shift down or up, and right or left, in pixels of an image of 28 x 28.
+        For images of other sizes, the unit is one 28th of the longer side. In [0, 28].
     mode : {"constant", "nearest"}, default="constant"
-        Values beyond the edge: 0, as the background, if ``"constant"``; those of the
-        nearest pixels if ``"nearest"``.
+        Values beyond the edge: ``"constant"`` is 0, the background; ``"nearest"``
+        repeats the nearest pixel of the image.
 
     See Also
     --------
@@ -213,36 +215,38 @@ class RandomAffine(_Distortion):
 class RandomElastic(_Distortion):
     """Bend every image, in addition to a weak affine distortion as in `RandomAffine`.
 
-    Every pixel moves by steps of its own: uniform noise in [-1, 1], smoothed by a
-    Gaussian and multiplied by ``alpha`` [1]_. Away from the edges, steps down and steps
-    right therefore have a standard deviation of
-    ``alpha / (sqrt(3) * 2 * sqrt(pi) * sigma)``, which is 0.65 pixels of 28 by default.
-    The paper's ``alpha=34`` is for networks that train for hundreds of epochs: on
-    MNIST, a few dozen epochs give better results with less.
+    Every pixel has its own displacement: uniform noise in [-1, 1], smoothed by a
+    Gaussian and multiplied by ``alpha`` [1]_. Away from the edges, the displacement
+    along each axis has a standard deviation of
+    ``alpha / (sqrt(3) * 2 * sqrt(pi) * sigma)``, which is 0.65 pixels of an image of
+    28 x 28 by default. The paper uses ``alpha=34`` for networks that train for hundreds
+    of epochs. For a few dozen epochs on MNIST, a smaller ``alpha`` gives better
+    results.
 
     Parameters
     ----------
     alpha : float, default=16
-        Strength: the factor of the smoothed noise, for steps in pixels of an image of
-        28 x 28. For other sizes, the unit is one 28th of the longer side. In
-        [0, 10000].
+        Strength of the displacements: factor of the smoothed noise, in pixels of an
+        image of 28 x 28. For images of other sizes, the unit is one 28th of the longer
+        side. In [0, 10000].
     sigma : float, default=4
         Standard deviation of the Gaussian, in the same unit. Small values crumple the
-        image, large ones move it as a whole. In (0, 28].
+        image, large values move it as a whole. In (0, 28].
     rotation : float, default=5
-        Largest angle of rotation, in degrees, as in `RandomAffine`; 0 turns it off.
+        Maximum angle of rotation, in degrees, as in `RandomAffine`. 0 turns rotation
+        off.
     scale : float, default=0.05
-        Largest change of height and width, as a fraction of them, as in `RandomAffine`;
-        0 turns it off.
+        Maximum relative change of height and width, as in `RandomAffine`. 0 turns
+        scaling off.
     shear : float, default=5
-        Largest angle by which columns are slanted, in degrees, as in `RandomAffine`; 0
-        turns it off.
+        Maximum angle by which columns are slanted, in degrees, as in `RandomAffine`. 0
+        turns shear off.
     shift : float, default=1
-        Largest shift along either axis, in pixels of an image of 28 x 28, as in
-        `RandomAffine`; 0 turns it off.
+        Maximum shift along either axis, in pixels of an image of 28 x 28, as in
+        `RandomAffine`. 0 turns shifts off.
     mode : {"constant", "nearest"}, default="constant"
-        Values beyond the edge: 0, as the background, if ``"constant"``; those of the
-        nearest pixels if ``"nearest"``.
+        Values beyond the edge: ``"constant"`` is 0, the background; ``"nearest"``
+        repeats the nearest pixel of the image.
 
     See Also
     --------
@@ -325,7 +329,7 @@ def distort_of(
         If a parameter is invalid, or if ``image_shape`` does not fit the number of
         features.
     """
-    # A wrong shape is an error without distortions, too.
+    # A wrong shape is an error even without distortions.
     if image_shape is not None:
         shape_of_images(image_shape, n_features)
     if augment is None:
@@ -364,7 +368,7 @@ def name_of(augment: object) -> str:
     if augment is None or isinstance(augment, str):
         return str(augment)
 
-    # Functions have the name; the class of any other object has it.
+    # A function has a name; for any other object, take the name of its class.
     named = augment if hasattr(augment, "__qualname__") else type(augment)
     return f"{named.__module__}.{named.__qualname__}"
 
@@ -376,7 +380,7 @@ def _distorted(
     generator: Generator,
 ) -> Tensor:
     """Distort rows (B, D) as images (B, channels, h, w); return them as rows."""
-    # A user's may write to its images, whose memory may be that of X.
+    # A user's function may write to its images, which may share the memory of X.
     if is_users(change):
         rows = rows.clone()
     images = rows.view(-1, *shape).permute(0, 3, 1, 2)

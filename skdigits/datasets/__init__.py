@@ -1,7 +1,7 @@
 """Loaders of handwritten digits.
 
-`load_mnist` loads the 70,000 digits of MNIST; `read_idx` and `read_image_folder` read
-your own. For the 1,797 digits that come with scikit-learn, see
+`load_mnist` loads the 70,000 digits of MNIST. `read_idx` and `read_image_folder` read
+your own digits. For the 1,797 digits that come with scikit-learn, see
 `sklearn.datasets.load_digits`.
 """
 

@@ -19,14 +19,14 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what is no regular file: a pipe, for one, may never come to an end.
+    """Raise an error unless the path is a regular file; a pipe may never end.
 
     Raises
     ------
     ValueError
-        If the path leads to something else. The message says to what.
+        If the path leads to something else. The message names the kind.
     OSError
-        If it leads nowhere, or may not be followed.
+        If the path does not exist or may not be read.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):

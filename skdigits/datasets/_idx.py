@@ -32,28 +32,27 @@ DTYPES: dict[int, np.dtype] = {
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     """Read an IDX file, gzipped or not.
 
-    MNIST comes in this format, and so do data sets modelled on it, such as
+    IDX is the format of MNIST and of data sets modelled on MNIST, such as
     Fashion-MNIST.
 
     Parameters
     ----------
     path : str or path-like
-        The file, in which ``~`` stands for the home folder. Its first bytes, not its
-        name, tell whether it is gzipped.
+        Path of the file; ``~`` stands for the home folder. The first bytes of the file,
+        not its name, decide whether it is gzipped.
 
     Returns
     -------
     ndarray
-        The whole array, in the shape and dtype that the file states and in native byte
-        order.
+        Array with the shape and dtype that the file states, in native byte order.
 
     Raises
     ------
     ValueError
-        If the path leads to no regular file (a pipe or a device, say), or if the file
-        does not begin like an IDX file, holds fewer or more bytes than its shape
-        requires, or cannot be unpacked. The message names the file and says what was
-        expected and found.
+        If the path is not a regular file (but a pipe or a device, for example), or if
+        the file does not begin like an IDX file, has fewer or more bytes than its shape
+        requires, or cannot be decompressed. The message names the file, what was
+        expected and what was found.
     OSError
         If the file does not exist (FileNotFoundError) or may not be read
         (PermissionError).
@@ -65,12 +64,12 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 
     Notes
     -----
-    An IDX file consists of two zero bytes, one byte for the type, one for the number of
-    dimensions, the dimensions as big-endian 32-bit integers, and the values in C order
-    [1]_.
+    An IDX file consists of two zero bytes, one byte for the type, one byte for the
+    number of dimensions, the dimensions as big-endian 32-bit integers, and the values
+    in C order [1]_.
 
-    A file is read no further than one byte beyond what its shape requires, however much
-    would come out of a gzip file, so memory is bounded by the array.
+    At most one byte more than the shape requires is read, however long the decompressed
+    file is. So the size of the array limits the memory.
 
     References
     ----------

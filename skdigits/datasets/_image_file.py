@@ -12,8 +12,8 @@ from skdigits.datasets._files import check_regular
 if TYPE_CHECKING:
     from PIL import Image
 
-# Pillow tells a format by a file's contents, whatever its name, and starts other
-# programs for some: these are all that it may try. HEIF comes with pillow-heif.
+# Pillow detects a format by the contents of a file, whatever its name, and starts other
+# programs for some formats. It may try only these. HEIF needs pillow-heif.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 SUFFIXES = {
@@ -37,12 +37,12 @@ def is_image(file: Path) -> bool:
 
 
 def check_readable(file: Path) -> None:
-    """Refuse a picture whose suffix tells that it cannot be read.
+    """Raise an error for a picture whose suffix shows that it cannot be read.
 
     Raises
     ------
     ValueError
-        If it is of another format. A file that is no picture passes.
+        If the picture has another format. A file that is no picture passes.
     """
     suffix = file.suffix.lower()
     if suffix in HEIF and "HEIF" not in _formats():
@@ -65,7 +65,7 @@ def read_image(file: Path) -> np.ndarray:
     Raises
     ------
     ValueError
-        If it cannot be read or has other than one picture of up to 16 bits a channel.
+        If it cannot be read, has several pictures, or more than 16 bits per channel.
     ImportError
         If Pillow is not installed.
     """
@@ -102,8 +102,8 @@ def read_image(file: Path) -> np.ndarray:
 def _is_plain(image: "Image.Image") -> bool:
     """Return whether 16 bits range from black to white.
 
-    Pillow gives values of 12 bits, and those of TIFF files in which 0 is white, as they
-    are, unlike with 8 bits.
+    Unlike 8-bit values, Pillow returns 12-bit values, and those of TIFF files in which
+    0 is white, unchanged.
     """
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(BITS_PER_SAMPLE, (16,))

@@ -18,25 +18,26 @@ from skdigits.datasets._image_file import (
 
 
 def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
-    """Read a folder that has one folder of image files for each class.
+    """Read a folder that has one sub-folder of image files for each class.
 
     This is the layout of MNIST's PNG editions: ``path/0/*.png`` to ``path/9/*.png``.
-    Colours become grey values, 16 bits become 8, and images are turned as their EXIF
+    Colours become grey values, 16 bits become 8, and images are rotated as their EXIF
     orientation says.
 
-    Transparent pixels become white as paper, or black if the opaque pixels are brighter
-    than 191 in the median: white ink would be lost on white. Where opaque pixels cover
-    more than half of the image and differ by more than a third of the range, they are a
-    page with its ink, and transparent pixels take their median.
+    Transparent pixels become white, like paper. If the median of the opaque pixels is
+    above 191, transparent pixels become black, because white ink would be lost on
+    white. If the opaque pixels cover more than half of the image and differ by more
+    than a third of the range, they are a page with its ink. Transparent pixels then
+    become the median of the opaque pixels.
 
     Parameters
     ----------
     path : str or path-like
-        The folder, in which ``~`` stands for the home folder. The names of its
+        Path of the folder; ``~`` stands for the home folder. The names of its
         sub-folders are the labels. Names that begin with a dot are skipped, and so are
-        files without the suffix of an image. Files are read as BMP, GIF, JPEG (.jpg,
-        .jpeg, .jpe, .jfif), PNG, PBM, PGM, PPM, TIFF, WebP or AVIF by their contents,
-        and as HEIC once pillow-heif is registered.
+        files without the suffix of an image. The contents of a file decide its format:
+        BMP, GIF, JPEG (.jpg, .jpeg, .jpe, .jfif), PNG, PBM, PGM, PPM, TIFF, WebP or
+        AVIF, or HEIC if pillow-heif is registered.
 
     Returns
     -------
@@ -45,20 +46,21 @@ def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
 
         - data : uint8 ndarray of shape (n_images, height * width). Grey values, row by
           row.
-        - target : ndarray of shape (n_images,). Labels: int64 if every folder's name is
-          an integer in its usual form (such as 7, but not 07), else str.
-        - image_shape : tuple (height, width).
+        - target : ndarray of shape (n_images,). Labels: int64 if the name of every
+          sub-folder is an integer in its usual form (such as 7, but not 07), otherwise
+          str.
+        - image_shape : tuple (height, width). Shape of the images.
         - filenames : list of str. The file of each sample, sorted by folder and file.
         - target_names : ndarray of shape (n_classes,). The labels, sorted.
 
     Raises
     ------
     ValueError
-        If there is no image, or if one cannot be read, is in another format (such as
-        HEIC or SVG), is animated, has more than 16 bits or differs in size from the
-        others. The message names the file and says what was expected and found. If the
-        images lie a folder deeper, as in ``training/`` and ``testing/``, it names the
-        folder to pass.
+        If there is no image, or if an image cannot be read, is in another format (such
+        as HEIC or SVG), is animated, has more than 16 bits or differs in size from the
+        others. The message names the file, what was expected and what was found. If the
+        images are one folder deeper, as in ``training/`` and ``testing/``, the message
+        names the folder to pass.
     FileNotFoundError
         If the folder does not exist.
     ImportError
@@ -68,8 +70,7 @@ def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
     -----
     UserWarning
         If a sub-folder contains no image, if images beside or below the sub-folders are
-        left out, or if an image of 16 bits is nearly black, as it has no value above
-        255.
+        left out, or if an image of 16 bits is nearly black, with no value above 255.
 
     See Also
     --------

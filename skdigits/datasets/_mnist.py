@@ -72,9 +72,9 @@ def load_mnist(
     Parameters
     ----------
     data_home : str or path-like, default=None
-        Folder to search first, in which scikit-learn also stores a download; ``~`` is
-        the home folder, here and in ``SKDIGITS_DATA``. By default, scikit-learn's own
-        data folder stores the download.
+        Folder to search first. scikit-learn also stores a download there. ``~`` stands
+        for the home folder, here and in ``SKDIGITS_DATA``. With None, scikit-learn
+        stores a download in its own data folder.
     return_X_y : bool, default=False
         Whether to return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
@@ -91,26 +91,26 @@ def load_mnist(
           samples.
         - feature_names : list of str. ``pixel1`` to ``pixel784``, as at OpenML.
         - target_names : ndarray of shape (10,). The digits 0 to 9.
-        - frame : DataFrame of shape (70000, 785), or None unless ``as_frame``.
+        - frame : DataFrame of shape (70000, 785), or None unless ``as_frame=True``.
         - DESCR : str. Description and origin of the data set.
 
     (data, target) : tuple
-        If ``return_X_y``.
+        With ``return_X_y=True``.
 
     Raises
     ------
     ValueError
-        If the contents are not MNIST's by their SHA-256. The message names the file and
-        says what was expected and found.
+        If the SHA-256 of a file is not MNIST's. The message names the file, what was
+        expected and what was found.
     FileNotFoundError
-        If the folder contains some but not all of the four files.
+        If a folder contains some but not all of the four files.
     OSError
-        If no folder contains the files and they cannot be fetched from OpenML. The
-        message names the four files and the folder to put them in.
+        If no folder contains the files and OpenML does not provide them. The message
+        names the four files and the folder to put them in.
 
     See Also
     --------
-    read_idx : Reads any file in the format of MNIST's.
+    read_idx : Reads any file in MNIST's format.
     sklearn.datasets.load_digits : 1,797 digits of 8 x 8 pixels, without a download.
 
     Examples

@@ -1,4 +1,4 @@
-"""Plots and tables of what a fitted model has learnt, and of its errors."""
+"""Plots and tables of what a fitted model has learnt, and of its mistakes."""
 
 from skdigits.inspection._digit_grid import DigitGridDisplay
 from skdigits.inspection._learning_curve import LearningCurveDisplay

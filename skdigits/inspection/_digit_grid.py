@@ -34,28 +34,28 @@ MOST_SAMPLES = 100
 class DigitGridDisplay(_mosaic.MosaicDisplay):
     """Images with their true and predicted labels; wrong predictions stand out.
 
-    `from_estimator` and `from_predictions` make the display and draw it at once. The
-    label of an image stands above it. Where the prediction is wrong, both labels do, in
-    orange, as "4→9", and the image has an orange frame.
+    `from_estimator` and `from_predictions` create the display and draw it. The label is
+    above each image. If the prediction is wrong, both labels are above the image, in
+    orange, such as "4→9" (true→predicted), and the image has an orange frame.
 
     Parameters
     ----------
     images : ndarray of shape (n_images, height, width) or (n_images, height, width, 3)
-        Images to draw. The pixels of dtype uint8 are between 0 and 255.
+        Images to draw. Pixels of dtype uint8 range from 0 to 255.
     y_true : ndarray of shape (n_images,), default=None
         True labels of the images.
     y_pred : ndarray of shape (n_images,), default=None
         Predicted labels of the images.
     n_columns : int, default=None
-        Number of images side by side. None chooses 10 or fewer, so that labels have
-        room, or the number that makes images largest on given axes.
+        Number of images side by side. None chooses at most 10, so that labels have
+        room; on given axes, None chooses the number that makes the images largest.
 
     Attributes
     ----------
     image_ : matplotlib.image.AxesImage
-        The image that all images were put into.
+        Image that contains all images.
     texts_ : list of matplotlib.text.Text
-        The text above each image.
+        Text above each image.
     ax_ : matplotlib.axes.Axes
         Axes with the images.
     figure_ : matplotlib.figure.Figure
@@ -108,20 +108,21 @@ class DigitGridDisplay(_mosaic.MosaicDisplay):
         estimator : estimator
             Fitted estimator with a method ``predict``.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples as the estimator takes them, each of them an image. The scale of
-            grey is 0 to 255 for dtype uint8, 0 to 1 for values within [0, 1], else from
-            the smallest to the largest value drawn.
+            Samples to predict, one image per row. The grey scale is 0 to 255 for dtype
+            uint8, 0 to 1 for values within [0, 1], and otherwise the range of the
+            values drawn.
         y : array-like of shape (n_samples,), default=None
             True labels of the samples.
         rows : int, slice or array-like of int or bool, default=None
             Samples to draw, in this order. None draws the first 100, or all if there
             are fewer.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, 3)`` of the images. None stands for
-            the model's own ``image_shape`` if it has one, else for square images.
+            Shape of the images: ``(height, width)`` or ``(height, width, 3)``. None
+            stands for the ``image_shape`` of the model if it has one, otherwise for
+            square images.
         n_columns : int, default=None
-            Number of images side by side. None chooses 10 or fewer, so that labels have
-            room, or the number that makes images largest on given axes.
+            Number of images side by side. None chooses at most 10, so that labels have
+            room; on given axes, None chooses the number that makes the images largest.
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None opens a new figure.
 
@@ -163,14 +164,14 @@ class DigitGridDisplay(_mosaic.MosaicDisplay):
         n_columns=None,
         ax=None,
     ):
-        """Draw samples with their labels and with predictions that exist already.
+        """Draw samples with their labels and with given predictions.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or \
                 (n_samples, height, width[, 3])
-            Images. The scale of grey is 0 to 255 for dtype uint8, 0 to 1 for values
-            within [0, 1], else from the smallest to the largest value drawn.
+            Images. The grey scale is 0 to 255 for dtype uint8, 0 to 1 for values within
+            [0, 1], and otherwise the range of the values drawn.
         y_true : array-like of shape (n_samples,), default=None
             True labels.
         y_pred : array-like of shape (n_samples,), default=None
@@ -179,13 +180,14 @@ class DigitGridDisplay(_mosaic.MosaicDisplay):
             Images to draw, in this order. None draws the first 100, or all if there are
             fewer.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, 3)`` of the images. None stands for
-            the shape that X has, or for square images if X has two dimensions.
+            Shape of the images: ``(height, width)`` or ``(height, width, 3)``. None
+            stands for the shape of the images in X, or for square images if X has two
+            dimensions.
         n_columns : int, default=None
-            Number of images side by side. None chooses 10 or fewer, so that labels have
-            room, or the number that makes images largest on ``ax``.
+            Number of images side by side. None chooses at most 10, so that labels have
+            room; on given axes, None chooses the number that makes the images largest.
         ax : matplotlib.axes.Axes, default=None
-            Axes for the images. None opens a new figure.
+            Axes to draw on. None opens a new figure.
 
         Returns
         -------
@@ -222,7 +224,7 @@ class DigitGridDisplay(_mosaic.MosaicDisplay):
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None opens a new figure.
         cmap : str or matplotlib Colormap, default="gray_r"
-            Colours of the values; images with 3 channels have their own.
+            Colour map of grey images. Not used for images with 3 channels.
 
         Returns
         -------

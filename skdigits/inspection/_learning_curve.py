@@ -1,4 +1,4 @@
-"""How a model learnt, epoch by epoch."""
+"""Learning curves: loss, score and learning rate by epoch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NAMES = {
 }
 STYLES = {"validation_loss": "--", "validation_score": "-."}
 COLUMN_COLORS = {"validation_loss": ORANGE, "validation_score": GREEN}
-# Each epoch has a dot if the longest history has no more than this; more would merge.
+# Up to this number of epochs, each epoch has a dot; more dots would merge.
 FEW_EPOCHS = 20
 # An axis is logarithmic above this ratio of largest to smallest value.
 WIDE = 20
@@ -64,13 +64,13 @@ class Curve(NamedTuple):
 class LearningCurveDisplay(Display):
     """Loss, validation score or learning rate of each epoch, from ``history_``.
 
-    `from_estimator` and `from_history` make the display and draw it at once.
+    `from_estimator` and `from_history` create the display and draw it.
 
     Parameters
     ----------
     histories : dict of str to DataFrame
-        Histories by name, as estimators have them in ``history_``. A dict of columns
-        can stand for a DataFrame.
+        Histories by name, in the form of the attribute ``history_``. A dict of columns
+        may replace a DataFrame.
     score_name : str, default="score"
         Name of the validation score.
     kind : {"loss", "score", "learning_rate", "all"}, default="loss"
@@ -79,11 +79,11 @@ class LearningCurveDisplay(Display):
     Attributes
     ----------
     lines_ : list of matplotlib.lines.Line2D
-        The lines, history by history.
+        Lines, history by history.
     ax_ : matplotlib.axes.Axes
         Axes with the curves.
     score_ax_ : matplotlib.axes.Axes or None
-        Axes of the score at the right with ``kind="all"``, else None.
+        Second axes with the score, at the right, with ``kind="all"``; otherwise None.
     figure_ : matplotlib.figure.Figure
         Figure of the axes.
 
@@ -120,9 +120,8 @@ class LearningCurveDisplay(Display):
         Parameters
         ----------
         estimator : estimator or dict of str to estimator
-            Fitted estimator with ``history_``, also as the last step of a Pipeline or
-            as the best estimator of a search. In a dict, each estimator has its own
-            colour and its key as name.
+            Fitted estimator with ``history_``, or a Pipeline or search around one. The
+            estimators of a dict have different colours and are named by their keys.
         kind : {"loss", "score", "learning_rate", "all"}, default="loss"
             Curves to draw, as in `plot`.
         ax : matplotlib.axes.Axes, default=None
@@ -138,7 +137,7 @@ class LearningCurveDisplay(Display):
         TypeError
             If an estimator has no ``history_``.
         ValueError
-            If there is nothing to draw, or two keys are the same as text.
+            If there is nothing to draw, or two keys are equal as text.
         """
         named = estimator if isinstance(estimator, dict) else {None: estimator}
         if not named:
@@ -171,12 +170,12 @@ class LearningCurveDisplay(Display):
         Parameters
         ----------
         history : DataFrame or dict of str to array-like
-            Columns as in ``history_``, any of which may be missing. Without a column
-            ``epoch``, epochs count from 1.
+            History with the columns of ``history_``; some may be missing. Without a
+            column ``epoch``, epochs count from 1.
         name : str, default=None
             Name of the model. None stands for "model".
         kind : {"loss", "score", "learning_rate", "all"}, default="loss"
-            What to draw, as in `plot`.
+            Curves to draw, as in `plot`.
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None opens a new figure.
 
@@ -188,7 +187,7 @@ class LearningCurveDisplay(Display):
         Raises
         ------
         ValueError
-            If there is nothing to draw, or a column is no list of numbers.
+            If there is nothing to draw, or a column is not numeric.
         """
         title = "model" if name is None else str(name)
         return cls({title: history}, kind=kind)._drawn(ax)
@@ -204,11 +203,11 @@ class LearningCurveDisplay(Display):
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None opens a new figure.
         kind : {"loss", "score", "learning_rate", "all"}, default=None
-            Curves to draw: ``"loss"``, the training loss (solid) and the validation
-            loss (dashed); ``"score"``, the validation score; ``"learning_rate"``, the
-            learning rate of each epoch's last step; ``"all"``, both losses, and the
-            validation score on a second axis at the right. None stands for the
-            display's own ``kind``.
+            Curves to draw. ``"loss"`` draws the training loss (solid) and the
+            validation loss (dashed). ``"score"`` draws the validation score.
+            ``"learning_rate"`` draws the learning rate of the last step of each epoch.
+            ``"all"`` draws both losses, and the validation score on a second axis at
+            the right. None stands for the ``kind`` of the display.
 
         Returns
         -------
@@ -218,10 +217,10 @@ class LearningCurveDisplay(Display):
         Raises
         ------
         TypeError
-            If ``histories`` is no dict.
+            If ``histories`` is not a dict.
         ValueError
-            If ``kind`` is unknown, there is nothing to draw, or a column is no list of
-            numbers.
+            If ``kind`` is unknown, there is nothing to draw, or a column is not
+            numeric.
         """
         kind = check_kind(self.kind if kind is None else kind, KINDS)
         if not isinstance(self.histories, dict):
@@ -288,7 +287,7 @@ class LearningCurveDisplay(Display):
         self.ax_.set_ylabel(y_labels.get(kind, "Loss"), parse_math=False)
         whole_ticks(self.ax_.xaxis)
 
-        # A constant learning rate would else seem to vary by rounding errors.
+        # Otherwise, a constant learning rate would seem to vary by rounding errors.
         if kind == "learning_rate" and self.ax_.get_yscale() == "linear":
             self.ax_.set_ylim(bottom=0)
         self.ax_.grid(alpha=0.3)

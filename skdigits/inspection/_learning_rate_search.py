@@ -1,4 +1,4 @@
-"""How good each learning rate of a search was."""
+"""Test scores of a search by learning rate."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 MARKERS = "os^Dv<>"
 STYLES = ("-", "--", ":", "-.")
-# The end of viridis is left out, as yellow is hard to see on white.
+# The end of viridis is left out, because yellow is hard to see on white.
 PALEST = 0.9
 
 
 class LearningRateSearchDisplay(Display):
-    """Test score of a search by learning rate, or by epoch for every learning rate.
+    """Test score of a search by learning rate, or by epoch for each learning rate.
 
-    `from_estimator` makes the display and draws it at once.
+    `from_estimator` creates the display and draws it.
 
     Parameters
     ----------
     scores : DataFrame
-        One row for each candidate: ``learning_rate``; ``setting``, its other parameters
-        as text, distinct for each setting; ``mean`` and ``std`` of its test scores; and
-        ``by_epoch``, an array of its mean test score after each epoch, which may be
-        empty.
+        One row per candidate, with these columns: ``learning_rate``; ``setting``, the
+        other parameters as text, distinct for each setting; ``mean`` and ``std`` of the
+        test scores over the folds; and ``by_epoch``, an array of the mean test score
+        after each epoch, which may be empty.
     score_name : str, default="score"
         Name of the score.
     n_splits : int, default=1
         Number of folds over which the scores are averaged.
     kind : {"rate", "epoch"}, default="rate"
-        Whether `plot` draws the score by learning rate or by epoch, by default.
+        Default ``kind`` of `plot`: score by learning rate or by epoch.
     rate_name : str, default="Learning rate"
         Label of the axis or colour bar of learning rates.
 
@@ -55,7 +55,7 @@ class LearningRateSearchDisplay(Display):
     ----------
     lines_ : list of matplotlib.lines.Line2D
         One line for each setting of the other parameters; with ``kind="epoch"``, one
-        for each candidate.
+        line for each candidate.
     ax_ : matplotlib.axes.Axes
         Axes with the scores.
     figure_ : matplotlib.figure.Figure
@@ -108,14 +108,15 @@ class LearningRateSearchDisplay(Display):
         Parameters
         ----------
         search : estimator
-            Fitted BatchedGridSearchCV, GridSearchCV or any other with ``cv_results_``.
+            Fitted BatchedGridSearchCV, GridSearchCV or any other search with
+            ``cv_results_``.
         kind : {"rate", "epoch"}, default="rate"
             Whether to draw the score by learning rate or by epoch, as in `plot`.
         metric : str, default=None
-            Which of several scores to draw. None stands for the one that ``refit``
-            names.
+            Metric to draw, for a search with several metrics. None stands for the
+            metric that ``refit`` names.
         parameter : str, default=None
-            Parameter to draw the scores by; its values must be positive numbers. None
+            Parameter of the horizontal axis; its values must be positive numbers. None
             stands for the parameter whose name ends with ``learning_rate_init``.
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None opens a new figure.
@@ -130,8 +131,8 @@ class LearningRateSearchDisplay(Display):
         TypeError
             If ``search`` has no ``cv_results_``.
         ValueError
-            If the search lacks the parameter or metric, a value of the parameter is no
-            positive number, or there is nothing to draw.
+            If the search lacks the parameter or metric, a value of the parameter is not
+            a positive number, or there is nothing to draw.
         """
         check_is_fitted(search)
         if not hasattr(search, "cv_results_"):
@@ -164,12 +165,13 @@ class LearningRateSearchDisplay(Display):
             Axes to draw on. None opens a new figure.
         kind : {"rate", "epoch"}, default=None
             ``"rate"`` draws the mean score against the learning rate, with a band of
-            one standard deviation over the folds: one line for each setting of the
-            other parameters, up to the seven with the best scores, or points if hardly
-            two candidates share a setting. ``"epoch"`` draws the mean score after each
-            epoch: one line for each candidate, coloured by its learning rate and dashed
-            by its setting, for up to the four settings with the best scores. None
-            stands for the display's own ``kind``.
+            one standard deviation over the folds. There is one line for each setting of
+            the other parameters, for at most the seven settings with the best scores.
+            If most settings have a single candidate, points replace lines. ``"epoch"``
+            draws the mean score after each epoch. There is one line for each candidate,
+            for at most the four settings with the best scores. Its colour shows the
+            learning rate, and its dashes show the setting. None stands for the ``kind``
+            of the display.
 
         Returns
         -------

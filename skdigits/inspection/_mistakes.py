@@ -17,23 +17,23 @@ from skdigits.inspection._display import whole_number
 
 
 def confusion_pairs(estimator_or_predictions, X, y):
-    """Count how often each class is taken for another, and list the samples.
+    """Count how often each class is mistaken for another, and list the samples.
 
     Parameters
     ----------
     estimator_or_predictions : estimator or array-like of shape (n_samples,)
-        Fitted classifier, whose ``predict`` is called once; or predicted labels.
+        Fitted classifier, whose ``predict`` is called once, or predicted labels.
     X : {array-like, sparse matrix} of shape (n_samples, n_features) or None
         Samples to predict. None is enough if predictions are passed.
     y : array-like of shape (n_samples,)
-        True labels: numbers, strings or booleans. A label that the estimator has never
-        seen is confused with whatever the estimator predicts.
+        True labels: numbers, strings or booleans. Labels that the estimator has never
+        seen are allowed.
 
     Returns
     -------
     DataFrame
-        One row for each pair of classes that is confused, most frequent pairs first,
-        equally frequent ones by ``true``, then ``predicted``. The table is empty if all
+        One row for each pair of classes that is confused, sorted by decreasing
+        ``count``, then by ``true`` and ``predicted``. The table is empty if all
         predictions are right. Its columns:
 
         - true, predicted : the two classes.
@@ -100,39 +100,39 @@ def top_losses(estimator, X, y, k=10):
     ----------
     estimator : estimator
         Fitted classifier. Its ``predict_log_proba`` is called once, or its
-        ``predict_proba`` if it has no logarithms.
+        ``predict_proba`` if it has no ``predict_log_proba``.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     y : array-like of shape (n_samples,)
-        True labels of the samples, all of which the estimator must know.
+        True labels of the samples. The estimator must know all of them.
     k : int, default=10
-        Number of samples to return. If there are fewer, all are returned.
+        Maximum number of samples to return.
 
     Returns
     -------
     DataFrame of k rows
-        One row for each sample, largest losses first, equal ones in the order of X. Its
-        columns:
+        One row for each sample, sorted by decreasing loss; equal losses keep the order
+        of X. Its columns:
 
-        - row : int. Position in X.
+        - row : int. Position of the sample in X.
         - true : the true class.
-        - predicted : the likeliest class, the first of equally likely ones.
+        - predicted : the most probable class, the first of equally probable ones.
         - loss : float64. :math:`-\\log p` of the true class, in nats. A probability of
-          0 counts as the smallest normal number of its dtype: the loss is 708.4 in
-          float64, 87.3 in float32.
+          0 is replaced by the smallest normal number of its dtype, with a loss of 708.4
+          in float64 and 87.3 in float32.
         - proba_true, proba_predicted : float64. The probabilities of the two classes.
 
     Raises
     ------
     AttributeError
-        If the estimator has no probabilities.
+        If the estimator has neither ``predict_log_proba`` nor ``predict_proba``.
     ValueError
-        If k is not a whole number of 1 or more, X and y differ in length, y has several
-        labels per sample, or a label that the estimator has never seen.
+        If k is not an integer of at least 1, X and y differ in length, y has several
+        labels per sample, or y has a label that the estimator has never seen.
 
     See Also
     --------
-    confusion_pairs : Which classes are taken for which others.
+    confusion_pairs : Which classes are confused with which others.
 
     Examples
     --------
@@ -153,7 +153,7 @@ def top_losses(estimator, X, y, k=10):
     subject = f"The probabilities of {type(estimator).__name__}"
     found = match_probabilities(np.exp(log_proba), y, estimator.classes_, subject)
 
-    # By the logarithms, which are finite where a probability underflows to 0.
+    # Use logarithms, which are finite where a probability underflows to 0.
     log_true = log_proba[np.arange(len(y)), found.codes]
     smallest = np.log(np.finfo(log_proba.dtype).tiny)
     loss = -np.where(np.isfinite(log_true), log_true, smallest).astype(np.float64)

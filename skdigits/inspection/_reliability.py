@@ -14,30 +14,30 @@ def reliability(estimator_or_probabilities, X, y, *, n_bins=15):
     ----------
     estimator_or_probabilities : estimator, array-like (n_samples, n_classes), or dict
         Fitted classifier, whose ``predict_proba`` is called once; or probabilities,
-        with columns in the order of ``np.unique(y)``; or a dict of several of them by
-        name.
+        with columns in the order of ``np.unique(y)``; or a dict with several of these
+        by name.
     X : {array-like, sparse matrix} of shape (n_samples, n_features) or None
-        Samples. None is enough if all probabilities are passed.
+        Samples. None is enough if only probabilities are passed.
     y : array-like of shape (n_samples,)
-        True labels of the samples, all of which an estimator must know.
+        True labels of the samples. The estimators must know all of them.
     n_bins : int, default=15
         Number of bins of equal width that divide [0, 1] for ``ece``. A value on an edge
-        counts for the lower bin, as in :func:`sklearn.calibration.calibration_curve`.
+        belongs to the lower bin, as in :func:`sklearn.calibration.calibration_curve`.
 
     Returns
     -------
     DataFrame of float64
-        One row for each model, named by its key in the dict; a single model is named by
-        its class, or ``"probabilities"``. The columns:
+        One row for each model. The index has the keys of the dict. A single model is
+        named by its class, and an array is named ``"probabilities"``. The columns:
 
-        - accuracy : fraction of samples whose likeliest class is the true one.
-        - confidence : mean probability of the likeliest class.
+        - accuracy : fraction of samples whose most probable class is the true class.
+        - confidence : mean probability of the most probable class.
         - ece : expected calibration error, :math:`\\sum_b \\frac{n_b}{n} |a_b - c_b|`,
           with the accuracy :math:`a_b` and mean confidence :math:`c_b` of the
           :math:`n_b` samples whose confidence is in bin b.
         - ece_expected : mean ``ece`` of a perfectly calibrated model with the same
-          confidences. It is due to the finite number of samples alone: an ``ece`` near
-          or below it is no sign of a bad calibration.
+          confidences, which is above 0 because the number of samples is finite. An
+          ``ece`` near or below ``ece_expected`` is no sign of bad calibration.
         - nll : mean of :math:`-\\log p` of the true class, in nats.
         - brier : mean over samples of :math:`\\sum_k (p_k - [y = k])^2`, between 0 and
           2.
@@ -47,10 +47,10 @@ def reliability(estimator_or_probabilities, X, y, *, n_bins=15):
     AttributeError
         If an estimator has no ``predict_proba``.
     ValueError
-        If n_bins is not a whole number of 1 or more; X, y and the probabilities differ
-        in length; y has several labels per sample, or a label that an estimator has
-        never seen; or probabilities have the wrong shape, are not finite, or do not sum
-        to 1 within 0.001.
+        If n_bins is not an integer of at least 1; if X, y and the probabilities differ
+        in length; if y has several labels per sample, or a label that an estimator has
+        never seen; or if probabilities have the wrong shape, are not finite, or do not
+        sum to 1 within 0.001.
 
     See Also
     --------
@@ -66,7 +66,7 @@ def reliability(estimator_or_probabilities, X, y, *, n_bins=15):
 
     ``nll`` replaces a probability of 0 by the smallest normal number of its dtype.
     :func:`sklearn.metrics.log_loss` replaces all probabilities below the precision of
-    the dtype, so that no sample counts for more than 15.9 in float32.
+    the dtype, so a sample adds at most 15.9 in float32.
 
     References
     ----------
@@ -108,7 +108,7 @@ def reliability(estimator_or_probabilities, X, y, *, n_bins=15):
 
 
 def confidences(estimator_or_probabilities, X, y):
-    """Return whether a model is right, and how confident it is, for each sample.
+    """Return for each sample whether a model is right, and how confident it is.
 
     Parameters
     ----------
@@ -118,15 +118,15 @@ def confidences(estimator_or_probabilities, X, y):
     X : {array-like, sparse matrix} of shape (n_samples, n_features) or None
         Samples. None is enough if probabilities are passed.
     y : array-like of shape (n_samples,)
-        True labels of the samples, all of which an estimator must know.
+        True labels of the samples. An estimator must know all of them.
 
     Returns
     -------
     correct : int64 ndarray of shape (n_samples,)
-        1 if the likeliest class is the true one, else 0. Of equally likely classes, the
-        first counts.
+        1 if the most probable class is the true class, otherwise 0. Of equally probable
+        classes, the first counts as predicted.
     confidence : float64 ndarray of shape (n_samples,)
-        Probability of the likeliest class, in [0, 1].
+        Probability of the most probable class, in [0, 1].
 
     Raises
     ------
@@ -175,7 +175,7 @@ def _figures(found: Answers, n_bins: int) -> dict[str, float]:
     noise = [_deviation(confidence[bins == each]) for each in np.unique(bins)]
 
     likelihood = found.of_true.clip(np.finfo(found.proba.dtype).tiny)
-    # In float64 also for float32, as the sums run over all samples.
+    # In float64 also for float32, because the sums run over all samples.
     errors = found.proba.astype(np.float64)
     errors[np.arange(len(errors)), found.codes] -= 1
 
@@ -196,7 +196,7 @@ def _deviation(chances: np.ndarray) -> float:
     successes is the product of the polynomials ``1 − c + c z``.
     """
     factors = np.column_stack([1 - chances, chances])
-    # Multiplied in pairs by FFT, as one after the other takes quadratic time.
+    # Multiply in pairs by FFT: one after the other would take quadratic time.
     while len(factors) > 1:
         if len(factors) % 2:
             one = np.eye(1, factors.shape[1])

@@ -18,7 +18,7 @@ MOST_COLUMNS = 32
 class TemplatesDisplay(_mosaic.MosaicDisplay):
     """The templates of a `TemplateMatchingClassifier`, one image each.
 
-    `from_estimator` makes the display and draws it at once.
+    `from_estimator` creates the display and draws it.
 
     Parameters
     ----------
@@ -31,10 +31,10 @@ class TemplatesDisplay(_mosaic.MosaicDisplay):
     Attributes
     ----------
     image_ : matplotlib.image.AxesImage
-        The image that all templates were put into.
+        Image that contains all templates.
     texts_ : list of matplotlib.text.Text
-        The class above each template, if every class has one template; else empty, as
-        the classes then stand at the left of their rows of images.
+        Class above each template, if every class has one template. Otherwise empty: the
+        classes are then at the left of their rows of images.
     ax_ : matplotlib.axes.Axes
         Axes with the templates.
     figure_ : matplotlib.figure.Figure
@@ -69,11 +69,10 @@ class TemplatesDisplay(_mosaic.MosaicDisplay):
         Parameters
         ----------
         estimator : TemplateMatchingClassifier
-            Fitted classifier, also as the last step of a Pipeline or as the best
-            estimator of a search.
+            Fitted classifier, or a Pipeline or search around one.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, 3)`` of the templates. None stands
-            for square images.
+            Shape of the templates: ``(height, width)`` or ``(height, width, 3)``. None
+            stands for square images.
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None opens a new figure.
 
@@ -85,7 +84,7 @@ class TemplatesDisplay(_mosaic.MosaicDisplay):
         Raises
         ------
         TypeError
-            If the estimator is no TemplateMatchingClassifier.
+            If the estimator is not a TemplateMatchingClassifier.
         ValueError
             If ``image_shape`` does not fit the number of features.
         """
@@ -106,7 +105,7 @@ class TemplatesDisplay(_mosaic.MosaicDisplay):
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None opens a new figure.
         cmap : str or matplotlib Colormap, default="gray_r"
-            Colours of the values; templates with 3 channels have their own.
+            Colour map of grey templates. Not used for templates with 3 channels.
         colorbar : bool, default=True
             Whether to draw a colour bar beside grey templates.
 

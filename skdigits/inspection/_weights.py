@@ -27,21 +27,21 @@ MODELS = (*LINEAR, MLPClassifierTorch, MLPClassifier, ConvNetClassifier)
 class WeightsDisplay(_mosaic.MosaicDisplay):
     """The weights of a model's first layer, one image for each class, unit or kernel.
 
-    `from_estimator` makes the display and draws it at once.
+    `from_estimator` creates the display and draws it.
 
     Parameters
     ----------
     weights : ndarray of shape (n_units, height, width)
         Weights as images.
     labels : list of str, default=None
-        The text above each image; None if there is none.
+        Text above each image. None draws no text.
 
     Attributes
     ----------
     image_ : matplotlib.image.AxesImage
-        The image that all weights were put into. Its colours are symmetric about 0.
+        Image that contains all weights. Its colours are symmetric about 0.
     texts_ : list of matplotlib.text.Text
-        The text above each image; empty without ``labels``.
+        Text above each image; empty without ``labels``.
     ax_ : matplotlib.axes.Axes
         Axes with the weights.
     figure_ : matplotlib.figure.Figure
@@ -73,24 +73,24 @@ class WeightsDisplay(_mosaic.MosaicDisplay):
     def from_estimator(cls, estimator, *, image_shape=None, n_units=None, ax=None):
         """Draw the weights of a fitted model.
 
-        `SoftmaxRegression` and LogisticRegression have one image for each class,
-        `MLPClassifierTorch` and MLPClassifier one for each unit of the first hidden
-        layer, and `ConvNetClassifier` one for each kernel of the first convolution.
-        Kernels are standardised to mean 0 and norm 1, as the network does before it
-        multiplies them by the gain of the activation.
+        `SoftmaxRegression` and LogisticRegression have one image for each class.
+        `MLPClassifierTorch` and MLPClassifier have one image for each unit of the first
+        hidden layer, and `ConvNetClassifier` has one image for each kernel of the first
+        convolution. Kernels are standardised to mean 0 and norm 1, as in the network,
+        but not multiplied by the gain of the activation.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted model of one of these classes, also as the last step of a Pipeline or
-            as the best estimator of a search.
+            Fitted model of one of these classes, or a Pipeline or search around one.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, channels)`` of the images that the
-            model was fitted to. None stands for the model's own ``image_shape`` if it
-            has one, else for square images. Channels are drawn side by side.
+            Shape of the images that the model was fitted to: ``(height, width)`` or
+            ``(height, width, channels)``. None stands for the ``image_shape`` of the
+            model if it has one, otherwise for square images. Channels are drawn side by
+            side.
         n_units : int, default=None
-            Number of units to draw, namely those whose weights have the largest norms,
-            in the order of the model and numbered from 0. None draws all units.
+            Number of units to draw. The units whose weights have the largest norms are
+            drawn, in the order of the model and numbered from 0. None draws all units.
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None opens a new figure.
 
@@ -105,7 +105,7 @@ class WeightsDisplay(_mosaic.MosaicDisplay):
             If the estimator is of another class.
         ValueError
             If ``image_shape`` does not fit the number of features, or ``n_units`` is
-            not a whole number of 1 or more.
+            not an integer of at least 1.
         """
         model = model_of(estimator, MODELS, cls.__name__)
         n_units = whole_number("n_units", n_units, or_none=True)
@@ -136,7 +136,7 @@ class WeightsDisplay(_mosaic.MosaicDisplay):
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None opens a new figure.
         cmap : str or matplotlib Colormap, default="RdBu_r"
-            Diverging colours, whose middle stands for 0.
+            Diverging colour map; its middle stands for 0.
         colorbar : bool, default=True
             Whether to draw a colour bar beside the weights.
 

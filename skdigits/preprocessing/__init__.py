@@ -1,8 +1,8 @@
-"""Transformers that make images alike before training.
+"""Transformers that bring images to the same form before training.
 
-`Deskew` makes digits upright and `CenterByMass` centres them; `DigitNormalizer` turns
-grey images of any kind, photographs included, into digits like MNIST's. None of them
-learns anything.
+`Deskew` makes digits upright, and `CenterByMass` centres them. `DigitNormalizer` turns
+grey images of any kind, including photographs, into digits like MNIST's. These
+transformers are stateless: they learn nothing from the samples.
 """
 
 from skdigits.preprocessing._digit_normalizer import DigitNormalizer

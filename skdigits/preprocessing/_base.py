@@ -33,7 +33,7 @@ class ImageTransformer(Versioned, TransformerMixin, BaseEstimator):
     Subclasses add ``__init__`` and the abstract members.
     """
 
-    # Whether transform takes images of other sizes than fit.
+    # Whether transform accepts images of other sizes than fit.
     _any_size = False
 
     @abstractmethod
@@ -51,10 +51,10 @@ class ImageTransformer(Versioned, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
-            Images, or a list of images of Pillow. `DigitNormalizer` also takes a list
-            of arrays of shape (height, width).
+            Images, or a list of Pillow images. `DigitNormalizer` also accepts a list of
+            arrays of shape (height, width).
         y : object, default=None
-            Ignored; present for compatibility with pipelines.
+            Not used; present for compatibility with pipelines.
 
         Returns
         -------
@@ -80,14 +80,15 @@ class ImageTransformer(Versioned, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
-            Images in float32, float64 or uint8 (whose results are rounded); any other
-            dtype is converted to float64. Or a list of images of Pillow, which become
-            grey, in uint8 for up to 8 bits a channel.
+            Images in float32, float64 or uint8; any other dtype is converted to
+            float64. X may also be a list of Pillow images, which become grey. Images
+            with up to 8 bits per channel become uint8.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
-            The transformed images in rows, in the dtype of X.
+            Transformed images in rows, in the dtype of X. For uint8, values are
+            rounded.
 
         Raises
         ------

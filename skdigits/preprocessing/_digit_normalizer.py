@@ -19,35 +19,38 @@ from skdigits.preprocessing._images import Images, list_of_images
 class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
     """Turn grey images into digits like MNIST's: bright on black, of one size, centred.
 
-    In front of a classifier that was trained on MNIST, it lets the classifier read
-    photographs and scans of any size. MNIST's own digits hardly change.
+    With this transformer as the first step of a Pipeline, a classifier that was trained
+    on MNIST reads photographs and scans of any size. MNIST's own digits hardly change.
 
     Parameters
     ----------
     size : int, default=28
         Height and width of the resulting images, in pixels.
     digit_size : int, default=20
-        Length of the digit's longer side after scaling, in pixels; at most ``size``.
+        Length of the longer side of the digit after scaling, in pixels; at most
+        ``size``.
     invert : bool or "auto", default="auto"
         Whether the foreground (the digit) is darker than the background. ``"auto"``
         decides for each image: the background is the median of the image's border, and
-        the foreground lies on the side, darker or brighter, that differs more from it.
+        the foreground is the side, darker or brighter, with the larger difference from
+        the background.
     threshold : float, default=0.2
-        Fraction of the largest difference from the background above which a pixel
-        counts as foreground when the bounds of the digit are sought. In [0, 1).
+        Fraction of the largest difference from the background. Pixels above this
+        fraction count as foreground when the transformer searches for the bounds of the
+        digit. In [0, 1).
     image_shape : tuple (height, width), default=None
-        Shape of the images if X holds them in rows. None means square images or, if the
-        number of features is not a square number, images of one row of pixels, with a
-        warning.
+        Shape of the images if X holds them in rows. None stands for square images. If
+        the number of features is not a square number, None stands for images of one row
+        of pixels, with a warning.
     device : str or torch.device, default="auto"
-        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
-        device of a tensor X under array API dispatch, else CUDA if available, else the
-        CPU.
+        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …. ``"auto"`` is the
+        device of X if X is a tensor under array API dispatch, otherwise CUDA if
+        available, otherwise the CPU.
 
     Attributes
     ----------
     n_features_in_ : int
-        Number of pixels in an image, if ``fit`` was given images of one size.
+        Number of pixels in an image, if all images passed to ``fit`` have one size.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the pixels, if X has column names.
 
@@ -62,30 +65,32 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
     Each image is transformed in four steps:
 
     1. The background is the median of the border pixels, and the foreground is every
-       difference from it towards the darker or the brighter side. Differences of less
-       than six standard deviations of the background are noise and become 0; this limit
-       is estimated from the quartile of the border on the side without foreground, and
-       is at most half the largest difference. If ``invert`` is a bool and the
-       foreground's side reaches less than a quarter as far as the other one, the border
-       is foreground, and the background is the brightest value (the darkest if
-       ``invert=False``).
+       difference from the background towards the darker or the brighter side.
+       Differences of less than six standard deviations of the background are noise and
+       become 0. This limit is estimated from the quartile of the border pixels on the
+       side without foreground, and is at most half the largest difference. If
+       ``invert`` is a bool, the border itself may be foreground. This is assumed if the
+       largest difference on the foreground's side is less than a quarter of the largest
+       difference on the other side. The background is then the brightest value (the
+       darkest value if ``invert=False``).
     2. The image is cropped to the foreground, and its longer side is scaled to
-       ``digit_size``, with its proportions kept. Pixels of a reduced image are means
-       over the area that they cover; enlarged images are interpolated linearly.
-    3. The digit is placed by whole pixels so that its centre of mass is at
-       ``(size // 2, size // 2)``, ±½, as in MNIST. If foreground would be cut off, it
-       is placed as near as ``size`` allows.
+       ``digit_size``. The aspect ratio is kept. Pixels of a reduced image are means over
+       the area that they cover; enlarged images are interpolated linearly.
+    3. The digit is moved by whole pixels so that its centre of mass is at
+       ``(size // 2, size // 2)``, ±½, as in MNIST. If foreground would be cut off, the
+       digit is placed as near to this position as ``size`` allows.
     4. The largest value becomes 1, or 255 in uint8. An image of a single value becomes
        0.
 
-    Pass a single image as a list, ``[image]``: an array (h, w) is read as h rows of
-    pixels. An image of Pillow becomes grey in the way of
-    `skdigits.datasets.read_image_folder`, by its palette, transparency and EXIF
-    orientation. Modes "I" and "F" and those of 16 bits keep their values. The
-    background is one value for the whole image, and everything else that
-    differs from it is foreground: even out a strong gradient of light first, raise
-    ``threshold`` (to 0.4, say) if the page has lines, and leave out pages without a
-    digit, whose noise would be taken for one.
+    Pass a single image as a list, ``[image]``: an array of shape (h, w) is read as h
+    rows of pixels. A Pillow image becomes grey as in
+    `skdigits.datasets.read_image_folder`, with its palette, transparency and EXIF
+    orientation. Images of modes "I" and "F" and of 16 bits keep their values.
+
+    The background is a single value for the whole image, and everything that differs
+    from it is foreground. Even out a strong gradient of light first. Raise
+    ``threshold`` (for example to 0.4) if the page has lines. Leave out pages without a
+    digit: their noise would become the foreground.
 
     MNIST's own digits were made from scans in this way [1]_.
 
@@ -147,23 +152,22 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
-            Images of any range of values, or a list of arrays of shape (height, width)
-            or of images of Pillow, of any mode. Images in rows must have as many
+            Images with values of any range; or a list of arrays of shape (height,
+            width) or of Pillow images of any mode. Images in rows must have as many
             features as in ``fit``; other images may have any size.
 
         Returns
         -------
         ndarray of shape (n_samples, size * size)
-            The digits in rows, in the dtype of X: from 0 to 255 in uint8, from 0 to 1
-            in float32 and float64. Any other dtype becomes float64, and so do lists of
-            several dtypes. Images of Pillow count as uint8 if they have up to 8 bits a
-            channel.
+            Digits in rows, in the dtype of X: from 0 to 255 in uint8, from 0 to 1 in
+            float32 and float64. Any other dtype becomes float64, and so do lists of
+            several dtypes. Pillow images with up to 8 bits per channel become uint8.
 
         Raises
         ------
         ValueError
-            If a parameter or X is invalid: a single image, for example, or an image of
-            Pillow whose file is damaged, which the message names.
+            If a parameter or X is invalid, for example if X is a single image. If the
+            file of a Pillow image is damaged, the message names the file.
         """
         return super().transform(X)
 
@@ -195,7 +199,8 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         if images is None:
             return super()._check(X, reset=reset)
 
-        # A list of images has neither features nor a namespace: a new fit forgets them.
+        # A list of images has neither features nor a namespace, so a new fit deletes
+        # these attributes.
         if reset:
             for name in ("n_features_in_", "feature_names_in_", "_fitted_array"):
                 vars(self).pop(name, None)

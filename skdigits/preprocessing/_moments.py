@@ -12,7 +12,7 @@ from skdigits.preprocessing._images import Images
 
 
 class _ByMoments(OneToOneFeatureMixin, ImageTransformer):
-    """Transformer that takes the value of a pixel for its mass."""
+    """Transformer that uses the value of a pixel as its mass."""
 
     _parameter_constraints = IMAGE_SHAPE
 
@@ -48,19 +48,19 @@ class _ByMoments(OneToOneFeatureMixin, ImageTransformer):
 class Deskew(_ByMoments):
     r"""Shear digits until they are upright, and centre them.
 
-    Slant depends on the writer and not on the digit: without it, the images of a digit
-    are more alike.
+    Slant depends on the writer, not on the digit. Without slant, images of the same
+    digit are more alike.
 
     Parameters
     ----------
     image_shape : tuple (height, width), default=None
-        Shape of the images if X holds them in rows. None means square images or, if the
-        number of features is not a square number, images of one row of pixels, with a
-        warning.
+        Shape of the images if X holds them in rows. None stands for square images. If
+        the number of features is not a square number, None stands for images of one row
+        of pixels, with a warning.
     device : str or torch.device, default="auto"
-        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
-        device of a tensor X under array API dispatch, else CUDA if available, else the
-        CPU.
+        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …. ``"auto"`` is the
+        device of X if X is a tensor under array API dispatch, otherwise CUDA if
+        available, otherwise the CPU.
 
     Attributes
     ----------
@@ -71,23 +71,23 @@ class Deskew(_ByMoments):
 
     See Also
     --------
-    CenterByMass : Moves digits by whole pixels and leaves their slant.
-    DigitNormalizer : Makes the bright foreground on black that this transformer needs.
+    CenterByMass : Moves digits by whole pixels and keeps their slant.
+    DigitNormalizer : Makes digits bright on black, as this transformer needs them.
 
     Notes
     -----
-    The value of a pixel in row r and column c is its mass: the foreground is bright,
-    the background 0. With the centre of mass :math:`(\bar r, \bar c)` and the
-    covariances :math:`\mu_{rr}`, :math:`\mu_{rc}` of the foreground, row r is moved to
-    the right by
+    The value of a pixel in row r and column c is its mass. The foreground must be
+    bright, and the background 0. With the centre of mass :math:`(\bar r, \bar c)` and
+    the covariances :math:`\mu_{rr}`, :math:`\mu_{rc}` of the foreground, row r is moved
+    to the right by
 
     .. math:: (w \div 2 - \bar c) - \frac{\mu_{rc}}{\mu_{rr}} (r - \bar r)
 
-    and then all rows down by :math:`h \div 2 - \bar r`, with linear interpolation
-    between two pixels. This removes the covariance and puts the centre of mass at
-    :math:`(h \div 2, w \div 2)`, in whole numbers, where MNIST's is, ±½. Foreground
-    that is moved over the edge is lost. A blank image stays as it is; an image with its
-    foreground in a single row is only moved.
+    and all rows are then moved down by :math:`h \div 2 - \bar r`, with linear
+    interpolation between two pixels. This removes the covariance and moves the centre
+    of mass to :math:`(h \div 2, w \div 2)` (integer division), where it is in MNIST,
+    ±½. Foreground that is moved over the edge is lost. A blank image does not change.
+    If the foreground is a single row, the image is moved but not sheared.
 
     On MNIST, LeCun et al. found that deskewing lowers the error of a linear classifier
     from 12.0 % to 8.4 % [1]_.
@@ -117,20 +117,20 @@ class Deskew(_ByMoments):
 class CenterByMass(_ByMoments):
     r"""Centre digits by their centre of mass, moving them by whole pixels.
 
-    Use it for digits that lie anywhere in their images, or are centred by their
-    bounding boxes, in front of a model trained on MNIST, whose digits are centred by
-    mass.
+    MNIST's digits are centred by mass. Use this transformer before a model trained on
+    MNIST if your digits are anywhere in their images, or centred by their bounding
+    boxes.
 
     Parameters
     ----------
     image_shape : tuple (height, width), default=None
-        Shape of the images if X holds them in rows. None means square images or, if the
-        number of features is not a square number, images of one row of pixels, with a
-        warning.
+        Shape of the images if X holds them in rows. None stands for square images. If
+        the number of features is not a square number, None stands for images of one row
+        of pixels, with a warning.
     device : str or torch.device, default="auto"
-        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"`` is the
-        device of a tensor X under array API dispatch, else CUDA if available, else the
-        CPU.
+        Device to compute on: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …. ``"auto"`` is the
+        device of X if X is a tensor under array API dispatch, otherwise CUDA if
+        available, otherwise the CPU.
 
     Attributes
     ----------
@@ -146,11 +146,11 @@ class CenterByMass(_ByMoments):
 
     Notes
     -----
-    The value of a pixel in row r and column c is its mass: the foreground is bright,
-    the background 0. The centre of mass is moved to :math:`(h \div 2, w \div 2)`, in
-    whole numbers, such as (14, 14) of 28 x 28, where MNIST's is, ±½. No pixel changes
-    its value, but foreground that is moved over the edge is lost. A blank image stays
-    as it is.
+    The value of a pixel in row r and column c is its mass. The foreground must be
+    bright, and the background 0. The centre of mass is moved to
+    :math:`(h \div 2, w \div 2)` (integer division), where it is in MNIST, ±½: to
+    (14, 14) in images of 28 x 28. No pixel changes its value, but foreground that is
+    moved over the edge is lost. A blank image does not change.
 
     Examples
     --------
