@@ -222,7 +222,7 @@ class ConvNetClassifier(GradientClassifier):
     See Also
     --------
     MLPClassifierTorch : Network without convolutions: faster, and for any features.
-    skdigits.preprocessing.DigitNormalizer : Converts images of digits to MNIST's format.
+    skdigits.preprocessing.DigitNormalizer : Turns images into digits like MNIST's.
 
     Notes
     -----

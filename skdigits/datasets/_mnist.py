@@ -62,12 +62,13 @@ def load_mnist(
 
     The function looks for the four original files in ``data_home``, then in the folder
     named by the environment variable ``SKDIGITS_DATA``, then in scikit-learn's data
-    folder. In each, it searches the sub-folder ``mnist`` first, then ``MNIST/raw``,
-    where torchvision stores them, then the folder itself (not for scikit-learn's). The
-    files are called ``train-images-idx3-ubyte`` or ``train-images.idx3-ubyte`` and so
-    on, with or without ``.gz``. A file of another name, or in a folder of its own such
-    as ``train-images-idx3-ubyte/``, is recognised by its contents. If there is none of
-    the files, scikit-learn fetches ``mnist_784`` from OpenML.
+    folder. In each, it searches the sub-folder ``mnist``, then ``MNIST/raw``, where
+    torchvision stores the files, then the folder itself (except in scikit-learn's data
+    folder). The files are called ``train-images-idx3-ubyte`` or
+    ``train-images.idx3-ubyte`` and so on, with or without ``.gz``. A file with another
+    name, or in its own folder such as ``train-images-idx3-ubyte/``, is recognised by
+    its contents. If none of the files is found, scikit-learn fetches ``mnist_784`` from
+    OpenML.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Training K networks by mini-batches, each until it stops by its own rule."""
+"""Training of K networks by mini-batches, each until its own stopping rule ends it."""
 
 import math
 import time
@@ -45,11 +45,11 @@ from skdigits.engine.types import (
     Workers,
 )
 
-DISTORTION_SEEDS = 2**31  # distortions are seeded from here on, after those of dropout
+DISTORTION_SEEDS = 2**31  # first seed of distortions; smaller seeds are for dropout
 
 
 class Problem(NamedTuple):
-    """Everything about training that stays the same from epoch to epoch."""
+    """The settings of training that stay the same from epoch to epoch."""
 
     network: Network
     plan: Plan
@@ -59,7 +59,10 @@ class Problem(NamedTuple):
 
 
 class EpochOutcome(NamedTuple):
-    """Results of an epoch, each (K,) on the host: numbers, and which models end."""
+    """Results of an epoch, each of shape (K,) on the host.
+
+    ``diverged`` and ``stopped`` say which models end.
+    """
 
     learning_rate: Tensor
     loss: Tensor
@@ -70,7 +73,7 @@ class EpochOutcome(NamedTuple):
 
 
 def fresh_state(params: Params, solver: str) -> State:
-    """Return the state of models with these parameters and no past."""
+    """Return the state of models that have these parameters and no training yet."""
     n_moments = SOLVERS[solver].n_moments
     moments = tuple(tuple(map(torch.zeros_like, params)) for _ in range(n_moments))
     zeros = torch.zeros(len(params[0]), dtype=torch.float64, device="cpu")
@@ -96,49 +99,51 @@ def train(
     """Train the K models of ``state``.
 
     The models of a replica see the same samples in the same order. A model ends when it
-    stops or diverges, and the others continue unaffected. It leaves the computation
-    once its setting has ended in all replicas, or its replica as a whole.
+    stops or diverges, and the others continue unaffected. An ended model leaves the
+    computation when all models of its replica, or the models with its setting in all
+    replicas, have ended.
 
     Parameters
     ----------
     network : Network
         Architecture of the models.
     data : Data
-        Training samples, in R replicas; the first K / R models are those of the first.
+        Training samples, in R replicas. The first K / R models belong to the first
+        replica, and so on.
     plan : Plan
         Settings that all models share. With ``early_stopping``, a model stops by its
-        validation score or loss and returns to its best epoch, else it stops by its
-        training loss.
+        validation score or loss and returns to its best epoch. Otherwise, it stops by
+        its training loss.
     hyper : Hyper
         Settings of each model.
     state : State
-        Where to continue.
+        State of the models from which to continue.
     rngs : sequence of RandomState
-        Generators of sample orders, one a replica; they advance.
+        Generators of sample orders, one per replica; training advances them.
     validation : Data, optional
-        Samples to evaluate on after every epoch, in R replicas or in one for all.
+        Validation samples for every epoch, in R replicas or in one replica for all.
     observer : Observer, optional
-        Follows the epochs, and may stop models.
+        Function that follows the epochs, and may stop models.
     score : callable, optional
-        Takes the place of the accuracy on the validation samples.
+        Validation score that replaces the accuracy.
     workers : Workers, optional
-        Gather the samples of batches ahead of the steps.
+        Threads that gather the samples of batches ahead of the steps.
     past : Run, optional
-        Run of a single model, which goes on as if it had never stopped.
+        Run of a single model, which continues as if it had never stopped.
     latest : Latest, optional
-        Where a single model leaves its last whole epoch.
+        Holder of the last complete epoch of a single model.
 
     Returns
     -------
     list of Run
-        One per model, in their order.
+        One run per model, in their order.
     """
     targets = network.targets(plan.label_smoothing, state.params[0])
     problem = Problem(network, plan, targets, score, workers)
     active = _all_models(problem, data, validation, hyper, state, rngs, past)
     records: list[list[Epoch]] = [[] for _ in range(active.numbers.numel())]
     runs: dict[int, Run] = {}
-    # Saving a generator's state is slow: it is done only if epochs draw an order.
+    # Saving the state of a generator is slow, so do it only if epochs draw an order.
     draws = plan.shuffle and data.n_samples > plan.batch_size
     rng_states = None
     began = time.perf_counter()
@@ -152,7 +157,7 @@ def train(
         if draws:
             rng_states = [rng.get_state() for rng in active.replicas.rngs]
             if so_far is not None:
-                # An interrupted epoch may have drawn an order: the states before count.
+                # An interrupted epoch may have drawn an order: keep the earlier states.
                 latest.runs = partial(so_far, rng_states)
         after, outcome = _epoch(problem, active, records)
         epochs = _record(records, after, outcome, time.perf_counter() - began)
@@ -165,8 +170,8 @@ def train(
             )
         ended = outcome.diverged | outcome.stopped | to_stop
         if ended.any():
-            # A diverged model is returned as it was before this epoch, its generator
-            # included.
+            # A diverged model returns to its state before this epoch, including its
+            # generator.
             diverged = outcome.diverged
             converged = outcome.stopped & ~diverged & ~to_stop
             runs |= _leave(active, diverged, "diverged", records, rng_states)
@@ -175,7 +180,7 @@ def train(
             if len(runs) == len(records):
                 return [runs[number] for number in sorted(runs)]
             after = without(after, ended.view_as(after.running))
-        # Observers and scorers may keep the parameters that they have seen.
+        # Observers and scorers may keep references to the parameters.
         seen = observer is not None or score is not None
         active = after._replace(spare=None) if seen else after
 
@@ -192,14 +197,14 @@ def _all_models(
     rngs: Sequence[np.random.RandomState],
     past: Run | None = None,
 ) -> ActiveModels:
-    """Return all K models of a state, the same number in each replica of the data."""
+    """Return the K models of a state, the same number in each replica of the data."""
     plan = problem.plan
     device = state.params[0].device
     numbers = torch.arange(len(state.params[0]), device="cpu").view(len(rngs), -1)
 
     whole_batch = []
     if data.n_samples <= plan.batch_size and plan.distort is None:
-        # Every step sees the same batch: it is gathered once.
+        # Every step sees the same batch, so gather it once.
         width = numbers.shape[1]
         targets = problem.targets
         whole_batch = list(
@@ -258,7 +263,7 @@ def _with_present_best(problem: Problem, validation: Data, state: State) -> Stat
 def _epoch(
     problem: Problem, active: ActiveModels, records: list[list[Epoch]]
 ) -> tuple[ActiveModels, EpochOutcome]:
-    """Train for an epoch; an interruption leaves the state of ``active`` unchanged."""
+    """Train for one epoch; an interrupt leaves the state of ``active`` unchanged."""
     plan = problem.plan
     after, loss, rate = _learn(problem, active)
     params = after.state.params
@@ -275,7 +280,7 @@ def _epoch(
             problem.score,
             partial(_unscored, after, loss, rate, records),
         )
-    # Squares of parameters may overflow in the next step while this loss is finite.
+    # Squares of parameters may overflow in the next step although this loss is finite.
     parts = params
     if after.moving is not None and after.moving.joint is not None:
         parts = after.moving.joint[0]
@@ -301,9 +306,10 @@ def _epoch(
 def _learn(
     problem: Problem, active: ActiveModels
 ) -> tuple[ActiveModels, Tensor, Tensor]:
-    """Pass over all samples.
+    """Pass once over all samples.
 
-    Return the models after it, the mean objective (K,) and the last step's rate (K,).
+    Return the models afterwards, the mean objective (K,) and the learning rate (K,) of
+    the last step.
     """
     plan = problem.plan
     replicas = active.replicas
@@ -311,7 +317,7 @@ def _learn(
     solver = SOLVERS[plan.solver]
     progress = active.state.progress
 
-    # The originals are kept in case the epoch diverges.
+    # Keep the original parameters in case the epoch diverges.
     numbers = moving(active.state, active.local, active.moving, active.spare)
     if replicas.dropout or replicas.distortion:
         _seed_noise(replicas, progress.epochs)
@@ -354,7 +360,7 @@ def _learn(
 
 
 def _seed_noise(replicas: Replicas, epoch: int) -> None:
-    """Let the noise of an epoch depend on nothing but its number and the seeds."""
+    """Seed the noise of an epoch by the number of the epoch and the noise seeds."""
     for generator, seed in zip(replicas.dropout, replicas.noise_seeds, strict=False):
         generator.manual_seed(seed + epoch)
     for generator, seed in zip(replicas.distortion, replicas.noise_seeds, strict=False):
@@ -362,7 +368,7 @@ def _seed_noise(replicas: Replicas, epoch: int) -> None:
 
 
 def _distorted(distort: Distort, generators: Sequence[Generator], X: Tensor) -> Tensor:
-    """Distort samples (R, B, D), each replica's by its own generator."""
+    """Distort samples (R, B, D), with one generator per replica."""
     pairs = zip(X, generators, strict=True)
     return torch.stack([distort(samples, generator) for samples, generator in pairs])
 
@@ -370,20 +376,21 @@ def _distorted(distort: Distort, generators: Sequence[Generator], X: Tensor) -> 
 def update_stopping(
     state: Stopping, monitored: Tensor, rate: Tensor, plan: Plan
 ) -> tuple[Stopping, Tensor, Tensor]:
-    """Take in the monitored score (K,) of an epoch, by scikit-learn's rules.
+    """Update the stopping rule by the monitored score (K,) of an epoch.
 
-    An epoch is no improvement if it does not raise the best score by ``tol``. Training
-    stalls after more than ``n_iter_no_change`` such epochs in a row: the model then
-    stops, unless the adaptive schedule can still reduce its learning ``rate`` (K,).
+    The rule is scikit-learn's. An epoch is an improvement if its score exceeds the best
+    score by at least ``tol``. Training stalls after more than ``n_iter_no_change``
+    consecutive epochs without an improvement. A stalled model stops, unless the
+    adaptive schedule can still reduce its learning ``rate`` (K,).
 
     Returns
     -------
     Stopping
-        The bookkeeping after the epoch.
+        State of the stopping rule after the epoch.
     improved, stops : Tensor of shape (K,) and dtype bool
-        Which models have a new best score, and which are to stop.
+        Which models have a new best score, and which models stop.
     """
-    # In NumPy, whose operations on a few numbers take a third of the time of torch's.
+    # On a few numbers, NumPy takes a third of torch's time.
     scores = monitored.numpy()
     best = state.best.numpy()
     n_waited = state.n_no_improvement.numpy()
@@ -410,7 +417,7 @@ def _record(
     outcome: EpochOutcome,
     seconds: float,
 ) -> dict[int, Epoch]:
-    """Add an epoch to the records of all running models; return it by their numbers."""
+    """Add an epoch to the records of all running models; return it by model number."""
     epoch = active.state.progress.epochs
     columns = [active.numbers.flatten(), active.running.flatten(), *outcome[:4]]
     found = {}
@@ -429,7 +436,7 @@ def _observe(
     diverged: Tensor,
     so_far: Callable[[], list[Run]],
 ) -> Tensor:
-    """Let an observer see an epoch; return which models (K,) are to stop."""
+    """Call the observer after an epoch; return which models (K,) stop."""
     running = after.running.flatten()
     params = after.state.params
     if diverged.any():
@@ -454,7 +461,7 @@ def _so_far(
 ) -> list[Run]:
     """Return runs of all running models as if training were interrupted after an epoch.
 
-    Those that have diverged or converged have ended; the others can go on.
+    Models that diverged or converged have ended; the others can continue.
     """
     diverged = outcome.diverged
     ends = outcome.stopped & ~diverged
@@ -473,7 +480,7 @@ def _so_far(
 def _unscored(
     after: ActiveModels, loss: Tensor, rate: Tensor, records: list[list[Epoch]]
 ) -> list[Run]:
-    """Return runs of all models with an epoch that is still to be scored."""
+    """Return runs of all models, including an epoch that has no score yet."""
     nothing = torch.full_like(loss, torch.nan)
     outcome = EpochOutcome(rate, loss, nothing, nothing, nothing > 0, nothing > 0)
     longer = [list(some) for some in records]
@@ -496,10 +503,11 @@ def _leave(
     records: list[list[Epoch]],
     rng_states: Sequence[RngState] | None = None,
 ) -> Iterator[tuple[int, Run]]:
-    """Yield number and run of the running models (K,) that end here.
+    """Yield number and run of each running model that ends here.
 
-    ``rng_states`` are the states of the generators of sample orders that the models
-    get, one a replica; default: the present states.
+    ``leaving`` (K,) says which models end. The models get ``rng_states``, one state of
+    the generator of sample orders per replica. By default, these are the current
+    states.
     """
     if rng_states is None:
         rng_states = [rng.get_state() for rng in active.replicas.rngs]
@@ -510,6 +518,6 @@ def _leave(
         number = numbers[place]
         rng_state = rng_states[place // active.running.shape[1]]
         own = select(state, place[None])
-        # A later epoch may have been recorded, and not become whole.
+        # A later epoch may have been recorded before it was complete.
         epochs = [one for one in records[number] if one.epoch <= n_epochs]
         yield number, Run(own, epochs, status, rng_state)

@@ -1,4 +1,4 @@
-"""Searches that train many candidates in one run; two tests of learning rates."""
+"""Searches that train many candidates in one run, and tests of learning rates."""
 
 from skdigits.model_selection._batched import (
     BatchedGridSearchCV,

@@ -1,4 +1,4 @@
-"""Searches over parameters, drop-in for scikit-learn's."""
+"""Batched searches over parameters, with the interface of scikit-learn's searches."""
 
 import numpy as np
 from sklearn.model_selection import (
@@ -17,10 +17,10 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
     """Exhaustive search over a parameter grid that trains many candidates at once.
 
     Parameters, attributes and results are those of scikit-learn's ``GridSearchCV``;
-    only the training differs. Candidates form one batch of models that see the same
-    samples together if they differ only in ``learning_rate_init``, ``alpha``,
-    ``momentum``, ``beta_1``, ``beta_2``, ``epsilon``, ``weight_decay``, ``power_t``,
-    ``dropout`` or ``random_state``. The folds share the batch as well.
+    only the training differs. Candidates train together, as one batch of models, if
+    they differ only in ``learning_rate_init``, ``alpha``, ``momentum``, ``beta_1``,
+    ``beta_2``, ``epsilon``, ``weight_decay``, ``power_t``, ``dropout`` or
+    ``random_state``. The models of all folds train in the same batch.
 
     Parameters
     ----------
@@ -31,41 +31,42 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
     param_grid : dict or list of dicts
         Parameter names with the values to try, or a list of several such grids.
     scoring : str, callable, list, tuple or dict, default=None
-        Metric, or several metrics, to evaluate candidates by; None is the estimator's
-        ``score``.
+        Metric, or several metrics, by which candidates are evaluated. None stands for
+        the ``score`` of the estimator.
     n_jobs : int or None, default=None
-        Number of processes for models that do not train together. They share out the
-        candidates or, if a Pipeline has steps before the model, the folds. None stands
-        for one process. Models that train together do so in this process, on all cores.
+        Number of processes for models that do not train together. The processes share
+        the candidates or, if a Pipeline has steps before the model, the folds. None
+        stands for one process. Models that train together do so in this process, on all
+        cores.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate to all samples. With several metrics, the name
-        of the metric to choose by; or a callable that returns the best index from
-        ``cv_results_``.
+        of the metric that selects the best candidate. A callable takes ``cv_results_``
+        and returns the index of the best candidate.
     cv : int, cross-validation generator or iterable, default=None
-        Folds, as in scikit-learn; None stands for 5 stratified folds.
+        Folds, as in scikit-learn. None stands for 5 stratified folds.
     verbose : int, default=0
         Verbosity, as in scikit-learn: higher values print more about the candidates.
     pre_dispatch : int or str, default="2*n_jobs"
         Number of jobs dispatched in advance, as in scikit-learn.
     error_score : "raise" or float, default=np.nan
-        Score of a fit that fails, which also causes a warning; ``"raise"`` raises the
-        error instead.
+        Score of a fit that fails. A warning names the error. With ``"raise"``, the
+        error is raised instead.
     return_train_score : bool, default=False
         Whether ``cv_results_`` includes scores on the training samples.
     return_epoch_scores : bool, default=False
-        Whether ``cv_results_`` includes the test scores after every epoch. Models are
-        otherwise scored once, when they are trained, which can take far less time.
+        Whether ``cv_results_`` includes the test scores after every epoch. If False,
+        models are scored once, after training, which can take far less time.
     refit_epochs : {"best"} or None, default=None
         Number of epochs of the refit. ``"best"`` selects the candidate and the number
-        of epochs with the highest mean test score, which tunes ``max_iter`` without a
-        fit for each value, but scores models after every epoch. The learning rate
-        follows the schedule of the candidate's ``max_iter`` epochs, which the refit
-        cuts short. All candidates must be batched in every fold. None leaves the number
-        to the candidate's parameters.
+        of epochs with the highest mean test score. This tunes ``max_iter`` without a
+        fit for each value, but scores the models after every epoch. The refit follows
+        the learning rate schedule of the candidate's ``max_iter`` epochs, and stops at
+        the selected epoch. All candidates must be batched in every fold. None trains
+        for the number of epochs of the candidate's parameters.
     working_memory : float, default=None
-        Maximum memory in MiB of the models of one run, not counting the samples; more
-        models are trained in several runs. None is
-        ``sklearn.get_config()["working_memory"]``, 1024 by default.
+        Maximum memory in MiB of the models of one run, without the samples. If the
+        models need more, they are trained in several runs. None stands for
+        ``sklearn.get_config()["working_memory"]``, which is 1024 by default.
 
     Attributes
     ----------
@@ -74,11 +75,12 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
         ``mean_score_time`` are the candidate's share of the time of its run.
 
         With ``return_epoch_scores=True`` or ``refit_epochs="best"``,
-        ``split<i>_test_<metric>_by_epoch`` and ``mean_test_<metric>_by_epoch`` hold an
-        array of the test scores after every epoch (iteration of L-BFGS) for each
-        candidate; a single metric is called ``score``. If a fold ends earlier than
-        others, its final score is repeated. The array is empty for a candidate that
-        scikit-learn has fitted in some fold; the columns are missing if it fitted all.
+        ``split<i>_test_<metric>_by_epoch`` and ``mean_test_<metric>_by_epoch`` hold for
+        each candidate an array of the test scores after every epoch (with L-BFGS, after
+        every iteration). A single metric is called ``score``. If a fold ends earlier
+        than others, its final score is repeated. The array is empty for a candidate
+        that scikit-learn fitted in some fold. The columns are missing if scikit-learn
+        fitted all candidates.
     batched_ : ndarray of shape (n_candidates,) of bool
         Whether each candidate shared its runs with other models, in every fold.
     best_estimator_ : estimator
@@ -92,12 +94,12 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
     refit_time_ : float
         Duration of the refit in seconds.
     scorer_ : callable or dict
-        Scorer, or a dict of scorers by metric if there are several.
+        Scorer, or a dict of scorers by metric with several metrics.
     n_splits_ : int
         Number of folds.
     best_n_epochs_ : int
-        Number of epochs of the refit; available only with ``refit_epochs="best"``,
-        where ``best_score_`` is the mean test score after as many epochs.
+        Number of epochs of the refit; available only with ``refit_epochs="best"``.
+        ``best_score_`` is then the mean test score after this number of epochs.
     multimetric_ : bool
         Whether there are several metrics.
     classes_ : ndarray of shape (n_classes,)
@@ -115,16 +117,16 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
     Notes
     -----
     Candidates that differ in other parameters, such as ``hidden_layer_sizes``,
-    ``batch_size``, ``solver`` or ``loss``, are trained in separate runs. The steps of a
+    ``batch_size``, ``solver`` or ``loss``, train in separate runs. The steps of a
     Pipeline before the model are fitted once for each fold and each of their settings.
-    A ``ConvNetClassifier``, or a model with enough parameters to keep the processor
-    busy, is trained alone. scikit-learn's own loop evaluates other estimators, settings
-    that raise an error, folds whose training samples lack a class, and searches that
-    pass parameters other than the model's ``sample_weight`` to ``fit``.
+    A ``ConvNetClassifier`` trains alone, and so does a model with enough parameters to
+    keep the processor busy. scikit-learn's own loop evaluates other estimators,
+    settings that raise an error, folds whose training samples lack a class, and
+    searches that pass other parameters than the model's ``sample_weight`` to ``fit``.
 
-    Every candidate equals the result of its own fit, up to rounding: models share
-    samples, but neither loss nor step. A candidate that diverges causes a warning and
-    is scored as it was before.
+    Every candidate equals the model of a separate fit, up to rounding: the models share
+    samples, but not losses or steps. If a candidate diverges, the search warns, and
+    scores the model of the last epoch before.
 
     Examples
     --------
@@ -186,9 +188,9 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples; integers are read as the estimator reads them.
+            Samples. The estimator decides whether integers are pixels.
         y : array-like of shape (n_samples,), default=None
-            Class labels; None for estimators that need none.
+            Class labels; None for an estimator that needs no labels.
         **params : dict
             Parameters of the estimator's ``fit``, of the scorer and of the splitter, as
             in scikit-learn.
@@ -201,10 +203,11 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
         Raises
         ------
         ValueError
-            If a parameter is invalid, if all fits fail, or if one fails with
+            If a parameter is invalid, if all fits fail, or if a fit fails with
             ``error_score="raise"``. With ``refit_epochs="best"``, also if there is no
-            refit, no metric to choose by or a candidate that was not batched, or if
-            ``early_stopping`` of a candidate already chooses the number of epochs.
+            refit, no metric to choose by or a candidate that was not batched, or if a
+            candidate has ``early_stopping=True``, which already chooses the number of
+            epochs.
         """
         settings = ParameterGrid(self.param_grid)
         fit_search(self, X, y, params, settings)
@@ -216,8 +219,8 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
 
     Parameters, attributes and results are those of scikit-learn's
     ``RandomizedSearchCV``; the candidates are trained as in `BatchedGridSearchCV`.
-    Learning rates and other parameters that a batch may vary can be drawn from
-    distributions at hardly any cost.
+    More candidates cost little if only learning rates and other parameters that a batch
+    can vary are drawn.
 
     Parameters
     ----------
@@ -231,18 +234,19 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
     n_iter : int, default=10
         Number of candidates to draw.
     scoring : str, callable, list, tuple or dict, default=None
-        Metric, or several metrics, to evaluate candidates by; None is the estimator's
-        ``score``.
+        Metric, or several metrics, by which candidates are evaluated. None stands for
+        the ``score`` of the estimator.
     n_jobs : int or None, default=None
-        Number of processes for models that do not train together. They share out the
-        candidates or, if a Pipeline has steps before the model, the folds. None stands
-        for one process. Models that train together do so in this process, on all cores.
+        Number of processes for models that do not train together. The processes share
+        the candidates or, if a Pipeline has steps before the model, the folds. None
+        stands for one process. Models that train together do so in this process, on all
+        cores.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate to all samples. With several metrics, the name
-        of the metric to choose by; or a callable that returns the best index from
-        ``cv_results_``.
+        of the metric that selects the best candidate. A callable takes ``cv_results_``
+        and returns the index of the best candidate.
     cv : int, cross-validation generator or iterable, default=None
-        Folds, as in scikit-learn; None stands for 5 stratified folds.
+        Folds, as in scikit-learn. None stands for 5 stratified folds.
     verbose : int, default=0
         Verbosity, as in scikit-learn: higher values print more about the candidates.
     pre_dispatch : int or str, default="2*n_jobs"
@@ -250,24 +254,24 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
     random_state : int, RandomState instance or None, default=None
         Seed of the drawn candidates.
     error_score : "raise" or float, default=np.nan
-        Score of a fit that fails, which also causes a warning; ``"raise"`` raises the
-        error instead.
+        Score of a fit that fails. A warning names the error. With ``"raise"``, the
+        error is raised instead.
     return_train_score : bool, default=False
         Whether ``cv_results_`` includes scores on the training samples.
     return_epoch_scores : bool, default=False
-        Whether ``cv_results_`` includes the test scores after every epoch. Models are
-        otherwise scored once, when they are trained, which can take far less time.
+        Whether ``cv_results_`` includes the test scores after every epoch. If False,
+        models are scored once, after training, which can take far less time.
     refit_epochs : {"best"} or None, default=None
         Number of epochs of the refit. ``"best"`` selects the candidate and the number
-        of epochs with the highest mean test score, which tunes ``max_iter`` without a
-        fit for each value, but scores models after every epoch. The learning rate
-        follows the schedule of the candidate's ``max_iter`` epochs, which the refit
-        cuts short. All candidates must be batched in every fold. None leaves the number
-        to the candidate's parameters.
+        of epochs with the highest mean test score. This tunes ``max_iter`` without a
+        fit for each value, but scores the models after every epoch. The refit follows
+        the learning rate schedule of the candidate's ``max_iter`` epochs, and stops at
+        the selected epoch. All candidates must be batched in every fold. None trains
+        for the number of epochs of the candidate's parameters.
     working_memory : float, default=None
-        Maximum memory in MiB of the models of one run, not counting the samples; more
-        models are trained in several runs. None is
-        ``sklearn.get_config()["working_memory"]``, 1024 by default.
+        Maximum memory in MiB of the models of one run, without the samples. If the
+        models need more, they are trained in several runs. None stands for
+        ``sklearn.get_config()["working_memory"]``, which is 1024 by default.
 
     Attributes
     ----------
@@ -276,11 +280,12 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
         ``mean_score_time`` are the candidate's share of the time of its run.
 
         With ``return_epoch_scores=True`` or ``refit_epochs="best"``,
-        ``split<i>_test_<metric>_by_epoch`` and ``mean_test_<metric>_by_epoch`` hold an
-        array of the test scores after every epoch (iteration of L-BFGS) for each
-        candidate; a single metric is called ``score``. If a fold ends earlier than
-        others, its final score is repeated. The array is empty for a candidate that
-        scikit-learn has fitted in some fold; the columns are missing if it fitted all.
+        ``split<i>_test_<metric>_by_epoch`` and ``mean_test_<metric>_by_epoch`` hold for
+        each candidate an array of the test scores after every epoch (with L-BFGS, after
+        every iteration). A single metric is called ``score``. If a fold ends earlier
+        than others, its final score is repeated. The array is empty for a candidate
+        that scikit-learn fitted in some fold. The columns are missing if scikit-learn
+        fitted all candidates.
     batched_ : ndarray of shape (n_candidates,) of bool
         Whether each candidate shared its runs with other models, in every fold.
     best_estimator_ : estimator
@@ -294,12 +299,12 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
     refit_time_ : float
         Duration of the refit in seconds.
     scorer_ : callable or dict
-        Scorer, or a dict of scorers by metric if there are several.
+        Scorer, or a dict of scorers by metric with several metrics.
     n_splits_ : int
         Number of folds.
     best_n_epochs_ : int
-        Number of epochs of the refit; available only with ``refit_epochs="best"``,
-        where ``best_score_`` is the mean test score after as many epochs.
+        Number of epochs of the refit; available only with ``refit_epochs="best"``.
+        ``best_score_`` is then the mean test score after this number of epochs.
     multimetric_ : bool
         Whether there are several metrics.
     classes_ : ndarray of shape (n_classes,)
@@ -375,9 +380,9 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples; integers are read as the estimator reads them.
+            Samples. The estimator decides whether integers are pixels.
         y : array-like of shape (n_samples,), default=None
-            Class labels; None for estimators that need none.
+            Class labels; None for an estimator that needs no labels.
         **params : dict
             Parameters of the estimator's ``fit``, of the scorer and of the splitter, as
             in scikit-learn.
@@ -390,10 +395,11 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
         Raises
         ------
         ValueError
-            If a parameter is invalid, if all fits fail, or if one fails with
+            If a parameter is invalid, if all fits fail, or if a fit fails with
             ``error_score="raise"``. With ``refit_epochs="best"``, also if there is no
-            refit, no metric to choose by or a candidate that was not batched, or if
-            ``early_stopping`` of a candidate already chooses the number of epochs.
+            refit, no metric to choose by or a candidate that was not batched, or if a
+            candidate has ``early_stopping=True``, which already chooses the number of
+            epochs.
         """
         settings = ParameterSampler(
             self.param_distributions, self.n_iter, random_state=self.random_state

@@ -1,4 +1,4 @@
-"""Searches by successive halving, drop-in for scikit-learn's."""
+"""Batched successive halving, with the interface of scikit-learn's searches."""
 
 import copy
 
@@ -16,23 +16,23 @@ OURS = {"working_memory": SEARCH["working_memory"]}
 
 
 class _Halving(Versioned):
-    """What both searches add to scikit-learn's."""
+    """Methods and attributes that both halving searches add to scikit-learn's."""
 
-    # Of the other searches: here, resources are what decides.
+    # Parameters of the other searches; halving has resources instead.
     refit_epochs = None
     return_epoch_scores = False
     _takes_checkpoints = True
 
     @fit_context
     def fit(self, X, y=None, **params):
-        """Train fewer and fewer candidates for longer and longer, and refit the best.
+        """Train fewer and fewer candidates with more resources, and refit the best.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples; integers are read as the estimator reads them.
+            Samples. The estimator decides whether integers are pixels.
         y : array-like of shape (n_samples,), default=None
-            Class labels; None for estimators that need none.
+            Class labels; None for an estimator that needs no labels.
         **params : dict
             Parameters of the estimator's ``fit``, of the scorer and of the splitter, as
             in scikit-learn.
@@ -46,8 +46,8 @@ class _Halving(Versioned):
         ------
         ValueError
             If a parameter is invalid, if the estimator lacks the resource, if the
-            resource is also searched, if ``cv`` draws other folds in every call, if all
-            fits fail, or if one fails with ``error_score="raise"``.
+            resource is also searched over, if ``cv`` draws new folds in every call, if
+            all fits fail, or if a fit fails with ``error_score="raise"``.
         """
         self._n_samples_orig = n_samples_of(X)
         fit_search(self, X, y, params, iterations=evaluate_iterations)
@@ -55,9 +55,10 @@ class _Halving(Versioned):
         return self
 
     def _check_input_parameters(self, X, y, split_params):
-        """Check resources as scikit-learn does; ``"auto"`` epochs are the estimator's.
+        """Check resources as scikit-learn does, and set the attributes of the limits.
 
-        Sets ``min_resources_`` and ``max_resources_``.
+        These are ``min_resources_`` and ``max_resources_``. With epochs as the
+        resource, ``max_resources="auto"`` is the ``max_iter`` of the estimator.
         """
         known = self.estimator.get_params()
         if self.resource == "max_iter" and self.resource not in known:
@@ -78,12 +79,13 @@ class _Halving(Versioned):
 
 
 class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
-    """Search over a grid: fewer and fewer candidates train for longer and longer.
+    """Search over a grid by successive halving, in batched runs.
 
-    Parameters, attributes and results are those of scikit-learn's
-    ``HalvingGridSearchCV``; only the training differs. Each iteration trains its
-    candidates as `BatchedGridSearchCV` does, and the next one continues where they were
-    left: no epoch is trained twice.
+    The first iteration trains all candidates for a few epochs. Each following iteration
+    trains the best of them for more epochs. Parameters, attributes and results are
+    those of scikit-learn's ``HalvingGridSearchCV``; only the training differs. An
+    iteration trains its candidates as `BatchedGridSearchCV` does, and continues from
+    the models of the iteration before, so no epoch is trained twice.
 
     Parameters
     ----------
@@ -94,48 +96,52 @@ class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
     param_grid : dict or list of dicts
         Parameter names with the values to try, or a list of several such grids.
     factor : int or float, default=3
-        The number of candidates is divided by ``factor`` after each iteration, and the
-        resource multiplied by it.
+        Factor of each iteration. After an iteration, the number of candidates is
+        divided by ``factor``, and the resource is multiplied by ``factor``.
     resource : str, default="max_iter"
-        What increases with each iteration: ``"max_iter"`` (``"<step>__max_iter"`` in a
-        Pipeline), the number of epochs; ``"n_samples"``, scikit-learn's default; or any
-        other parameter of the estimator that takes positive integers.
+        Resource that increases with each iteration: the number of epochs,
+        ``"max_iter"`` (``"<step>__max_iter"`` in a Pipeline); the number of samples,
+        ``"n_samples"``, which is scikit-learn's default; or any other parameter of the
+        estimator that takes positive integers.
     max_resources : {"auto"} or int, default="auto"
-        The most of the resource that a candidate may use. ``"auto"`` is the estimator's
-        own ``max_iter`` or, for ``resource="n_samples"``, the number of samples; other
-        resources need a number.
+        Maximum resource of a candidate. ``"auto"`` is the ``max_iter`` of the estimator
+        or, with ``resource="n_samples"``, the number of samples. Other resources need a
+        number.
     min_resources : {"exhaust", "smallest"} or int, default="exhaust"
-        Resource of the first iteration. ``"smallest"`` is 1, but for
-        ``resource="n_samples"`` as in scikit-learn. ``"exhaust"`` is as much as leaves
-        the last iteration nearly ``max_resources``.
+        Resource of the first iteration. ``"smallest"`` is 1, or scikit-learn's value
+        with ``resource="n_samples"``. ``"exhaust"`` is the largest value with which the
+        last iteration uses at most ``max_resources``.
     aggressive_elimination : bool, default=False
-        Whether to repeat the first iteration, with fewer candidates each time, where
-        resources do not suffice to come down to ``factor`` candidates.
+        Whether to repeat the first iteration, with fewer candidates each time, if the
+        resources do not suffice to reduce the candidates to at most ``factor``.
     cv : int, cross-validation generator or iterable, default=5
-        Folds, as in scikit-learn; a splitter must yield the same ones in every call.
+        Folds, as in scikit-learn. A splitter must yield the same folds in every call.
     scoring : str, callable or None, default=None
-        Metric to evaluate candidates by; None is the estimator's ``score``.
+        Metric by which candidates are evaluated. None stands for the ``score`` of the
+        estimator.
     refit : bool or callable, default=True
         Whether to fit the best candidate to all samples, with the resource of the last
-        iteration. As in scikit-learn, a callable changes nothing about which one it is.
+        iteration. As in scikit-learn, a callable does not change which candidate is the
+        best.
     error_score : "raise" or float, default=np.nan
-        Score of a fit that fails, which also causes a warning; ``"raise"`` raises the
-        error instead.
+        Score of a fit that fails. A warning names the error. With ``"raise"``, the
+        error is raised instead.
     return_train_score : bool, default=True
         Whether ``cv_results_`` includes scores on the training samples.
     random_state : int, RandomState instance or None, default=None
-        Seed of the samples of an iteration with ``resource="n_samples"``; unused
-        otherwise.
+        Seed of the samples of an iteration with ``resource="n_samples"``; not used with
+        other resources.
     n_jobs : int or None, default=None
-        Number of processes for models that do not train together. They share out the
-        candidates or, if a Pipeline has steps before the model, the folds. None stands
-        for one process. Models that train together do so in this process, on all cores.
+        Number of processes for models that do not train together. The processes share
+        the candidates or, if a Pipeline has steps before the model, the folds. None
+        stands for one process. Models that train together do so in this process, on all
+        cores.
     verbose : int, default=0
         Verbosity, as in scikit-learn: higher values print more about the candidates.
     working_memory : float, default=None
-        Maximum memory in MiB of the models of one run, not counting the samples; more
-        models are trained in several runs. None is
-        ``sklearn.get_config()["working_memory"]``, 1024 by default.
+        Maximum memory in MiB of the models of one run, without the samples. If the
+        models need more, they are trained in several runs. None stands for
+        ``sklearn.get_config()["working_memory"]``, which is 1024 by default.
 
     Attributes
     ----------
@@ -144,9 +150,9 @@ class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
     n_candidates_ : list of int
         Number of candidates of each iteration.
     n_remaining_candidates_ : int
-        Number of candidates that would go on after the last iteration.
+        Number of candidates that would remain after the last iteration.
     max_resources_ : int
-        The most of the resource that a candidate may use.
+        Maximum resource of a candidate.
     min_resources_ : int
         Resource of the first iteration.
     n_iterations_ : int
@@ -154,12 +160,13 @@ class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
     n_possible_iterations_ : int
         Number of iterations between ``min_resources_`` and ``max_resources_``.
     n_required_iterations_ : int
-        Number of iterations that come down to fewer than ``factor`` candidates.
+        Number of iterations needed to have fewer than ``factor`` candidates in the last
+        iteration.
     cv_results_ : dict of ndarrays
-        Results of the candidates of all iterations, as in scikit-learn: ``iter`` and
-        ``n_resources`` tell the iteration.
+        Results of the candidates of all iterations, as in scikit-learn. The columns
+        ``iter`` and ``n_resources`` have the iteration and its resource.
         ``mean_fit_time`` and ``mean_score_time`` are the candidate's share of the time
-        of its run in the iteration: epochs before it do not count.
+        of its run in this iteration, without earlier epochs.
     batched_ : ndarray of shape (n_candidates,) of bool
         Whether each candidate of each iteration shared its runs with other models, in
         every fold.
@@ -180,7 +187,8 @@ class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
     n_splits_ : int
         Number of folds.
     multimetric_ : bool
-        Whether there are several metrics: no, as halving needs one to choose by.
+        Whether there are several metrics: always False, because halving compares
+        candidates by one metric.
     classes_ : ndarray of shape (n_classes,)
         Class labels of the best candidate, sorted.
     n_features_in_ : int
@@ -196,26 +204,27 @@ class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
 
     Notes
     -----
-    Epochs that continue are the epochs of a longer training from scratch, so that
-    scores are those of scikit-learn's search, up to rounding. Where they would not be,
-    each iteration trains its candidates from scratch, in batches as far as possible:
+    Continued training gives the same model as longer training from scratch, so the
+    scores equal those of scikit-learn's search, up to rounding. In some cases,
+    continued training would give another model. Each iteration then trains its
+    candidates from scratch, in batches where possible:
 
-    - with ``learning_rate="one_cycle"``, as the schedule depends on ``max_iter``, which
-      is the number of epochs of the iteration;
-    - with ``early_stopping=True``, which goes back to the best epoch;
-    - with L-BFGS, also where ``solver="auto"`` stands for it;
-    - where a batch is not possible, such as for other estimators;
-    - behind the steps of a Pipeline that transform differently every time.
+    - with ``learning_rate="one_cycle"``, because the schedule depends on ``max_iter``,
+      the number of epochs of the iteration;
+    - with ``early_stopping=True``, which restores the best epoch;
+    - with L-BFGS, also if ``solver="auto"`` chooses L-BFGS;
+    - where batches are impossible, for example with other estimators;
+    - after steps of a Pipeline that transform differently in each fit.
 
-    With ``random_state=None``, a candidate that continues keeps the weights that it was
-    given in the first iteration.
+    With ``random_state=None``, a continued candidate keeps its initial weights of the
+    first iteration.
 
     A candidate that has converged or diverged is not trained again, and keeps its
-    scores. Batched runs do not warn that ``max_iter`` epochs were not enough, as they
-    are cut short on purpose. The refit warns as ever.
+    scores. Batched runs do not warn that training reached ``max_iter`` epochs, because
+    iterations are short on purpose. The refit does warn.
 
-    Between two iterations, parameters of all models, and what their solvers remember of
-    past steps, stay in memory.
+    Between two iterations, the parameters of all models and the moments of their
+    solvers stay in memory.
 
     Examples
     --------
@@ -276,12 +285,12 @@ class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
 
 
 class BatchedHalvingRandomSearchCV(_Halving, HalvingRandomSearchCV):
-    """Search over random candidates: fewer and fewer train for longer and longer.
+    """Search over random candidates by successive halving, in batched runs.
 
     Parameters, attributes and results are those of scikit-learn's
     ``HalvingRandomSearchCV``; the candidates are trained as in
-    `BatchedHalvingGridSearchCV`. Learning rates and other parameters that a batch may
-    vary can be drawn from distributions at hardly any cost.
+    `BatchedHalvingGridSearchCV`. More candidates cost little if only learning rates and
+    other parameters that a batch can vary are drawn.
 
     Parameters
     ----------
@@ -293,51 +302,55 @@ class BatchedHalvingRandomSearchCV(_Halving, HalvingRandomSearchCV):
         Parameter names with lists or distributions (objects with ``rvs``) to draw
         values from, or a list of several such dicts.
     n_candidates : {"exhaust"} or int, default="exhaust"
-        Number of candidates to draw. ``"exhaust"`` draws as many as it takes for the
-        last iteration to use as much of the resource as possible.
+        Number of candidates to draw. ``"exhaust"`` draws so many that the last
+        iteration uses as much of the resource as possible.
     factor : int or float, default=3
-        The number of candidates is divided by ``factor`` after each iteration, and the
-        resource multiplied by it.
+        Factor of each iteration. After an iteration, the number of candidates is
+        divided by ``factor``, and the resource is multiplied by ``factor``.
     resource : str, default="max_iter"
-        What increases with each iteration: ``"max_iter"`` (``"<step>__max_iter"`` in a
-        Pipeline), the number of epochs; ``"n_samples"``, scikit-learn's default; or any
-        other parameter of the estimator that takes positive integers.
+        Resource that increases with each iteration: the number of epochs,
+        ``"max_iter"`` (``"<step>__max_iter"`` in a Pipeline); the number of samples,
+        ``"n_samples"``, which is scikit-learn's default; or any other parameter of the
+        estimator that takes positive integers.
     max_resources : {"auto"} or int, default="auto"
-        The most of the resource that a candidate may use. ``"auto"`` is the estimator's
-        own ``max_iter`` or, for ``resource="n_samples"``, the number of samples; other
-        resources need a number.
+        Maximum resource of a candidate. ``"auto"`` is the ``max_iter`` of the estimator
+        or, with ``resource="n_samples"``, the number of samples. Other resources need a
+        number.
     min_resources : {"exhaust", "smallest"} or int, default="smallest"
-        Resource of the first iteration. ``"smallest"`` is 1, but for
-        ``resource="n_samples"`` as in scikit-learn. ``"exhaust"`` is as much as leaves
-        the last iteration nearly ``max_resources``.
+        Resource of the first iteration. ``"smallest"`` is 1, or scikit-learn's value
+        with ``resource="n_samples"``. ``"exhaust"`` is the largest value with which the
+        last iteration uses at most ``max_resources``.
     aggressive_elimination : bool, default=False
-        Whether to repeat the first iteration, with fewer candidates each time, where
-        resources do not suffice to come down to ``factor`` candidates.
+        Whether to repeat the first iteration, with fewer candidates each time, if the
+        resources do not suffice to reduce the candidates to at most ``factor``.
     cv : int, cross-validation generator or iterable, default=5
-        Folds, as in scikit-learn; a splitter must yield the same ones in every call.
+        Folds, as in scikit-learn. A splitter must yield the same folds in every call.
     scoring : str, callable or None, default=None
-        Metric to evaluate candidates by; None is the estimator's ``score``.
+        Metric by which candidates are evaluated. None stands for the ``score`` of the
+        estimator.
     refit : bool or callable, default=True
         Whether to fit the best candidate to all samples, with the resource of the last
-        iteration. As in scikit-learn, a callable changes nothing about which one it is.
+        iteration. As in scikit-learn, a callable does not change which candidate is the
+        best.
     error_score : "raise" or float, default=np.nan
-        Score of a fit that fails, which also causes a warning; ``"raise"`` raises the
-        error instead.
+        Score of a fit that fails. A warning names the error. With ``"raise"``, the
+        error is raised instead.
     return_train_score : bool, default=True
         Whether ``cv_results_`` includes scores on the training samples.
     random_state : int, RandomState instance or None, default=None
         Seed of the drawn candidates, and of the samples of an iteration with
         ``resource="n_samples"``.
     n_jobs : int or None, default=None
-        Number of processes for models that do not train together. They share out the
-        candidates or, if a Pipeline has steps before the model, the folds. None stands
-        for one process. Models that train together do so in this process, on all cores.
+        Number of processes for models that do not train together. The processes share
+        the candidates or, if a Pipeline has steps before the model, the folds. None
+        stands for one process. Models that train together do so in this process, on all
+        cores.
     verbose : int, default=0
         Verbosity, as in scikit-learn: higher values print more about the candidates.
     working_memory : float, default=None
-        Maximum memory in MiB of the models of one run, not counting the samples; more
-        models are trained in several runs. None is
-        ``sklearn.get_config()["working_memory"]``, 1024 by default.
+        Maximum memory in MiB of the models of one run, without the samples. If the
+        models need more, they are trained in several runs. None stands for
+        ``sklearn.get_config()["working_memory"]``, which is 1024 by default.
 
     Attributes
     ----------
@@ -346,9 +359,9 @@ class BatchedHalvingRandomSearchCV(_Halving, HalvingRandomSearchCV):
     n_candidates_ : list of int
         Number of candidates of each iteration.
     n_remaining_candidates_ : int
-        Number of candidates that would go on after the last iteration.
+        Number of candidates that would remain after the last iteration.
     max_resources_ : int
-        The most of the resource that a candidate may use.
+        Maximum resource of a candidate.
     min_resources_ : int
         Resource of the first iteration.
     n_iterations_ : int
@@ -356,12 +369,13 @@ class BatchedHalvingRandomSearchCV(_Halving, HalvingRandomSearchCV):
     n_possible_iterations_ : int
         Number of iterations between ``min_resources_`` and ``max_resources_``.
     n_required_iterations_ : int
-        Number of iterations that come down to fewer than ``factor`` candidates.
+        Number of iterations needed to have fewer than ``factor`` candidates in the last
+        iteration.
     cv_results_ : dict of ndarrays
-        Results of the candidates of all iterations, as in scikit-learn: ``iter`` and
-        ``n_resources`` tell the iteration.
+        Results of the candidates of all iterations, as in scikit-learn. The columns
+        ``iter`` and ``n_resources`` have the iteration and its resource.
         ``mean_fit_time`` and ``mean_score_time`` are the candidate's share of the time
-        of its run in the iteration: epochs before it do not count.
+        of its run in this iteration, without earlier epochs.
     batched_ : ndarray of shape (n_candidates,) of bool
         Whether each candidate of each iteration shared its runs with other models, in
         every fold.
@@ -382,7 +396,8 @@ class BatchedHalvingRandomSearchCV(_Halving, HalvingRandomSearchCV):
     n_splits_ : int
         Number of folds.
     multimetric_ : bool
-        Whether there are several metrics: no, as halving needs one to choose by.
+        Whether there are several metrics: always False, because halving compares
+        candidates by one metric.
     classes_ : ndarray of shape (n_classes,)
         Class labels of the best candidate, sorted.
     n_features_in_ : int

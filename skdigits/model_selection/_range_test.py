@@ -31,7 +31,7 @@ from skdigits.model_selection._suggestions import (
 )
 from skdigits.training.session import Session, prepare, run
 
-FEWEST_STEPS = 20  # a tenth of them is skipped, and the rest must show a minimum
+FEWEST_STEPS = 20  # a tenth of the steps is skipped, and the rest must show a minimum
 TOO_FAR = 4.0  # times the smallest smoothed loss, as in fastai
 
 
@@ -47,49 +47,51 @@ def learning_rate_range_test(
     smoothing: float = 0.8,
     random_state: int | np.random.RandomState | None = None,
 ) -> LearningRateRangeTest:
-    r"""Raise the learning rate from step to step, and watch the loss fall and rise.
+    r"""Suggest a learning rate by the loss of a short run with a rising learning rate.
 
-    The range test of [1]_, in the form of [2]_: a fresh clone takes ``n_steps`` steps,
-    a mini-batch each, with learning rates in geometric progression. It is a cheap rule
-    of thumb; `learning_rate_sweep` takes longer, and measures.
+    This is the range test of [1]_, in the form of [2]_. A new clone takes ``n_steps``
+    steps of one mini-batch each, with learning rates in geometric progression. The test
+    is a fast rule of thumb. `learning_rate_sweep` takes longer, and measures scores on
+    held-out samples.
 
     Parameters
     ----------
     estimator : estimator
         ``SoftmaxRegression``, ``MLPClassifierTorch``, ``ConvNetClassifier``, or a
-        Pipeline that ends in one of them. The other steps of a Pipeline are fitted to X
-        once. The estimator itself is not changed.
+        Pipeline that ends in one of them. The earlier steps of a Pipeline are fitted
+        once, to X. The estimator itself does not change.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Training samples; integers are read as the estimator reads them.
+        Training samples. The estimator decides whether integers are pixels.
     y : array-like of shape (n_samples,) or (n_samples, n_labels)
-        Classes or labels of the samples.
+        Class labels, or multilabel targets.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weight of each sample for the model; None weighs each as 1.
+        Weights of the samples for the model; None gives every sample weight 1.
     min_rate : float, default=1e-6
         Learning rate of the first step.
     max_rate : float, default=10.0
         Learning rate of the last step.
     n_steps : int, default=100
-        Number of steps, at least 20. After a whole epoch, the samples come again in
-        another order.
+        Number of steps, at least 20. After each epoch, the samples are drawn in a new
+        order.
     smoothing : float, default=0.8
-        Weight of the past in the moving average of the loss, in [0, 1).
+        Weight β of the past in the moving average of the loss, in [0, 1).
     random_state : int, RandomState instance or None, default=None
-        Seed of initial weights, batches, dropout and distortions; None takes the
-        estimator's own. An instance is copied, and not changed.
+        Seed of initial weights, batches, dropout and distortions. None stands for the
+        ``random_state`` of the estimator. A RandomState instance is copied and does not
+        change.
 
     Returns
     -------
     LearningRateRangeTest
-        The curve and the suggestions; ``found`` is False if the curve has no clear
-        minimum.
+        Curve of losses and suggested learning rates. ``found`` is False if the curve
+        has no clear minimum.
 
     Raises
     ------
     TypeError
-        If the estimator is none of these.
+        If the estimator is of another class.
     ValueError
-        If the solver has no learning rate, or if an argument is not valid.
+        If the solver has no learning rate, or if an argument is invalid.
 
     See Also
     --------
@@ -97,27 +99,28 @@ def learning_rate_range_test(
 
     Notes
     -----
-    The loss of a step is the objective, penalty included, of its batch before the step.
-    With losses :math:`\ell_1, \ldots, \ell_t` and smoothing β, the smoothed loss is
+    The loss of a step is the objective on its batch before the step, including the
+    penalty. With losses :math:`\ell_1, \ldots, \ell_t` and smoothing β, the smoothed
+    loss is
 
     .. math::
 
         \bar\ell_t = \frac{1 - \beta}{1 - \beta^t} \sum_{i \le t} \beta^{t - i} \ell_i.
 
-    The test ends, without a warning, as soon as the smoothed loss exceeds 4 times its
-    minimum or anything is no longer finite. The suggestions are those of fastai's
-    ``lr_find`` [2]_, read off the smoothed curve from a tenth of the steps to its
-    minimum:
+    The test ends, without a warning, when the smoothed loss exceeds 4 times its
+    minimum, or when the loss or a weight is no longer finite. The suggestions are those
+    of fastai's ``lr_find`` [2]_. They use the smoothed curve between the first tenth of
+    the steps and the minimum:
 
     - ``"steepest"``: the learning rate at which the loss falls most steeply over the
       logarithm of the learning rate;
     - ``"minimum_over_10"``: a tenth of the learning rate with the smallest loss;
-    - ``"valley"``: the learning rate halfway through the longest falling subsequence,
-      which is cautious: the sooner the curve begins to fall, however slowly, the lower
-      it lies.
+    - ``"valley"``: the learning rate in the middle of the longest falling subsequence.
+      This suggestion is cautious: it is small if the loss begins to fall early, even
+      slowly.
 
-    The minimum is not clear if the loss has not fallen by a tenth, if it is smallest
-    within the first tenth of the steps, or if it has not risen again by a tenth.
+    There is no clear minimum if the loss does not fall by a tenth, if it is smallest
+    within the first tenth of the steps, or if it does not rise again by a tenth.
 
     The clone trains with ``learning_rate="constant"`` and without ``early_stopping``.
     All batches have ``batch_size`` samples. Dropout and ``augment`` stay as they are.
@@ -177,7 +180,7 @@ def learning_rate_range_test(
 def find_model(estimator: BaseEstimator) -> tuple[str, BaseEstimator]:
     """Return the name of ``learning_rate_init`` for ``set_params``, and the model.
 
-    The model is the last step of a Pipeline, however deep it lies.
+    The model is the last step of a Pipeline, also of nested Pipelines.
     """
     names = []
     model = estimator
@@ -193,7 +196,7 @@ def check_solver(model: BaseEstimator) -> None:
     Raises
     ------
     ValueError
-        If it searches for the length of each step.
+        If the solver searches for the length of each step.
     """
     if getattr(model, "solver", None) in FULL_BATCH:
         raise ValueError(
@@ -251,7 +254,7 @@ def _check_model(model: BaseEstimator) -> None:
 
 def _prepare_model(model: GradientClassifier, random_state: object) -> None:
     """Set the parameters of a clone that trains step by step."""
-    # A schedule would change the rates, and a stop would hide how the curve goes on.
+    # A schedule would change the learning rates; early stopping would cut the curve.
     check_parameters(model)
     model.set_params(
         learning_rate="constant", early_stopping=False, tol=None, verbose=False
@@ -267,9 +270,9 @@ def _steps(
 ) -> Iterator[tuple[float, bool]]:
     """Yield the loss before each step, and whether the weights are no longer finite.
 
-    Each step is an epoch of one batch, which continues from the one before.
+    Each step is an epoch of one batch, and continues from the previous step.
     """
-    # One session for all steps: each continues from the state of the last one.
+    # All steps share one session; each continues from the state of the previous step.
     session = prepare([model], [samples])
     chosen = _batches(session, len(rates))
     for rate, batch in zip(rates.tolist(), chosen, strict=True):
@@ -287,8 +290,8 @@ def _steps(
 def _batches(session: Session, n_steps: int) -> Tensor:
     """Return positions (n_steps, B) of the samples of each batch, epoch after epoch.
 
-    Batches continue in the next epoch, so that all have one size: the loss of the few
-    samples that are left over would jump.
+    A batch may continue in the next epoch, so all batches have the same size. The loss
+    of a smaller last batch would jump.
     """
     size = session.plan.batch_size
     n_samples = session.data.n_samples
@@ -317,7 +320,7 @@ def _until_too_far(
 
         losses.append(loss)
         average = smoothing * average + (1 - smoothing) * loss
-        # The average starts at 0, which its first values still show.
+        # Correct the bias of the first averages towards 0, the initial value.
         smoothed.append(average / (1 - smoothing ** len(losses)))
         broken = diverged or smoothed[-1] > TOO_FAR * min(smoothed)
         if broken:

@@ -48,7 +48,7 @@ def label_rate_plot(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LearningRateRangeTest:
-    """Outcome of a `learning_rate_range_test`.
+    """Result of a `learning_rate_range_test`.
 
     It holds the losses over increasing learning rates and the suggested learning rates.
 
@@ -57,7 +57,7 @@ class LearningRateRangeTest:
     learning_rates : ndarray of shape (n_steps,)
         Learning rate of each step.
     losses : ndarray of shape (n_steps,)
-        Objective on the batch of each step, before the step changes the weights.
+        Objective on the batch of each step, before the step.
     smoothed_losses : ndarray of shape (n_steps,)
         Exponential moving average of the losses, corrected for its initial bias.
     suggestions : dict of str to float or None
@@ -69,18 +69,18 @@ class LearningRateRangeTest:
         Name of the tested parameter for ``set_params``: ``"learning_rate_init"`` or, in
         a Pipeline, ``"<step>__learning_rate_init"``.
     diverged_at : float or None
-        Learning rate at which the loss had risen too far and the test ended; None if it
-        never did.
+        Learning rate at which the test ended because the loss had risen too far; None
+        if the test took all steps.
 
     Attributes
     ----------
     found : bool
-        Whether the loss has a clear minimum, and suggestions therefore exist.
+        Whether the loss has a clear minimum, so that there are suggestions.
 
     See Also
     --------
     learning_rate_range_test : Runs the test and returns this result.
-    LearningRateSweep : Result of whole epochs with each of many learning rates.
+    LearningRateSweep : Result of training for whole epochs with each learning rate.
 
     Examples
     --------
@@ -108,7 +108,7 @@ class LearningRateRangeTest:
 
     @property
     def found(self) -> bool:
-        """Whether the loss has a clear minimum, and suggestions therefore exist."""
+        """Whether the loss has a clear minimum, so that there are suggestions."""
         return None not in self.suggestions.values()
 
     def to_frame(self) -> pd.DataFrame:
@@ -117,8 +117,8 @@ class LearningRateRangeTest:
         Returns
         -------
         DataFrame
-            One row per step: ``step``, from 1, ``learning_rate``, ``loss`` and
-            ``smoothed_loss``.
+            One row per step, with the columns ``step`` (from 1), ``learning_rate``,
+            ``loss`` and ``smoothed_loss``.
         """
         return pd.DataFrame(
             {
@@ -130,17 +130,17 @@ class LearningRateRangeTest:
         )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Plot the loss against the learning rate, with the suggestions.
+        """Plot the loss against the learning rate, and mark the suggestions.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; by default, those of a new figure.
+            Axes to draw on. None opens a new figure.
 
         Returns
         -------
         matplotlib Axes
-            The axes with the plot.
+            Axes with the plot.
 
         Raises
         ------

@@ -1,7 +1,7 @@
-"""``GridSearchCV.fit``, with candidates that share runs.
+"""The ``fit`` of GridSearchCV, with candidates that share runs.
 
 GridSearchCV has no hook between its candidates and their evaluation. This module calls
-the same parts of it in the same order, by their private names.
+the private functions of GridSearchCV in the same order, with its own evaluation.
 """
 
 import math
@@ -64,17 +64,17 @@ from skdigits.training.messages import Message, emit
 from skdigits.training.settings import solver_of
 
 MIB = 2**20
-# The estimator of a search is checked when it is fitted, as in GridSearchCV.
+# As in GridSearchCV, the estimator of a search is checked when it is fitted.
 fit_context = _fit_context(prefer_skip_nested_validation=False)
 Outcomes = dict[tuple[int, int], Outcome]
 
 
 class Task(NamedTuple):
-    """The arguments of a search, for its parts.
+    """The arguments that the steps of a search share.
 
-    ``routed`` are the parameters of the estimator's fit, of the scorer and of the
-    splitter, and ``weight`` are the sample weights among them for the model.
-    ``arguments`` are passed to callbacks. ``store`` keeps what has been done.
+    ``routed`` has the parameters of the estimator's fit, of the scorer and of the
+    splitter. ``weight`` has the model's sample weights among them. ``arguments`` are
+    passed to callbacks. ``store`` saves the finished work to files.
     """
 
     search: Search
@@ -98,10 +98,11 @@ def fit_search(
     settings: Iterable[dict[str, Any]] = (),
     iterations: Callable[[Task, Callable[..., None]], list[Outcome]] | None = None,
 ) -> None:
-    """Fit a search: evaluate all candidates, choose the best, and refit it.
+    """Fit a search: evaluate all candidates, select the best one, and refit it.
 
-    A search that chooses its candidates as it goes has no settings. ``iterations`` then
-    takes a function that goes through scikit-learn's iterations, and evaluates them.
+    A halving search selects its candidates while it runs, so it passes no
+    ``settings``. It passes ``iterations`` instead, a function that runs scikit-learn's
+    loop over iterations and evaluates the candidates of each.
     """
     scorers, refit_metric = search._get_scorers()
     X, y = indexable(X, y)
@@ -114,7 +115,7 @@ def fit_search(
         max_subtasks=1 + (search.refit is not False)
     ).call_on_fit_task_begin(**arguments)
 
-    # Settings before splits, as in scikit-learn: one generator may draw both.
+    # Settings before splits, as in scikit-learn: one random generator may draw both.
     listed = [dict(setting) for setting in settings]
     if search.refit_epochs is not None:
         check_epochs_can_be_chosen(search, listed)
@@ -132,7 +133,7 @@ def fit_search(
     if has_callbacks(search):
         task = task._replace(store=store_of(task))
 
-    # In scikit-learn's order: a callable refit gets cv_results_, so it is set first.
+    # Set cv_results_ before the selection: a callable ``refit`` reads it.
     if iterations is None:
         outcomes = evaluate_all(task, context)
         emit(message for outcome in outcomes for message in outcome.messages)
@@ -162,7 +163,11 @@ def checked_splits(
     params: dict[str, Any],
     cv: BaseCrossValidator | None = None,
 ) -> list[Split]:
-    """Return the folds of a splitter; by default, the search's, whose number is set."""
+    """Return the folds of a splitter.
+
+    By default, the splitter is that of the search, and the number of its folds becomes
+    ``n_splits_``.
+    """
     if cv is None:
         cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
         search._checked_cv_orig = cv
@@ -175,7 +180,7 @@ def checked_splits(
             f"{search.n_splits_} splits, got {len(pairs)}"
         )
 
-    # Splitters may yield masks, or places that count from the end.
+    # Splitters may yield masks, or negative positions that count from the end.
     samples = np.arange(_num_samples(X))
     return [
         Split(number, samples[train], samples[test])
@@ -189,9 +194,9 @@ def evaluate_all(
     known: Outcomes | None = None,
     jobs: tuple[list[Job], list[Job]] | None = None,
 ) -> list[Outcome]:
-    """Return outcomes of all candidates in all folds, candidate by candidate.
+    """Return the outcomes of all candidates in all folds, candidate by candidate.
 
-    ``known`` ones are not evaluated again. By default, the jobs are those of all
+    Outcomes in ``known`` are not computed again. By default, ``jobs`` cover all
     candidates.
     """
     search = task.search
@@ -219,7 +224,7 @@ def evaluate_all(
     ]
 
     with Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch) as parallel:
-        # A batched run uses all cores: in processes, its models would only be divided.
+        # A batched run already uses all cores; processes would only divide its models.
         found = [evaluate(job) for job in begun[: len(batched)]]
         found += parallel(delayed(evaluate)(job) for job in begun[len(batched) :])
         outcomes = dict(known or {}) | {
@@ -243,7 +248,7 @@ def evaluate_all(
 
 
 def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
-    """Return jobs whose models train together, and jobs whose models train alone."""
+    """Return the jobs whose models train together, then those that train alone."""
     if task.weight is NOT_BATCHED or not task.splits:
         return [], []
 
@@ -266,9 +271,9 @@ def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
 
 
 def _trains_together(task: Task, group: Group) -> bool:
-    """Return whether models of a group share runs, as far as X shows.
+    """Return whether the models of a group share runs, judged by the shape of X.
 
-    Steps before the model are assumed not to change the number of features.
+    This assumes that steps before the model do not change the number of features.
     """
     model = group.seeds[0][0].model
     try:
@@ -285,7 +290,7 @@ def _trains_together(task: Task, group: Group) -> bool:
             solver = solver_of(model, n_samples, n_features, sparse=sparse)
         return network.trains_together(SOLVERS[solver].n_moments, device)
     except Exception:
-        return False  # the group's evaluation meets the error again, and reports it
+        return False  # the evaluation of the group raises the error again, and reports
 
 
 def _one_by_one(
@@ -294,7 +299,7 @@ def _one_by_one(
     parallel: Parallel,
     context: CallbackContext,
 ) -> Outcomes:
-    """Evaluate pairs of candidate and fold as GridSearchCV does."""
+    """Evaluate pairs of a candidate and a fold as GridSearchCV does."""
     search = task.search
     scoring = task.scoring
     context = context.subcontext(
@@ -346,7 +351,7 @@ def _one_by_one(
 def _noting_warnings(
     search_process: int, *args: Any, **params: Any
 ) -> tuple[dict[str, Any], tuple[Message, ...]]:
-    """Fit and score as scikit-learn does; return the result, and distinct warnings."""
+    """Fit and score as scikit-learn does; return the result and distinct warnings."""
     with warnings.catch_warnings(record=True) as caught:
         result = _fit_and_score(*args, **params)
 
@@ -356,10 +361,10 @@ def _noting_warnings(
         category = one.category
         try:
             category(text)
-        except Exception:  # some are made of other arguments
+        except Exception:  # some categories need other arguments
             category = UserWarning
 
-        # A line of another process is none of the user's.
+        # In another process, the place is not a line of the user's code.
         own = os.getpid() == search_process
         place = (one.filename, one.lineno) if own else None
         messages.append(Message(text, category, place))
@@ -369,11 +374,10 @@ def _noting_warnings(
 def _warn_of_unexplained(
     failures: Sequence[Failure], outcomes: Outcomes, error_score: Any
 ) -> None:
-    """Warn of batched runs that failed although each candidate succeeds by itself.
+    """Warn if a batched run failed although each of its candidates succeeds alone.
 
-    An error of a candidate's own settings is reported with its fit or its scores. Any
-    other error is a lack of memory, or a fault of this package, and must not pass
-    unnoticed.
+    An error in the settings of a candidate is reported with its fit or its scores. Any
+    other error is a lack of memory or a bug of this package, and the user must see it.
     """
     failed = {
         candidate
@@ -395,7 +399,7 @@ def _warn_of_unexplained(
 
 
 def _has_failed(outcome: Outcome, error_score: Any) -> bool:
-    """Return whether a fit failed, or a score is the one for errors."""
+    """Return whether a fit failed, or a score equals ``error_score``."""
     if outcome.result["fit_error"] is not None:
         return True
     scores = outcome.result["test_scores"]
@@ -411,8 +415,8 @@ def report(
 ) -> None:
     """Set ``cv_results_`` and ``batched_`` from outcomes, candidate by candidate.
 
-    Failures of the first ``n_reported`` outcomes were reported before. ``columns`` are
-    added to ``cv_results_``.
+    The first ``n_reported`` outcomes are not reported again. ``columns`` are added to
+    ``cv_results_``.
     """
     search = task.search
     n_splits = search.n_splits_
@@ -422,7 +426,7 @@ def report(
         _insert_error_scores(results[n_reported:], search.error_score)
     if search.verbose > 1:
         for outcome in outcomes[n_reported:]:
-            # scikit-learn has printed those of its own fits.
+            # scikit-learn has already printed the outcomes of its own fits.
             if outcome.by_epoch is not None:
                 setting = task.settings[outcome.candidate]
                 print_outcome(search.verbose, setting, outcome, n_splits)
@@ -441,7 +445,10 @@ def report(
 
 
 def _select(search: Search, metric: Any) -> None:
-    """Set ``best_index_`` and its like, as GridSearchCV does, or by the best epoch."""
+    """Set ``best_index_``, ``best_score_`` and ``best_params_``.
+
+    Select the best candidate as GridSearchCV does, or with the best number of epochs.
+    """
     if not search.refit and search.multimetric_:
         return
 
@@ -470,8 +477,8 @@ def _refit(task: Task, context: CallbackContext) -> None:
     search.best_estimator_ = best
     context = context.subcontext(task_name="refit-with-best-params")
 
-    # `fit_for` calls the model's own fit: callbacks belong to the model, not to its
-    # Pipeline.
+    # `fit_for` calls the fit of the model itself, so callbacks belong to the model, not
+    # to its Pipeline.
     fitted = best if search.refit_epochs is None else split_pipeline(best)[1]
     store = task.store
     followed = nullcontext() if store is None else store.follow(best)

@@ -1,4 +1,4 @@
-"""Many learning rates compared on held-out samples, by a short batched search."""
+"""A short batched search that compares learning rates on held-out samples."""
 
 import copy
 import math
@@ -42,31 +42,32 @@ HELD_OUT = 0.1
 class LearningRateSweep:
     """Result of a `learning_rate_sweep`.
 
-    The score of every learning rate on held-out samples, and the best of them.
+    It holds the score of every learning rate on held-out samples, and the best learning
+    rate.
 
     Parameters
     ----------
     search : BatchedGridSearchCV
-        A search over rising learning rates, fitted.
+        Fitted search over increasing learning rates.
     parameter : str
         Name of the parameter that holds the learning rate.
 
     Attributes
     ----------
     search_ : BatchedGridSearchCV
-        The fitted search, without a refitted estimator.
+        Fitted search, without a refitted estimator.
     parameter : str
-        ``"learning_rate_init"`` or, in a Pipeline, ``"<step>__learning_rate_init"``,
-        for ``set_params``.
+        Name of the learning rate for ``set_params``: ``"learning_rate_init"`` or, in a
+        Pipeline, ``"<step>__learning_rate_init"``.
     best_rate : float or None
-        The learning rate with the highest mean score; None if no score is finite. Of
-        equal ones the middle one, as few samples cannot tell them apart.
+        Learning rate with the highest mean score; None if no score is finite. If
+        several learning rates have the highest score, the middle one.
     message : str
-        The best learning rate, and whether it lies at the edge of the grid.
+        The best learning rate, and whether it is the smallest or the largest one tried.
 
     See Also
     --------
-    learning_rate_sweep : Makes this result.
+    learning_rate_sweep : Runs the sweep and returns this result.
     LearningRateRangeTest : Result of a hundred steps with rising learning rates.
 
     Examples
@@ -89,7 +90,7 @@ class LearningRateSweep:
 
     @property
     def best_rate(self) -> float | None:
-        """Learning rate with the highest mean score; the middle one of equal ones."""
+        """Learning rate with the highest mean score; the middle one of several."""
         frame = self.to_frame()
         best = frame["learning_rate"][
             frame["mean_test_score"] == frame["mean_test_score"].max()
@@ -98,7 +99,7 @@ class LearningRateSweep:
 
     @property
     def message(self) -> str:
-        """The best learning rate, and whether it lies at the edge of the grid."""
+        """The best learning rate, and whether it is the smallest or largest tried."""
         frame = self.to_frame()
         best = self.best_rate
         rates = frame["learning_rate"].tolist()
@@ -119,10 +120,10 @@ class LearningRateSweep:
         Returns
         -------
         DataFrame
-            A row for each learning rate, the smallest first: ``learning_rate``;
-            ``mean_test_score``, NaN if training diverged or the score is not finite;
-            ``std_test_score`` over the splits; ``fit_seconds`` of the fit, or its share
-            of a batched run.
+            One row per learning rate, in increasing order. The columns are
+            ``learning_rate``; ``mean_test_score``, which is NaN if training diverged or
+            the score is not finite; ``std_test_score`` over the splits; and
+            ``fit_seconds``, the duration of the fit or its share of a batched run.
         """
         results = self.search_.cv_results_
         return pd.DataFrame(
@@ -137,17 +138,17 @@ class LearningRateSweep:
         )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Plot the score against the learning rate, with the best one marked.
+        """Plot the score against the learning rate, and mark the best learning rate.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; by default, those of a new figure.
+            Axes to draw on. None opens a new figure.
 
         Returns
         -------
         matplotlib Axes
-            The axes with the plot.
+            Axes with the plot.
 
         Raises
         ------
@@ -163,7 +164,7 @@ class LearningRateSweep:
             rates, scores, spread, color=BLUE, marker="o", capsize=3, label="held out"
         )
 
-        # Failed learning rates have no score: their crosses lie just above the axis.
+        # Failed learning rates have no score; their crosses are just above the axis.
         failed = rates[scores.isna()]
         if len(failed):
             ax.plot(
@@ -193,43 +194,45 @@ def learning_rate_sweep(
     sample_weight: ArrayLike | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> LearningRateSweep:
-    """Train with many learning rates for an epoch, and score them on held-out samples.
+    """Train one model per learning rate, and score the models on held-out samples.
 
-    A search by `BatchedGridSearchCV` over the learning rate alone. Its scores are
-    measured, not read off a training loss. It takes an epoch for each learning rate or,
-    for small models, which train together, the time of a few.
+    This is a search by `BatchedGridSearchCV` over the learning rate alone. By default,
+    each model trains for one epoch. Small models train together, so that all of them
+    take only as long as a few models.
 
     Parameters
     ----------
     estimator : estimator
-        An estimator with ``learning_rate_init``, or a Pipeline whose last step has one.
-        It is not changed.
+        Estimator with the parameter ``learning_rate_init``, or a Pipeline that ends in
+        one. The estimator itself does not change.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Samples; integers are read as the estimator reads them.
+        Samples. The estimator decides whether integers are pixels.
     y : array-like of shape (n_samples,) or (n_samples, n_labels)
-        Classes or labels of the samples.
+        Class labels, or multilabel targets.
     rates : array-like of float, default=None
-        Learning rates to try; None are 16 from 1e-5 to 1 in geometric progression.
+        Learning rates to try. None stands for 16 learning rates from 1e-5 to 1, in
+        geometric progression.
     max_iter : int, default=1
-        Number of epochs, instead of the estimator's own. With
-        ``learning_rate="one_cycle"``, a cycle has this length.
+        Number of epochs, instead of the ``max_iter`` of the estimator. It is also the
+        length of a cycle with ``learning_rate="one_cycle"``.
     cv : int, cross-validation generator or iterable, default=None
-        The held-out samples, as in scikit-learn's GridSearchCV; None holds out a tenth
-        of each class, once.
+        Splits into training and held-out samples, as in scikit-learn's GridSearchCV.
+        None holds out a tenth of each class, once.
     scoring : str or callable, default=None
-        One scorer, as in scikit-learn; None is the estimator's ``score``.
+        Scorer, as in scikit-learn. None stands for the ``score`` of the estimator.
     n_jobs : int, default=None
         Number of processes, as in `BatchedGridSearchCV`.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weight of each sample in training; None weighs each as 1.
+        Weights of the samples in training; None gives every sample weight 1.
     random_state : int, RandomState instance or None, default=None
-        Seed of the held-out samples and of the model; None takes the model's own. An
-        instance is copied, and not changed.
+        Seed of the held-out samples and of the model. None stands for the
+        ``random_state`` of the model. A RandomState instance is copied and does not
+        change.
 
     Returns
     -------
     LearningRateSweep
-        The scores, and the best learning rate.
+        Scores and best learning rate.
 
     Raises
     ------
@@ -237,24 +240,24 @@ def learning_rate_sweep(
         If the estimator has no ``learning_rate_init``.
     ValueError
         If the solver has no learning rate, if a class has too few samples to hold out a
-        tenth, or if an argument is not valid. Errors of a scorer are raised as well.
+        tenth, or if an argument is invalid. Errors of a scorer are raised as well.
 
     See Also
     --------
-    learning_rate_range_test : A rule of thumb, within a hundred steps.
-    BatchedGridSearchCV : Compares any parameters.
+    learning_rate_range_test : Rule of thumb that takes a hundred steps.
+    BatchedGridSearchCV : Search over any parameters.
 
     Notes
     -----
-    The best learning rate for one epoch tends to be higher than that for many, for Adam
-    several times: a larger ``max_iter`` takes longer and comes closer. A learning rate
-    at which training diverges has the score NaN; models of skdigits do not warn of it
-    here.
+    The best learning rate for one epoch tends to be higher than the best for many
+    epochs, with Adam several times higher. A larger ``max_iter`` takes longer and comes
+    closer. A learning rate at which training diverges has the score NaN. Models of
+    skdigits do not warn in this case.
 
-    Models train together if their solver keeps up to 200,000 numbers: one for each
-    parameter with SGD, two with Adam. Larger ones, such as a perceptron of 784
-    features, 128 hidden units and 10 classes with Adam, train one after another on a
-    CPU, as do all models that `BatchedGridSearchCV` does not batch.
+    Models train together if their solver keeps at most 200,000 numbers: one number per
+    parameter with SGD, two with Adam. Larger models train one after another on a CPU,
+    for example a perceptron of 784 features, 128 hidden units and 10 classes with Adam.
+    So do all models that `BatchedGridSearchCV` does not batch.
 
     Examples
     --------
@@ -283,7 +286,7 @@ def learning_rate_sweep(
         n_jobs=n_jobs,
         refit=False,
         cv=_one_split(estimator, y) if cv is None else cv,
-        # Other estimators may raise where they diverge, which is a score of NaN.
+        # Other estimators may raise an error when they diverge; the score is then NaN.
         error_score="raise" if ours else math.nan,
     )
     _fit(search, X, y, _weight(estimator, parameter, sample_weight))
@@ -322,7 +325,7 @@ def _check_samples(
     y: ArrayLike,
     sample_weight: ArrayLike | None,
 ) -> None:
-    """Check the arguments once for all folds, but for what a Pipeline makes of X."""
+    """Check the arguments once for all folds, except the output of Pipeline steps."""
     model = clone(find_model(estimator)[1])
     seen = np.zeros((n_samples_of(X), 1)) if isinstance(estimator, Pipeline) else X
     with warnings.catch_warnings():
@@ -384,7 +387,7 @@ def _prepared(
 
 
 def _checked(rates: ArrayLike | None) -> list[float]:
-    """Return distinct learning rates, the smallest first."""
+    """Return distinct learning rates in increasing order."""
     values = np.asarray(RATES if rates is None else rates, dtype=object)
     numbers = values.ndim == 1 and values.size > 0
     if not numbers or not all(map(POSITIVE.is_satisfied_by, values)):
@@ -400,7 +403,7 @@ def _one_split(estimator: BaseEstimator, y: ArrayLike) -> Any:
     model = find_model(estimator)[1]
     random_state = copy.deepcopy(getattr(model, "random_state", None))
     if random_state is None:
-        # For None, the splitter would take NumPy's global generator.
+        # With None, the splitter would use NumPy's global generator.
         random_state = private_random_state(None).randint(2**31 - 1)
 
     y = to_numpy(y) if hasattr(y, "dtype") else y
@@ -412,7 +415,7 @@ def _one_split(estimator: BaseEstimator, y: ArrayLike) -> Any:
 
 
 def _check_counts(counts: np.ndarray) -> None:
-    """Check that a tenth of all samples has some of each class, and leaves some."""
+    """Check that each class has samples in the held-out tenth and outside of it."""
     n_samples = counts.sum()
     fewest = counts.min()
     if fewest < 2 or math.ceil(HELD_OUT * n_samples) < len(counts):

@@ -1,25 +1,25 @@
-"""Conversion to ONNX: importing this module teaches skl2onnx skdigits' classifiers.
+"""Conversion to ONNX: importing this module registers converters with skl2onnx.
 
-They convert alone, at the end of a Pipeline, as the best estimator of a search, frozen
-by `sklearn.frozen.FrozenEstimator`, and in `CalibratedClassifierCV` (a temperature
-included), `StackingClassifier`, `VotingClassifier`, `BaggingClassifier`,
-`AdaBoostClassifier`, `OneVsRestClassifier`, `OneVsOneClassifier`,
-`TunedThresholdClassifierCV`, `FixedThresholdClassifier` and `MultiOutputClassifier`.
+skl2onnx then converts the classifiers of skdigits: alone, at the end of a Pipeline, as
+the best estimator of a search, and in `sklearn.frozen.FrozenEstimator`,
+`CalibratedClassifierCV` (also with ``method="temperature"``), `StackingClassifier`,
+`VotingClassifier`, `BaggingClassifier`, `AdaBoostClassifier`, `OneVsRestClassifier`,
+`OneVsOneClassifier`, `TunedThresholdClassifierCV`, `FixedThresholdClassifier` and
+`MultiOutputClassifier`.
 
-Converted classifiers have the outputs and options of scikit-learn's: labels, and
-probabilities as a list of dictionaries, or as an array with ``zipmap=False``. The
-options ``zipmap="columns"``, ``nocl`` and ``output_class_labels`` also work. With
-``raw_scores=True``, the decision function takes the place of the probabilities; two
-classes have two columns, ``−d`` and ``d``. After a multilabel fit, the labels are an
-indicator matrix. Labels that do not fit into int64 are an error.
+Converted classifiers have the outputs and options of scikit-learn's classifiers. The
+outputs are labels, and probabilities as a list of dictionaries, or as an array with
+``zipmap=False``. The options ``zipmap="columns"``, ``nocl`` and ``output_class_labels``
+also work. With ``raw_scores=True``, the second output is the decision function; for two
+classes, it has two columns, ``−d`` and ``d``. After a multilabel fit, the labels are an
+indicator matrix. Labels that do not fit into int64 raise an error.
 
-A graph computes in the dtype of the classifier: the wider dtype of the samples and of
-the model. Integers are read as the model reads them (see its ``pixels_``), as pixels or
-as plain numbers. Pixels, and models fitted to pixels, count as float32. A
-`ConvNetClassifier` fitted with ``precision="float32"`` or ``"bfloat16"`` computes in
-float32 for samples of any dtype. Because onnxruntime convolves in float32 only,
-convolutions in float64 are written as products and sums, which take several times as
-long.
+A graph computes in the wider dtype of the samples and of the model. Pixels, and models
+fitted to pixels, count as float32. The graph reads integers as the model does (see
+``pixels_``): as pixels or as plain numbers. A `ConvNetClassifier` fitted with
+``precision="float32"`` or ``"bfloat16"`` computes in float32 for samples of any dtype.
+onnxruntime convolves only in float32. Convolutions in float64 are therefore written as
+products and sums, which take several times as long.
 
 Examples
 --------

@@ -74,8 +74,8 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
        difference on the other side. The background is then the brightest value (the
        darkest value if ``invert=False``).
     2. The image is cropped to the foreground, and its longer side is scaled to
-       ``digit_size``. The aspect ratio is kept. Pixels of a reduced image are means over
-       the area that they cover; enlarged images are interpolated linearly.
+       ``digit_size``. The aspect ratio is kept. Pixels of a reduced image are means
+       over the area that they cover; enlarged images are interpolated linearly.
     3. The digit is moved by whole pixels so that its centre of mass is at
        ``(size // 2, size // 2)``, ±½, as in MNIST. If foreground would be cut off, the
        digit is placed as near to this position as ``size`` allows.

@@ -1,8 +1,8 @@
 """The training session: the only way from estimators and samples to trained models.
 
-`prepare` turns K estimators and their samples into a `Session`, `run` trains it. A fit
-prepares one model; a search prepares many, in a replica for each fold and seed; a range
-test runs single steps. Whoever wants to follow a run passes observers.
+`prepare` turns K estimators and their samples into a `Session`, and `run` trains the
+session. A fit prepares one model. A search prepares many models, in one replica for
+each fold and seed. A range test runs single steps. Observers follow a run.
 """
 
 import copy
@@ -68,9 +68,9 @@ if TYPE_CHECKING:
 
 
 class Trainable(Protocol):
-    """The members that an estimator owes a session, beside its parameters.
+    """The members that a session needs of an estimator, in addition to its parameters.
 
-    `skdigits._gradient.GradientClassifier` implements all of them but ``_network``
+    `skdigits._gradient.GradientClassifier` implements all of them except ``_network``
     and ``_network_type``.
     """
 
@@ -91,10 +91,11 @@ class Trainable(Protocol):
 class Session(NamedTuple):
     """K models in R replicas, ready to train.
 
-    ``models`` are K estimators, replica by replica. ``template`` is the estimator whose
-    ``n_features_in_`` and feature names come from the check of the samples. ``samples``
-    are the first ones: the others have the same classes and dtype. ``messages`` are for
-    the user, before training begins.
+    The models of a replica see the same samples in the same order. ``models`` are K
+    estimators, replica by replica. ``template`` is the estimator that checked the
+    samples, so it has ``n_features_in_`` and the feature names. ``samples`` are the
+    first of the samples passed to `prepare`; the others have the same classes and
+    dtype. The caller emits ``messages`` before training.
     """
 
     models: "Sequence[GradientClassifier]"
@@ -121,34 +122,35 @@ def prepare(
     incremental: bool = False,
     saved: Saved | None = None,
 ) -> Session:
-    """Prepare the training of models that differ in batchable parameters only.
+    """Prepare the training of models that differ only in batchable parameters.
 
     Parameters
     ----------
     models : sequence of GradientClassifier
-        K models, the same number in each replica; those of a replica have the same
-        ``random_state``. Their parameters are valid.
+        K models with valid parameters, the same number in each replica. The models of a
+        replica have the same ``random_state``.
     samples : sequence of Samples
         Samples with the same features, classes and dtype; they are concatenated.
     template : GradientClassifier, optional
-        The estimator that checked the samples; default: the first model.
+        Estimator that checked the samples. By default, the first model.
     replicas : sequence of ndarray, optional
-        Positions of the samples of each replica; default: one replica with all samples.
+        Positions of the samples of each replica. By default, one replica has all
+        samples.
     validation_samples : Samples, optional
-        Samples to evaluate on, for a single replica; default: with early stopping, part
-        of each replica's samples.
+        Validation samples, for a single replica. By default, early stopping holds out a
+        part of each replica's samples.
     resuming : bool
-        Whether the only model continues from where it was left.
+        Whether the only model continues its previous training.
     incremental : bool
-        Whether an epoch is added to the running cycle of the schedule, as in
+        Whether to add an epoch to the current cycle of the schedule, as in
         ``partial_fit``.
     saved : Saved, optional
-        What a file holds of this very training, which goes on from there.
+        State of this training in a checkpoint file, from which to continue.
 
     Raises
     ------
     ValueError
-        If a setting, or the state to continue from, does not fit the samples.
+        If a setting or the state to continue from does not match the samples.
     """
     first = models[0]
     first_samples = samples[0]
@@ -213,18 +215,18 @@ def run(
     Parameters
     ----------
     session : Session
-        From `prepare`.
+        Session from `prepare`.
     observers : sequence of Observer
-        Each is called after every epoch, in their order.
+        Observers, called in this order after every epoch.
     epochs : int, optional
-        Number of epochs to run now, of the planned ones; default: all of them.
+        Number of the planned epochs to run now. By default, all of them.
     latest : Latest, optional
-        Where a single model leaves its last whole epoch.
+        Holder of the last complete epoch of a single model.
 
     Returns
     -------
     list of Run
-        One per model.
+        One run per model.
     """
     past = session.start.past
     if past is not None and past.going is None:
@@ -250,7 +252,7 @@ def run(
             n_chunks = math.ceil(n_samples / network.chunk_samples)
             threads = side_by_side(work, n_chunks)
         elif n_models > 1 and not solver.full_batch:
-            # A user's own code belongs to the calling thread.
+            # A user's own code runs in the calling thread.
             augment = session.models[0].augment
             own = augment is not None and is_users(augment)
             n_parts = 1 if own or session.score is not None else n_models
@@ -276,7 +278,7 @@ def run(
 def _run_parts(
     session: Session, workers: Workers, observer: Observer | None, epochs: int | None
 ) -> list[Run]:
-    """Run parts of a session side by side, none of which reaches another.
+    """Run independent parts of a session in several threads.
 
     The observer follows all models in the calling thread.
     """
@@ -318,14 +320,14 @@ def _run_parts(
 
 
 def _parts(session: Session, n_parts: int) -> list[tuple[Tensor, Session]]:
-    """Divide a session; return the numbers of models in each part, and its session.
+    """Divide a session; return the numbers of the models and the session of each part.
 
-    Replicas are divided if that makes equal parts, and else the models of each replica.
-    Every part has generators of its own.
+    If the replicas can be divided equally, each part has whole replicas. Otherwise,
+    each part has some models of every replica. Every part has its own generators.
     """
     start = session.start
     samples = session.data.samples
-    assert samples is not None  # as several models are those of a search
+    assert samples is not None  # several models are always those of a search
     n_replicas = len(start.rngs)
     numbers = torch.arange(len(session.models), device="cpu").view(n_replicas, -1)
     replicas = torch.arange(n_replicas, device="cpu")
@@ -357,11 +359,11 @@ def _parts(session: Session, n_parts: int) -> list[tuple[Tensor, Session]]:
 
 
 def can_continue(plan: Plan) -> bool:
-    """Return whether training in two parts is the same as training at once.
+    """Return whether training in two parts equals training at once.
 
-    The one-cycle schedule depends on the number of planned epochs, early stopping goes
-    back to the best epoch, and the solvers that see all samples at once keep a memory
-    of their own.
+    It does not with the one-cycle schedule, which depends on the number of planned
+    epochs, with early stopping, which restores the best epoch, and with full-batch
+    solvers, which keep their own memory.
     """
     if plan.early_stopping or SOLVERS[plan.solver].full_batch:
         return False
@@ -369,11 +371,11 @@ def can_continue(plan: Plan) -> bool:
 
 
 def continued(session: Session, runs: Sequence[Run]) -> Session:
-    """Return a session whose models continue where these runs of them have ended.
+    """Return a session whose models continue from the ends of their runs.
 
-    There is a run for each model, all after the same number of epochs. The session
-    plans the epochs that are missing from ``max_iter``. It has no messages, as they
-    were emitted before.
+    There is one run per model, and all runs have the same number of epochs. The session
+    plans the remaining epochs up to ``max_iter``. It has no messages, because they were
+    already emitted.
     """
     state = join([one.state for one in runs])
     n_left = session.plan.max_iter - state.progress.epochs
@@ -396,12 +398,12 @@ def begin(
     n_replicas: int,
     solver: str,
 ) -> Start:
-    """Return the start of untrained models, the same number in each replica."""
+    """Return the initial state of models, the same number in each replica."""
     width = len(models) // n_replicas
     rngs = [private_random_state(model.random_state) for model in models[::width]]
     states = [rng.get_state() for rng in rngs]
     seeds = [rng.randint(2**31 - 1) for rng in rngs]
-    # Set back: weights and sample orders are the same with and without noise.
+    # Restore the states: weights and sample orders do not depend on the noise seeds.
     for rng, state in zip(rngs, states, strict=True):
         rng.set_state(state)
 
@@ -417,18 +419,18 @@ def _split_rngs(start: Start, resuming: bool) -> Sequence[np.random.RandomState]
     if resuming:
         return [generator(state) for state in start.split_states]
 
-    # A first split advances the generators that go on to shuffle the samples.
+    # A first split advances the generators that later shuffle the samples.
     return start.rngs
 
 
 def _one_scipy_thread() -> AbstractContextManager[Any]:
-    """Let the OpenBLAS that comes with SciPy and NumPy compute in one thread.
+    """Let the OpenBLAS of SciPy and NumPy compute in one thread.
 
-    Its threads spin while they wait for work. They would take cores from torch, which
-    uses a BLAS of its own.
+    The threads of OpenBLAS spin while they wait for work, so they would take cores from
+    torch, which uses another BLAS.
     """
-    # The number of threads is one for the process, and threadpoolctl restores it
-    # without regard to other threads: only the main thread changes it.
+    # The whole process shares this number of threads, and threadpoolctl restores it
+    # without regard to other threads. So only the main thread changes it.
     if threading.current_thread() is not threading.main_thread():
         return nullcontext()
 
