@@ -2,11 +2,12 @@
 
     make demo
 
-Trains on scikit-learn's 1,797 digits or, if the environment variable SKDIGITS_DATA
-names a folder that contains mnist/, on MNIST. Prints a row for each classifier and
-writes figures to demo_figures/. Each search picks the learning rate that does best on a
-sixth of the training digits. The average image has no learning rate: its search picks a
-metric. The convolutional network takes its default rate and, of MNIST, a part.
+The demo trains on scikit-learn's 1,797 digits or, if the environment variable
+SKDIGITS_DATA names a folder that contains mnist/, on MNIST. It prints one row per
+classifier and writes figures to demo_figures/. Each search selects the learning rate
+with the best accuracy on a sixth of the training digits. The average image has no
+learning rate; its search selects a metric. The convolutional network uses its default
+learning rate and, of MNIST, a part of the training digits.
 """
 
 import os
@@ -41,7 +42,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 FIGURES = Path("demo_figures")
-# Of each column: its heading and its width; the last is as wide as it needs to be.
+# Heading and width of each column; the last column is as wide as its text.
 COLUMNS = {
     "classifier": 22,
     "accuracy": 8,
@@ -56,7 +57,7 @@ CONVNET_EPOCHS = 3
 
 
 class Progress:
-    """A bar below the rows, on a terminal only; a callback that counts epochs."""
+    """A progress bar below the rows, on a terminal; also a callback, for epochs."""
 
     def __init__(self, total, stream=None):
         self.total = total
@@ -65,12 +66,12 @@ class Progress:
         self.stream = sys.stdout if stream is None else stream
 
     def start(self, doing):
-        """Show what is done now."""
+        """Show the current task."""
         self.doing = doing
         self.draw()
 
     def advance(self):
-        """Show that a step is done."""
+        """Count a finished step."""
         self.done += 1
         self.draw()
 
@@ -79,7 +80,7 @@ class Progress:
         self.write(f"[{bar:.<24}] {self.doing}")
 
     def print(self, *lines):
-        """Print lines in the place of the bar, and the bar below them."""
+        """Replace the bar by these lines, and draw the bar below them."""
         self.write("")
         for line in lines:
             print(encodable(line, self.stream), file=self.stream, flush=True)
@@ -103,11 +104,11 @@ class Progress:
             self.advance()
 
     def teardown(self, estimator, context):
-        """End to follow a fit."""
+        """Stop following a fit."""
 
 
 def encodable(line, stream):
-    """Return a line without the signs that a stream cannot show."""
+    """Return a line without the characters that a stream cannot encode."""
     try:
         line.encode(stream.encoding or "ascii")
     except UnicodeEncodeError:
@@ -116,7 +117,7 @@ def encodable(line, stream):
 
 
 def aligned(cells):
-    """Return a row of the table: the first and the last column begin at the left."""
+    """Return a row of the table; its first and last columns are left-aligned."""
     first, *middle, last = (
         f"{cell:>{width}}" for cell, width in zip(cells, COLUMNS.values(), strict=True)
     )
@@ -201,7 +202,7 @@ def save(display, title, name):
 
 
 def draw_searched(name, search):
-    """Save what the average image and the linear model look like."""
+    """Save the templates of the average image, and the weights of the linear model."""
     if name == "average image":
         display = TemplatesDisplay.from_estimator(search)
         save(display, "Templates: the average digits", "templates")
@@ -211,7 +212,7 @@ def draw_searched(name, search):
 
 
 def searched(name, search, X_train, X_test, y_train, y_test):
-    """Search a classifier's best setting; return it and the cells of its row."""
+    """Search for the best setting of a classifier; return it and its row of cells."""
     predicted = search.fit(X_train, y_train).predict(X_test)
     (best,) = search.best_params_.values()
     best = f"({best})" if isinstance(best, str) else f"{best:g}"
@@ -229,7 +230,7 @@ def searched(name, search, X_train, X_test, y_train, y_test):
 def convnet(n_train):
     """Return a convolutional network, and the number of digits to fit it to."""
     n_digits = min(CONVNET_DIGITS, n_train)
-    # Fewer digits are seen more often.
+    # Train for more epochs on fewer digits.
     epochs = CONVNET_EPOCHS * CONVNET_DIGITS // n_digits
     return ConvNetClassifier(max_iter=epochs, random_state=0), n_digits
 

@@ -2,9 +2,9 @@
 The average image
 =================
 
-The oldest idea is a good one: average all training images of each digit, and classify a
-new image as the digit whose average it is closest to. No weights are trained, and nine
-in ten digits are classified correctly.
+The simplest model averages all training images of each digit. It classifies a new image
+as the digit with the closest average. No weights are trained, and nine in ten digits
+are classified correctly.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ print(f"accuracy: {model.score(X_test, y_test):.3f}")
 
 # %%
 # The whole model is ten images, its *templates*. If people write a digit in different
-# ways, its template is a blur of all of them.
+# ways, its template is a blur of these ways.
 
 TemplatesDisplay.from_estimator(model)
 plt.show()
@@ -34,10 +34,10 @@ plt.show()
 # %%
 # Smallest distance, largest score
 # --------------------------------
-# The mean squared error between an image and a template is a *distance*: the smallest
-# is the best, so the prediction is its ``argmin``. A probability is a *score*: the
-# largest is the best. Taking the ``argmax`` of a distance by mistake raises no error.
-# It reliably finds the digit that an image looks least like.
+# The mean squared error between an image and a template is a *distance*. The smallest
+# distance is the best, so the prediction is the ``argmin``. A probability is a *score*.
+# The largest score is the best. Taking the ``argmax`` of a distance by mistake raises
+# no error, but finds the digit that looks least like the image.
 
 distances = ((X_test[:, np.newaxis] - model.templates_) ** 2).mean(axis=2)
 closest = model.classes_[distances.argmin(axis=1)]
@@ -74,10 +74,10 @@ plt.show()
 # %%
 # Other distances, more templates
 # -------------------------------
-# The mean absolute error and the cosine give other distances. And a digit that is
-# written in several ways can have several templates, which k-means finds. With sixteen
-# templates per digit, 98 % of the test digits are classified correctly. By then, the
-# model is close to memorising all training digits.
+# The mean absolute error and the cosine are other distances. A digit that is written in
+# several ways can have several templates, which k-means finds. With sixteen templates
+# per digit, 98 % of the test digits are classified correctly. The model has then nearly
+# memorised all training digits.
 
 counts = [1, 2, 4, 8, 16]
 names = {"mse": "squared error", "mae": "absolute error", "cosine": "cosine"}

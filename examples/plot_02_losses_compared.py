@@ -2,11 +2,11 @@
 Three losses for one linear model
 =================================
 
-A linear model computes a number for each class, its logit. Training makes a loss small,
-and here we compare three: the squared error of sigmoids, the squared error of softmax
-probabilities, and the cross-entropy. All three are smallest for a model that is
-confident and right. They differ in how fast they get there, and in how carefully the
-learning rate has to be chosen.
+A linear model computes a number for each class, the logit. Training minimises a loss.
+Here we compare three losses: the squared error of sigmoids, the squared error of
+softmax probabilities, and the cross-entropy. All three are smallest for a model that is
+confident and right. They differ in how fast training is, and in how carefully you have
+to choose the learning rate.
 """
 
 import matplotlib.pyplot as plt
@@ -34,9 +34,10 @@ LOSSES = {
 # %%
 # At the same learning rate
 # -------------------------
-# Values of different losses cannot be compared, so we measure the accuracy on a
-# validation set after each epoch. With the squared errors, this accuracy falls for a
-# long time although the loss falls too: a loss is not an accuracy.
+# Values of different losses cannot be compared. So we measure the accuracy on a
+# validation set after each epoch. With the squared errors, the accuracy falls for many
+# epochs although the loss falls as well: a smaller loss need not mean a higher
+# accuracy.
 
 figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 looks = zip(("C0", "C2", "C1"), "os^", strict=True)
@@ -64,9 +65,9 @@ plt.show()
 # %%
 # At all learning rates
 # ---------------------
-# This comparison is unfair: the mean of ten classes' squares has smaller gradients from
-# the start, and a larger learning rate makes up for some of it. So we try many learning
-# rates for each loss. All candidates of a loss are trained in one run.
+# This comparison is unfair: the mean of ten squares has smaller gradients from the
+# start, and a larger learning rate compensates for some of this. So we try many
+# learning rates for each loss. All candidates of a loss train in one run.
 
 search = BatchedGridSearchCV(
     SoftmaxRegression(max_iter=20, tol=None, random_state=0),
@@ -80,19 +81,19 @@ figure.suptitle("Accuracy after 20 epochs")
 plt.show()
 
 # %%
-# The squared error of softmax gets as far as the cross-entropy, but only at learning
-# rates between 2 and 20, where few would look. The cross-entropy does well at learning
-# rates that differ by a factor of a hundred. The squared error of sigmoids would need
-# more epochs.
+# The squared error of softmax reaches the accuracy of the cross-entropy, but only at
+# unusual learning rates, between 2 and 20. The cross-entropy does well over a range of
+# learning rates of a factor of a hundred. The squared error of sigmoids needs more
+# epochs.
 #
 # Why: learning from the worst mistakes
 # -------------------------------------
 # Take two classes, and let *z* be the logit of the true class minus the logit of the
-# other, so that the probability of the true class is :math:`\sigma(z)`. The slope of
-# the cross-entropy is :math:`\sigma(z) - 1`: it is steepest where the model is
-# confident of the wrong class. The slope of the squared error has an additional factor
-# :math:`\sigma(z)(1 - \sigma(z))`, which vanishes there: the model learns least from
-# its worst mistakes.
+# other. The probability of the true class is then :math:`\sigma(z)`. The slope of the
+# cross-entropy is :math:`\sigma(z) - 1`: it is steepest where the model is confident of
+# the wrong class. The slope of the squared error has an additional factor
+# :math:`\sigma(z)(1 - \sigma(z))`, which vanishes for such samples. So the model learns
+# least from its worst mistakes.
 
 z = np.linspace(-8, 8, 200)
 p = expit(z)

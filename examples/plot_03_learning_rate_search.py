@@ -3,10 +3,10 @@ Search for a learning rate
 ==========================
 
 A guessed learning rate is the most common reason why a network does badly. The remedy
-is to try many learning rates. As the models of such a search differ in a number only,
+is to try many learning rates. The models of such a search differ only in a number. So
 :class:`~skdigits.model_selection.BatchedGridSearchCV` trains all of them, on all folds,
-as one batch of models. It replaces :class:`~sklearn.model_selection.GridSearchCV` with
-the same parameters: only the import changes.
+as one batch of models. It has the parameters of
+:class:`~sklearn.model_selection.GridSearchCV`: only the import changes.
 """
 
 from time import perf_counter
@@ -33,9 +33,9 @@ pipeline = make_pipeline(
 grid = {"softmaxregression__learning_rate_init": np.geomspace(1e-3, 10, 9)}
 
 # %%
-# Both searches train nine models on each of three folds, and find the same scores.
-# (Only at learning rates so large that training becomes unstable do rounding errors
-# grow into differences.)
+# Both searches train nine models on each of three folds, and find the same scores. (At
+# learning rates so large that training becomes unstable, rounding errors grow into
+# differences.)
 
 found = {}
 for Search in (GridSearchCV, BatchedGridSearchCV):
@@ -53,8 +53,8 @@ print(search.best_params_, f"test accuracy: {search.score(X_test, y_test):.3f}")
 # %%
 # Score against learning rate
 # ---------------------------
-# The plot shows the mean and the standard deviation over the folds. With too small a
-# learning rate, 20 epochs are not enough; with too large a one, training is unstable.
+# The plot shows the mean and the standard deviation over the folds. If the learning
+# rate is too small, 20 epochs are not enough. If it is too large, training is unstable.
 
 figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 LearningRateSearchDisplay.from_estimator(search, ax=ax)
@@ -64,8 +64,8 @@ plt.show()
 # Score by epoch
 # --------------
 # With ``return_epoch_scores=True``, the batched search scores all models after every
-# epoch. So it also finds out how long to train: ``refit_epochs="best"`` refits with the
-# best pair of learning rate and number of epochs, and has these scores as well.
+# epoch. With ``refit_epochs="best"``, it also uses these scores: it selects the best
+# pair of learning rate and number of epochs, and refits with this pair.
 
 search.set_params(refit_epochs="best").fit(X_train, y_train)
 epochs = search.best_n_epochs_

@@ -4,9 +4,9 @@ Range test or sweep?
 
 There are two quick ways to find a learning rate. The *range test* (L. N. Smith, 2017)
 trains one model for a hundred steps, raises the learning rate with every step, and
-watches the training loss. The *sweep* trains one model per learning rate for an epoch,
-all of them in one run if they are as small as these, and scores them on samples that
-they have not seen. The range test is famous. The sweep measures what matters: the
+records the training loss. The *sweep* trains one model per learning rate for an epoch,
+and scores the models on samples that they have not seen. Small models, such as these,
+train in one run. The range test is famous. The sweep measures what matters: the
 accuracy on new samples.
 """
 
@@ -33,10 +33,10 @@ model = MLPClassifierTorch(batch_size=32, max_iter=20, tol=None, random_state=0)
 # %%
 # The range test
 # --------------
-# The test trains a clone, so the model itself does not change. Its result has several
-# suggestions, one for each rule in common use: the learning rate at which the loss
-# falls most steeply, a tenth of the one at which the loss is smallest, and the middle
-# of the longest stretch on which the loss falls (the *valley*).
+# The test trains a clone, so the model itself does not change. The result has one
+# suggestion for each common rule: the learning rate at which the loss falls most
+# steeply, a tenth of the learning rate at which the loss is smallest, and the middle of
+# the longest interval in which the loss falls (the *valley*).
 
 test = learning_rate_range_test(model, X_train, y_train, random_state=0)
 for rule, rate in test.suggestions.items():
@@ -60,12 +60,12 @@ sweep.plot(ax=ax)
 plt.show()
 
 # %%
-# Which of them was right?
-# ------------------------
-# What counts is the accuracy at the end of training: here, after 20 epochs at each of
-# thirteen learning rates. All suggestions lie on the plateau, where a few digits more
-# or less are chance. But the range test saw only the training loss of one model, and
-# somebody has to choose among its rules.
+# Which suggestion was right?
+# ---------------------------
+# The accuracy at the end of training decides. Here, we train for 20 epochs at each of
+# thirteen learning rates. All suggestions are on the plateau, where differences of a
+# few digits are chance. But the range test uses only the training loss of one model,
+# and you have to choose one of its rules.
 
 search = BatchedGridSearchCV(
     model,

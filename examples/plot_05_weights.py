@@ -2,9 +2,9 @@
 What weights look like
 ======================
 
-A linear model has a weight for each pixel and class: its weights are ten images. The
-average of a digit shows what the digit looks like; its weights show what tells it from
-the other digits.
+A linear model has a weight for each pixel and class, so its weights are ten images. The
+average of a digit shows what the digit looks like. The weights of a digit show how it
+differs from the other digits.
 """
 
 import matplotlib.pyplot as plt
@@ -23,8 +23,9 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # Softmax regression
 # ------------------
-# A bright pixel where the weight is red speaks for the digit, one where it is blue
-# speaks against it. The middle of a 0 is blue: nothing may be written there.
+# A bright pixel is evidence for the digit if its weight is red, and evidence against
+# the digit if its weight is blue. The middle of a 0 is blue, because a 0 has no ink
+# there.
 
 linear = SoftmaxRegression(0.1, max_iter=50, tol=None, random_state=0).fit(
     X_train, y_train
@@ -37,10 +38,9 @@ plt.show()
 # %%
 # Weights under a penalty
 # -----------------------
-# The penalty ``alpha`` sets the price of large weights. With a small penalty, the model
-# uses every pixel that helps it with some training digit. With a large one, the weights
-# approach the average of the digit minus the average of all digits: the templates are
-# back.
+# The penalty ``alpha`` keeps weights small. With a small penalty, the model uses every
+# pixel that helps with some training digit. With a large penalty, the weights approach
+# the average of the digit minus the average of all digits, and look like templates.
 
 figure, axes = plt.subplots(3, 1, figsize=(5, 8), layout="constrained")
 for ax, alpha in zip(axes, (0.0001, 0.01, 1), strict=True):
@@ -58,9 +58,9 @@ print(f"correlation with the averages: {correlation:.3f}")
 # %%
 # A hidden layer
 # --------------
-# The units of a hidden layer do not belong to single digits. Each looks for a stroke,
-# an edge or an empty place that several digits share, and the second layer combines
-# them.
+# The units of a hidden layer do not belong to single digits. Each unit detects a
+# stroke, an edge or an empty place that several digits share. The second layer combines
+# the units.
 
 mlp = MLPClassifierTorch(
     36, alpha=1, batch_size=64, max_iter=60, tol=None, random_state=0

@@ -2,9 +2,9 @@
 Look at the mistakes
 ====================
 
-The accuracy tells how many predictions are wrong. Which ones are wrong, and how
-confident the model was, tells what to do about it: collect more data, change the
-preprocessing, or do nothing, because nobody could read that digit.
+The accuracy tells you how many predictions are wrong. The wrong predictions and their
+confidence tell you what to do: collect more data, change the preprocessing, or do
+nothing, because nobody could read these digits.
 """
 
 import matplotlib.pyplot as plt
@@ -30,7 +30,7 @@ print(f"{(predicted != y_test).sum()} of {len(y_test)} test digits are wrong")
 # Which digits are confused
 # -------------------------
 # We use scikit-learn's confusion matrix. The colour scale ends at the most frequent
-# mistake: otherwise the many correct predictions would drown the few wrong ones.
+# mistake. Otherwise, the many correct predictions would hide the few mistakes.
 
 counts = confusion_matrix(y_test, predicted)
 most = (counts - np.diag(np.diag(counts))).max()
@@ -42,8 +42,8 @@ ax.set(title="Test digits, counted", xlabel="predicted", ylabel="true")
 plt.show()
 
 # %%
-# :func:`~skdigits.inspection.confusion_pairs` returns the same counts as a table, the
-# most frequent confusion first, with the rows of ``X_test`` where each occurs.
+# :func:`~skdigits.inspection.confusion_pairs` returns the same counts as a table, with
+# the most frequent confusion first, and the rows of ``X_test`` in which it occurs.
 
 pairs = confusion_pairs(predicted, None, y_test)
 pairs.head()

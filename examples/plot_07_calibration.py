@@ -1,10 +1,10 @@
 """
-Confidence that lies
-====================
+Overconfident probabilities
+===========================
 
-Of the predictions made with 90 % confidence, nine in ten should be right. A network
-that has memorised its training digits is confident of nearly everything, mistakes
-included. One number cures that: a temperature by which all logits are divided. No
+Nine in ten predictions with 90 % confidence should be right. A network that has
+memorised its training digits is confident in nearly all its predictions, also in wrong
+ones. A single number corrects this: a temperature that divides all logits. No
 prediction changes.
 """
 
@@ -23,9 +23,9 @@ plt.style.use("seaborn-v0_8-colorblind")
 # %%
 # Digits that are hard to read
 # ----------------------------
-# We add noise to all digits, so that there is something to doubt. A third of them is
-# for training, a third for testing. The last third fits the temperature: training
-# digits would not do, as the network is rightly confident of them.
+# We add noise to all digits, so that some are doubtful. A third of the digits is for
+# training, and a third is for testing. The last third is for fitting the temperature.
+# Training digits are useless for this, because the network classifies them correctly.
 
 X, y = load_digits(return_X_y=True)
 X = X / 16 + np.random.default_rng(0).normal(scale=0.4, size=X.shape)
@@ -44,9 +44,9 @@ calibrated = calibrated.fit(X_held, y_held)
 # %%
 # In numbers
 # ----------
-# The expected calibration error (``ece``) is the mean distance between confidence and
-# accuracy. On few samples, some of it is due to chance: ``ece_expected`` is the error
-# that a perfectly calibrated model would show.
+# The expected calibration error (``ece``) is the mean difference between confidence and
+# accuracy. With few samples, a part of the error is chance. ``ece_expected`` is the
+# expected error of a perfectly calibrated model.
 
 models = {"before": model, "after": calibrated}
 reliability(models, X_test, y_test).round(3)

@@ -2,7 +2,7 @@
 Distorted digits
 ================
 
-A digit that is moved by two pixels is still the same digit. But to a network that was
+A digit that is moved by two pixels is still the same digit. But for a network that was
 never trained on moved digits, it is a different row of numbers.
 :mod:`skdigits.augmentation` shifts, rotates, slants and warps training images at
 random, anew in every epoch.
@@ -27,10 +27,10 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # What distortions do
 # -------------------
-# ``distort`` returns images as training would see them. Here, the digits have a margin
-# of two pixels, so that they have room to move. Lengths are given in pixels of an image
-# of 28 × 28 and scaled to other sizes: a shift of 5 moves these images of 12 × 12 by
-# two pixels.
+# ``distort`` returns images as they are in training. Here, the digits have a margin of
+# two pixels, so that they have room to move. Lengths are in pixels of an image of
+# 28 × 28, and are scaled for images of other sizes: a shift of 5 moves these images of
+# 12 × 12 by two pixels.
 
 distortions = {
     "shift": RandomShift(max_shift=5),
@@ -54,11 +54,12 @@ plt.show()
 # %%
 # What distortions are good for
 # -----------------------------
-# We train one network without distortions and one with each of them, and test them on
-# digits that are moved by up to two pixels. The network that has seen no distortions
-# fails. But nothing is free: the others have more to learn in the same time, and do
-# less well on digits that are not moved. A convolutional network gains on those too:
-# see :ref:`sphx_glr_auto_examples_plot_10_convolutional_network.py`.
+# We train one network without distortions and one network with each distortion. We test
+# them on digits that are moved by up to two pixels. The network without distortions
+# fails. But distortions have a price: the other networks have more to learn in the same
+# time, and their accuracy on unmoved digits is lower. A convolutional network also
+# gains on unmoved digits: see
+# :ref:`sphx_glr_auto_examples_plot_10_convolutional_network.py`.
 
 moved = {}
 for pixels in range(3):

@@ -4,7 +4,7 @@ Your own digits
 
 A photograph of a digit on paper is large, dark on bright, uneven, and off-centre. The
 digits that a model was trained on are small, bright on black, and centred. So a model
-cannot read photographs unless both kinds of images are brought into the same form.
+can read photographs only if both kinds of images have the same form.
 :class:`~skdigits.preprocessing.DigitNormalizer` turns any grey images into digits like
 MNIST's.
 """
@@ -54,9 +54,9 @@ pages = np.array([photograph(row) for row in X_test])
 # %%
 # The same form for both
 # ----------------------
-# The normaliser finds the background, inverts dark digits, crops to the digit, scales
-# its longer side, and moves its centre of mass to the middle. A page and the small
-# image it was made from become nearly the same.
+# The normaliser finds the background, inverts dark digits, crops the image to the
+# digit, scales its longer side, and moves its centre of mass to the middle. A page
+# becomes nearly the same image as the digit that it shows.
 
 normalizer = DigitNormalizer(size=16, digit_size=12)
 lines = {
@@ -78,9 +78,9 @@ plt.show()
 # What normalisation is worth
 # ---------------------------
 # We train on the small digits, and read the pages in three ways. First, the pages are
-# shrunk to the size of the training images. Second, they are inverted as well, to
-# bright on dark. Third, the normaliser stands in front of the model in a Pipeline, so
-# that training digits and pages are normalised in the same way.
+# shrunk to the size of the training images. Second, they are also inverted, to bright
+# on dark. Third, a Pipeline has the normaliser before the model, so training digits and
+# pages are normalised in the same way.
 
 
 def shrunk(pages):

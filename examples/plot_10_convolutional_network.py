@@ -2,8 +2,8 @@
 From average images to a convolutional network
 ==============================================
 
-We compare all classifiers of the package on the same digits: how much accuracy each
-step gains, and how much time it costs.
+We compare the accuracy and the training time of all classifiers of skdigits on the same
+digits.
 """
 
 import matplotlib.pyplot as plt
@@ -30,10 +30,10 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # Accuracy against seconds
 # ------------------------
-# A classifier that is trained in epochs keeps a ``history_`` of them, with the seconds
-# since training began. Samples passed as ``X_val`` are not trained on: the model is
-# scored on them after every epoch. The average image is computed in a single pass over
-# the digits.
+# A classifier that trains in epochs records each epoch in ``history_``, with the
+# seconds since training began. Samples passed as ``X_val`` are not used for training.
+# The model is scored on them after every epoch. The average image takes a single pass
+# over the digits.
 
 run = {"batch_size": 64, "tol": None, "random_state": 0}
 cycle = run | {"learning_rate": "one_cycle", "learning_rate_init": 0.01}
@@ -45,7 +45,7 @@ models = {
         (16, 32), max_iter=30, augment=RandomAffine(rotation=5, shift=2), **cycle
     ),
 }
-# PyTorch's first convolutions are slower, so we warm it up before timing anything.
+# PyTorch's first convolutions are slower, so we run a few before timing anything.
 ConvNetClassifier((16, 32), max_iter=1).fit(X_train, y_train)
 for model in models.values():
     model.fit(X_train, y_train, X_val=X_test, y_val=y_test)
@@ -82,8 +82,8 @@ plt.show()
 # What the distortions do
 # -----------------------
 # Without distortions, the network soon memorises its training digits: the training loss
-# goes on falling, the validation loss does not. With distortions, the network never
-# sees the same image twice.
+# continues to fall, but the validation loss does not. With distortions, the network
+# never sees the same image twice.
 
 convolutional = {
     name: model for name, model in models.items() if "convolutional" in name
@@ -96,9 +96,9 @@ plt.show()
 # %%
 # Early stopping
 # --------------
-# With ``early_stopping``, the network returns to the epoch with the best score on
-# held-out digits. They are a tenth of the training digits, so the test digits decide
-# nothing.
+# With ``early_stopping``, the network returns to the epoch with the best validation
+# score. The validation digits are a tenth of the training digits, so the test digits
+# decide nothing.
 
 stopped = ConvNetClassifier((16, 32), max_iter=20, early_stopping=True, **cycle)
 stopped.fit(X_train, y_train)
