@@ -33,13 +33,17 @@ myst_heading_anchors = 3
 html_math_renderer = "mathml"
 # Names of scikit-learn become links, without a look into the network.
 intersphinx_mapping = {
-    "sklearn": ("https://scikit-learn.org/stable/", str(HERE / "scikit_learn.inv"))
+    "sklearn": (
+        "https://scikit-learn.org/stable/",
+        str(HERE / "scikit_learn.inv"),
+    )
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 # What a block prints is not copied.
-copybutton_selector = (
-    "div.highlight-python pre, div.highlight-default pre, div.highlight-sh pre"
+copybutton_selector = ", ".join(
+    f"div.highlight-{language} pre"
+    for language in ("python", "default", "sh")
 )
 # With this role, `SoftmaxRegression` in a docstring becomes a link.
 default_role = "py:obj"

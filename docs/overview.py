@@ -6,7 +6,11 @@ import matplotlib as mpl
 import numpy as np
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from skdigits import ConvNetClassifier, SoftmaxRegression, TemplateMatchingClassifier
+from skdigits import (
+    ConvNetClassifier,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 from skdigits.datasets import load_mnist
 from skdigits.inspection import (
     DigitGridDisplay,
@@ -35,19 +39,29 @@ def main() -> None:
     )
     search = BatchedGridSearchCV(
         softmax,
-        {"learning_rate_init": np.geomspace(0.0003, 3, 9).round(4).tolist()},
+        {
+            "learning_rate_init": np.geomspace(0.0003, 3, 9)
+            .round(4)
+            .tolist()
+        },
         cv=StratifiedShuffleSplit(1, test_size=10_000, random_state=0),
         return_epoch_scores=True,
     ).fit(X, y)
     templates = TemplateMatchingClassifier().fit(X, y)
-    network = ConvNetClassifier(max_iter=4, augment="shift", random_state=0).fit(X, y)
+    network = ConvNetClassifier(
+        max_iter=4, augment="shift", random_state=0
+    ).fit(X, y)
     worst = top_losses(network, X_test, y_test, 24)["row"].to_numpy()
 
     fig, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
     TemplatesDisplay.from_estimator(templates).plot(axes[0, 0])
     WeightsDisplay.from_estimator(search).plot(axes[0, 1])
-    LearningRateSearchDisplay.from_estimator(search, kind="epoch").plot(axes[1, 0])
-    grid = DigitGridDisplay.from_estimator(network, X_test, y_test, rows=worst)
+    LearningRateSearchDisplay.from_estimator(search, kind="epoch").plot(
+        axes[1, 0]
+    )
+    grid = DigitGridDisplay.from_estimator(
+        network, X_test, y_test, rows=worst
+    )
     grid.plot(axes[1, 1])
 
     # The picture is part of the repository, so its accuracies are stated, not computed.
