@@ -13,13 +13,13 @@ def shape_of_images(
 ) -> tuple[int, int, int]:
     """Return ``(height, width, channels)`` of the images in rows of ``n_features``.
 
-    None is a square where there is one, else a single row of pixels. ``grey`` refuses a
-    shape with channels.
+    None stands for a square or, if ``n_features`` is not a square number, for a single
+    row of pixels. With ``grey``, a shape with channels raises an error.
 
     Raises
     ------
     ValueError
-        If ``image_shape`` is no shape, or has another number of pixels.
+        If ``image_shape`` is not a shape, or has another number of pixels.
     """
     if image_shape is None:
         side = math.isqrt(n_features)
@@ -40,7 +40,8 @@ def given_shape(image_shape: ArrayLike, *, grey: bool = False) -> tuple[int, int
     Raises
     ------
     ValueError
-        If ``image_shape`` is no shape, has the channels first, or has any if ``grey``.
+        If ``image_shape`` is not a shape, if it has the channels first, or if it has
+        channels although ``grey`` is True.
     """
     sizes = np.atleast_1d(np.asarray(image_shape, dtype=object))
     layouts = "(height, width)"

@@ -195,7 +195,7 @@ def take_steps(
     hyper : StepHyper
         Hyper-parameters of the K models.
     generators : sequence of Generator
-        One a replica, for dropout; empty for none.
+        One generator per replica, for dropout; empty without dropout.
     batches : iterable of Batch
         Batch of each step.
     rates, sizes : Tensor of shape (steps, K) or (1, K)

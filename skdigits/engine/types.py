@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 import numpy as np
 from torch import Generator, Tensor
 
-# The models' axis comes first everywhere: a record of some models is an index away.
+# The first axis is always that of models: an index selects the records of some models.
 Params: TypeAlias = tuple[Tensor, ...]
 """Weights (K, H, D) and biases (K, H, 1) of K networks, ``(W1, b1, W2, b2, …)``."""
 
@@ -24,18 +24,19 @@ Distort: TypeAlias = Callable[[Tensor, Generator], Tensor]
 Score: TypeAlias = Callable[[Params, Tensor, "Callable[[], list[Run]] | None"], Tensor]
 """Returns validation scores (K,) of models by their parameters, in float64 on the host.
 
-The mask (K,) says which models have a finite loss; the score of any other is NaN. The
-parameters are never written to later. The function returns the runs of all models up
-to here, without this score; it is None before the first epoch.
+The arguments are the parameters, which are never overwritten later; a mask (K,) of the
+models with a finite loss, since the score of any other model is NaN; and a function
+that returns the runs of all models so far, without this score. The function is None
+before the first epoch.
 """
 
 Result = TypeVar("Result")
 
 
 class Hyper(NamedTuple):
-    """Hyper-parameters in which the models of a run may differ, under their own names.
+    """Hyper-parameters in which the models of a run may differ.
 
-    Each has shape (K,), in float64 on the host.
+    Each has the name of its parameter and shape (K,), in float64 on the host.
     """
 
     learning_rate_init: Tensor
@@ -50,14 +51,15 @@ class Hyper(NamedTuple):
 
 
 class StepHyper(NamedTuple):
-    """Hyper-parameters of a step, each (K, 1, 1) in the dtype and device of parameters.
+    """Hyper-parameters of a step, each (K, 1, 1), on the device of the parameters.
 
-    ``alpha`` and ``momentum`` are None if no model has any, so that no step asks the
-    device for their values. ``new_1`` and ``new_2`` are the shares ``1 − β₁`` and
-    ``1 − β₂`` of a new gradient in Adam's moments.
+    They have the dtype of the parameters. ``alpha`` and ``momentum`` are None if they
+    are 0 for all models, so that no step reads their values from the device. ``new_1``
+    and ``new_2`` are the weights ``1 − β₁`` and ``1 − β₂`` of a new gradient in Adam's
+    moments.
     """
 
-    # None, not zeros: a step then skips the work, too.
+    # With None instead of zeros, a step also skips the work.
     alpha: Tensor | None
     momentum: Tensor | None
     nesterovs_momentum: bool
@@ -69,13 +71,13 @@ class StepHyper(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Settings that all K models have in common, mostly under their parameters' names.
+    """Settings that all K models share, mostly with the names of the parameters.
 
-    Of ``max_iter`` planned epochs, at most ``epochs`` are run now. ``tol`` is -inf if
-    no lack of progress ends training early. ``early_stopping`` monitors the validation
+    ``max_iter`` epochs are planned, and at most ``epochs`` of them are run now. ``tol``
+    is -inf if training never stops early. ``early_stopping`` monitors the validation
     score or, with ``stop_by_loss``, the validation loss. ``max_fun`` and ``ftol``, the
-    smallest relative progress, belong to L-BFGS. ``distort`` changes the samples of
-    every batch. ``noise_seeds``, one a replica, seed distortions and dropout.
+    minimum relative progress, are for L-BFGS. ``distort`` distorts the samples of every
+    batch. ``noise_seeds`` has one seed per replica, for distortions and dropout.
     """
 
     solver: str
@@ -103,7 +105,7 @@ class Progress(NamedTuple):
     ``cycle`` counts the epochs of the current cycle of the one-cycle schedule.
     """
 
-    # float64, as float32 stops counting at 16,777,216.
+    # float64, because float32 stops counting at 16,777,216.
     seen: Tensor
     epochs: int = 0
     steps: int = 0
@@ -111,10 +113,10 @@ class Progress(NamedTuple):
 
 
 class Stopping(NamedTuple):
-    """Bookkeeping of early stopping, each (K,) in float64 on the host.
+    """State of the stopping rule, each (K,) in float64 on the host.
 
-    The best monitored score, the epochs since it improved, and the number of times that
-    the adaptive schedule has reduced the learning rate.
+    The fields are the best monitored score, the number of epochs since it improved, and
+    the number of times that the adaptive schedule has reduced the learning rate.
     """
 
     best: Tensor
@@ -132,7 +134,7 @@ class State(NamedTuple):
 
 
 class Workers(NamedTuple):
-    """Threads that compute side by side, each with one thread of torch."""
+    """Threads that compute in parallel, each with one thread of torch."""
 
     number: int
     pool: Executor
@@ -142,7 +144,8 @@ class Workers(NamedTuple):
     ) -> Iterator[Result]:
         """Yield the results of a function, in the order of its arguments, like map.
 
-        Arguments are taken as threads become free: they need not all fit into memory.
+        Arguments are read when a thread becomes free, so they need not all fit into
+        memory.
         """
         pending: deque[Future[Result]] = deque()
         for some in zip(*arguments, strict=False):
@@ -168,11 +171,12 @@ class Epoch(NamedTuple):
 
 
 class Going(NamedTuple):
-    """What a run that has not ended needs to go on, beside its result if it ended now.
+    """State that an unfinished run needs to continue, in addition to its result so far.
 
-    ``params`` are the latest ones; the run's own may be those of its best epoch. L-BFGS
-    goes on from its first ``params``, with all ``evaluations`` so far: objectives and
-    gradients, in their order, from which SciPy makes its memory anew.
+    ``params`` are the latest parameters, while the run itself may have the parameters
+    of its best epoch. L-BFGS continues from its first ``params`` and all
+    ``evaluations`` so far: objectives and gradients in their order, from which SciPy
+    builds its memory again.
     """
 
     params: Params
@@ -182,16 +186,16 @@ class Going(NamedTuple):
 class Run(NamedTuple):
     """Result of training one model: its state, with K = 1, and its epochs.
 
-    ``rng_state`` is that of the generator of sample orders, as the model left it;
-    ``status`` is one of
+    ``rng_state`` is the final state of the generator of sample orders. ``status`` is
+    one of
 
     - ``"converged"``, ``"max_iter"``;
-    - ``"diverged"``: the state is the one before the epoch that diverged, and the
-      parameters are the best ones if they are kept;
+    - ``"diverged"``: the state is that before the epoch that diverged; with early
+      stopping, the parameters are those of the best epoch;
     - ``"stopped"`` by an observer, ``"interrupted"`` by the user;
     - ``"abnormal"``: the line search of L-BFGS found no lower objective.
 
-    ``going`` is there if the run can go on as if it had never stopped.
+    ``going`` is not None if the run can continue as if it had never stopped.
     """
 
     state: State
@@ -202,11 +206,11 @@ class Run(NamedTuple):
 
 
 class Latest:
-    """Where a single run leaves its last whole epoch, for whoever is interrupted.
+    """Holder of the last complete epoch of a single run, for use after an interrupt.
 
-    One assignment replaces ``runs``, which makes the list of the run: at any moment,
-    an epoch is whole or not there. ``session`` is what the run belongs to.
-    ``for_later`` asks L-BFGS to keep what it takes to go on in another process.
+    ``runs`` is a function that returns a list with the run. One assignment replaces
+    ``runs``, so it never has an incomplete epoch. ``session`` is the session of the
+    run. With ``for_later``, L-BFGS keeps what it needs to continue in another process.
     """
 
     session: Any = None
@@ -215,7 +219,7 @@ class Latest:
 
 
 class Observer(Protocol):
-    """Follows training: it is called after every epoch, and may stop models."""
+    """Function that is called after every epoch, and may stop models."""
 
     def __call__(
         self,
@@ -224,11 +228,12 @@ class Observer(Protocol):
         params: Params,
         runs: Callable[[], list[Run]],
     ) -> Collection[int]:
-        """Take in an epoch; return the numbers of the models that are to stop.
+        """Observe an epoch; return the numbers of the models to stop.
 
-        ``models`` are the numbers of the models that are training, ``epochs`` their
-        records. ``params`` are their parameters, never written to later; those of a
-        model that has just diverged are the ones before this epoch. ``runs`` returns
-        copies of their runs, as if training were interrupted here; call it at once.
+        ``models`` are the numbers of the models in training, and ``epochs`` are their
+        records. ``params`` are their parameters, which are never overwritten later. A
+        model that has just diverged has the parameters from before this epoch.
+        ``runs`` returns copies of the runs, as if training were interrupted now; call
+        it before returning.
         """
         ...

@@ -50,7 +50,7 @@ class Start(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What a file holds of a fit: its model so far, and what it takes to go on.
+    """Contents of a checkpoint file: the model so far, and the state to continue from.
 
     ``latest`` are the parameters of `Going`, None if training has ended with this
     ``status``; ``evaluations`` are those of L-BFGS.

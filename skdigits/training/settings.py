@@ -137,7 +137,7 @@ def _alphas_of_replicas(data: Data, network: Network) -> list[float]:
         weight = data.weight if data.samples is None else data.weight[data.samples]
         totals = weight.view(data.n_replicas, -1).sum(1).tolist()
 
-    # For two classes it has a single row d, of which ours are halves: ±d / 2.
+    # For two classes, LogisticRegression has a single row d; here the rows are ±d / 2.
     strength = 2.0 if network.shapes[-1][0] == 2 else 1.0
     return [strength / total for total in totals]
 
