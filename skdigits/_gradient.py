@@ -20,6 +20,7 @@ from skdigits._input_checks import (
 )
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.losses import LOGISTIC
+from skdigits.engine.process import hold_interrupts, release_interrupts
 from skdigits.engine.solvers import SOLVERS, stochastic_solvers
 from skdigits.engine.types import Latest
 from skdigits.training.checkpoint import fitted_params
@@ -282,11 +283,15 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         if is_part_of_more(self):
             raise KeyboardInterrupt(f"A fit of {type(self).__name__} was interrupted.")
 
-        (result,) = latest.runs()
-        set_fitted_attributes(self, latest.session, result)
-        if result.status != "diverged":
-            result = result._replace(status="interrupted")
-        emit(after_training(self, result, latest.session, True))
+        hold_interrupts()
+        try:
+            (result,) = latest.runs()
+            set_fitted_attributes(self, latest.session, result)
+            if result.status != "diverged":
+                result = result._replace(status="interrupted")
+            emit(after_training(self, result, latest.session, True))
+        finally:
+            release_interrupts()
         return self
 
     def _session(

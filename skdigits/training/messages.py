@@ -199,12 +199,21 @@ _OVERFLOW = (
 
 
 def _interrupted(run: Run, plan: Plan) -> str:
-    last = f"its last whole epoch, {run.epochs[-1].epoch}"
+    last = f"its last whole epoch, {_last_epoch(run)}"
     kept = f"its best epoch up to {last}" if plan.early_stopping else last
     return (
         f"Training interrupted by user: the model is that of {kept}. To continue, set "
         "warm_start=True and fit again."
     )
+
+
+def _last_epoch(run: Run) -> str:
+    """Return the number of a run's last epoch, in history_ and as n_iter_ counts."""
+    number = run.epochs[-1].epoch
+    in_this_call = len(run.epochs)
+    if in_this_call == number:
+        return f"{number}"
+    return f"{number} ({in_this_call} of this call)"
 
 
 def _unfinished(model: "GradientClassifier", run: Run, plan: Plan) -> str:
@@ -248,7 +257,7 @@ def _diverged(model: "GradientClassifier", run: Run, plan: Plan) -> str:
     kept = "that of its best epoch" if returns else "left as it was before"
     return (
         f"{type(model).__name__} diverged: the loss was no longer finite in epoch "
-        f"{run.epochs[-1].epoch}, and the model is {kept}. {_cure(model, plan)}"
+        f"{_last_epoch(run)}, and the model is {kept}. {_cure(model, plan)}"
     )
 
 
