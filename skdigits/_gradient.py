@@ -83,7 +83,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     """
 
     _takes_labels = True
-    _takes_checkpoints = True
+    _saved_in = "file"
     _precision = "auto"
     _ftol = 1e7 * EPSILON  # SciPy's own default, as in MLPClassifier
 
@@ -276,23 +276,31 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         This handles the KeyboardInterrupt that is being handled.
         """
-        # An interrupt ends the search that a fit is part of, but a fit alone keeps its
-        # model.
         if latest.runs is None:
             raise
-        if is_part_of_more(self):
-            raise KeyboardInterrupt(f"A fit of {type(self).__name__} was interrupted.")
-
         hold_interrupts()
         try:
             (result,) = latest.runs()
-            set_fitted_attributes(self, latest.session, result)
-            if result.status != "diverged":
-                result = result._replace(status="interrupted")
-            emit(after_training(self, result, latest.session, True))
+            self._keep(latest.session, result, latest.save)
         finally:
             release_interrupts()
         return self
+
+    def _keep(self, session, result, save):
+        """Become the model of an interrupted run, and warn; end a search around it.
+
+        ``save`` writes the run to its checkpoint, if there is one.
+        """
+        alone = not is_part_of_more(self)
+        if alone:
+            set_fitted_attributes(self, session, result)
+        saved = None if save is None else save(result)
+        if not alone:
+            raise KeyboardInterrupt(f"A fit of {type(self).__name__} was interrupted.")
+
+        if result.status != "diverged":
+            result = result._replace(status="interrupted")
+        emit(after_training(self, result, session, True, saved))
 
     def _session(
         self, X, y, sample_weight, validation_set, classes, incremental, callbacks
@@ -318,7 +326,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         if callbacks is not None:
             saved = callbacks.saved(samples, validation_samples)
 
-        return prepare(
+        session = prepare(
             [self],
             [samples],
             validation_samples=validation_samples,
@@ -326,6 +334,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             incremental=incremental,
             saved=saved,
         )
+        return session._replace(incremental=incremental)
 
     def _incremental_classes(self, classes):
         """Return the classes of a partial_fit, after checking that it can be done."""

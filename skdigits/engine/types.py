@@ -205,13 +205,14 @@ class Latest:
     """Where a single run leaves its last whole epoch, for whoever is interrupted.
 
     One assignment replaces ``runs``, which makes the list of the run: at any moment,
-    an epoch is whole or not there. ``session`` is what the run belongs to.
-    ``for_later`` asks L-BFGS to keep what it takes to go on in another process.
+    an epoch is whole or not there. ``session`` is what the run belongs to. ``save``
+    writes a run to files, and returns whether it could; it is None if there are none.
+    L-BFGS then keeps what it takes to go on in another process.
     """
 
     session: Any = None
     runs: Callable[[], list[Run]] | None = None
-    for_later = False
+    save: Callable[[Run], bool] | None = None
 
 
 class Observer(Protocol):

@@ -143,7 +143,7 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
     (20,)
     """
 
-    _takes_checkpoints = True
+    _saved_in = "folder"
     _parameter_constraints = {**GridSearchCV._parameter_constraints, **SEARCH}
 
     def __init__(
@@ -328,7 +328,7 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
     0.93
     """
 
-    _takes_checkpoints = True
+    _saved_in = "folder"
     _parameter_constraints = {**RandomizedSearchCV._parameter_constraints, **SEARCH}
 
     def __init__(

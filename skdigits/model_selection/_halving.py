@@ -21,7 +21,7 @@ class _Halving(Versioned):
     # Of the other searches: here, resources are what decides.
     refit_epochs = None
     return_epoch_scores = False
-    _takes_checkpoints = True
+    _saved_in = "folder"
 
     @fit_context
     def fit(self, X, y=None, **params):

@@ -94,7 +94,7 @@ class Session(NamedTuple):
     ``models`` are K estimators, replica by replica. ``template`` is the estimator whose
     ``n_features_in_`` and feature names come from the check of the samples. ``samples``
     are the first ones: the others have the same classes and dtype. ``messages`` are for
-    the user, before training begins.
+    the user, before training begins. An ``incremental`` session is a ``partial_fit``.
     """
 
     models: "Sequence[GradientClassifier]"
@@ -108,6 +108,7 @@ class Session(NamedTuple):
     hyper: Hyper
     start: Start
     messages: list[Message]
+    incremental: bool = False
 
 
 def prepare(

@@ -306,16 +306,37 @@ def test_it_is_warned_of(tiny):
         clone(MODELS["mlp"]).fit(*tiny)
 
 
-def test_epochs_are_counted_as_in_the_history_and_in_n_iter(tiny):
-    model = clone(MODELS["mlp"]).set_params(warm_start=True).fit(*tiny)
-    with Tracer() as tracer:
-        copy.deepcopy(model).fit(*tiny)
-    with (
-        pytest.warns(UserWarning, match=r"last whole epoch, 3 \(1 of this call\)\. "),
-        Tracer([list(tracer.lines)[20]]),
-    ):
+@pytest.mark.parametrize(
+    ("call", "warm_start", "text", "n_iter"),
+    [
+        (fit, False, r"epoch, 1\. To continue, set warm_start=True and fit again\.", 1),
+        (fit, True, r"epoch, 3 \(1 of this call\)\. To continue, fit again\.", 1),
+        (
+            continue_,
+            False,
+            r"epoch, 3 \(1 of .* continue, call partial_fit again",
+            1,
+        ),
+    ],
+)
+def test_the_advice_works(call, warm_start, text, n_iter, tiny):
+    """No epoch or two before, one until the press, and one or two after it."""
+    model = clone(MODELS["mlp"]).set_params(warm_start=warm_start)
+    if "3" in text:
         model.fit(*tiny)
-    assert (len(model.history_), model.n_iter_) == (3, 1)
+    with Tracer() as tracer:
+        call(copy.deepcopy(model), *tiny)
+    with pytest.warns(UserWarning, match=text), Tracer([list(tracer.lines)[20]]):
+        call(model, *tiny)
+    assert model.n_iter_ == n_iter
+
+    n_before = len(model.history_)
+    if "set" in text:
+        model.set_params(warm_start=True)
+    call(model, *tiny)
+    whole = clone(MODELS["mlp"]).set_params(max_iter=n_before + model.n_iter_)
+    assert model.loss_curve_ == whole.fit(*tiny).loss_curve_
+    np.testing.assert_array_equal(model.coefs_[0], whole.coefs_[0])
 
 
 def test_in_another_thread(tiny):
