@@ -33,6 +33,7 @@ STORIES = {
     "Kaggle": ("kaggle.md",),
     "a reader that is trained every night": (
         "early_stopping.md",
+        "retraining.md",
         "interruptions.md",
         "saving.md",
     ),
