@@ -20,6 +20,7 @@ from skdigits._input_checks import (
 )
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.losses import LOGISTIC
+from skdigits.engine.process import hold_interrupts, release_interrupts
 from skdigits.engine.solvers import SOLVERS, stochastic_solvers
 from skdigits.engine.types import Latest
 from skdigits.training.checkpoint import fitted_params
@@ -83,7 +84,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
     """
 
     _takes_labels = True
-    _takes_checkpoints = True
+    _saved_in = "file"
     _precision = "auto"
     _ftol = 1e7 * EPSILON  # SciPy's own default, as in MLPClassifier
 
@@ -277,19 +278,31 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         Call this while a KeyboardInterrupt is being handled.
         """
-        # An interrupt also ends the search that this fit belongs to. A fit by itself
-        # keeps its model.
         if latest.runs is None:
             raise
-        if is_part_of_more(self):
+        hold_interrupts()
+        try:
+            (result,) = latest.runs()
+            self._keep(latest.session, result, latest.save)
+        finally:
+            release_interrupts()
+        return self
+
+    def _keep(self, session, result, save):
+        """Become the model of an interrupted run, and warn; end a search around it.
+
+        ``save`` writes the run to its checkpoint, if there is one.
+        """
+        alone = not is_part_of_more(self)
+        if alone:
+            set_fitted_attributes(self, session, result)
+        saved = None if save is None else save(result)
+        if not alone:
             raise KeyboardInterrupt(f"A fit of {type(self).__name__} was interrupted.")
 
-        (result,) = latest.runs()
-        set_fitted_attributes(self, latest.session, result)
         if result.status != "diverged":
             result = result._replace(status="interrupted")
-        emit(after_training(self, result, latest.session, True))
-        return self
+        emit(after_training(self, result, session, True, saved))
 
     def _session(
         self, X, y, sample_weight, validation_set, classes, incremental, callbacks
@@ -315,7 +328,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         if callbacks is not None:
             saved = callbacks.saved(samples, validation_samples)
 
-        return prepare(
+        session = prepare(
             [self],
             [samples],
             validation_samples=validation_samples,
@@ -323,6 +336,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             incremental=incremental,
             saved=saved,
         )
+        return session._replace(incremental=incremental)
 
     def _incremental_classes(self, classes):
         """Check that partial_fit is possible, and return its classes."""

@@ -1,7 +1,10 @@
 """Callbacks for ``set_callbacks``: checkpoints that continue a killed training."""
 
+import io
 import os
 import pickle
+import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
@@ -14,8 +17,15 @@ from skdigits._input_checks import COUNT, NOT_NEGATIVE
 
 __all__ = ["Checkpoint", "load_checkpoint"]
 
-MAGIC = b"skdigits checkpoint 1\n"
-SEARCH = "search"  # the file of a finished search in its folder
+NAME = b"skdigits checkpoint 1"
+# A pickle that takes its name from the stack again: joblib.load and pickle.load read
+# on, and find the model.
+MAGIC = b"\x80\x05\x8c" + bytes([len(NAME)]) + NAME + b"0"
+FINGERPRINT = "fingerprint"  # the file in the folder of a search that names it
+SEARCH = "search"  # and the one of a search that has ended
+
+SHARE = 20  # by which training lasts longer than a write, by default
+PAUSE = 1.0  # seconds that it lasts at least
 
 
 class Checkpoint:
@@ -27,6 +37,9 @@ class Checkpoint:
     for bit. Once training has ended, the file holds the fitted model, and the same
     ``fit`` returns it without training. To train afresh, delete the file.
 
+    Another training, with other parameters or samples, replaces the file of one that
+    has ended. If the one in the file has not ended, ``fit`` raises an error.
+
     Parameters
     ----------
     path : str or path-like
@@ -35,7 +48,9 @@ class Checkpoint:
         Number of epochs (iterations of L-BFGS) after which the file is written.
     every_n_minutes : float, default=None
         Minutes after which the file is written, at the end of an epoch. With both, the
-        file is written when either has passed; with neither, after every epoch.
+        file is written when either has passed. With neither, it is written after the
+        first epoch, and again when training has lasted for a second, and for 20 times
+        as long as the last write. The end, and Ctrl-C, write it in any case.
 
     See Also
     --------
@@ -48,7 +63,8 @@ class Checkpoint:
     is the old file or the new one. It is a pickle: open files of people you trust only.
 
     The file knows the parameters, but for ``verbose``, and hashes of the training and
-    validation samples. If any of them differs, ``fit`` raises an error that names it.
+    validation samples, and of the fitted model with ``warm_start=True``. The error
+    about a training that has not ended names what differs.
 
     SciPy does not hand out the memory of L-BFGS. The file holds the objective and the
     gradient of each evaluation instead, 8 bytes a parameter, from which SciPy makes its
@@ -57,7 +73,8 @@ class Checkpoint:
     A search writes a file for each of its runs, once the run has ended, and a
     checkpoint of the refit: what has ended is not trained again. It does not look at
     ``every_n_epochs`` and ``every_n_minutes`` before the refit. Candidates that are
-    fitted one by one, by scikit-learn, are saved like runs.
+    fitted one by one, by scikit-learn, are saved like runs. Another search removes the
+    files of one that has ended; files of yours in the folder stay.
 
     Set it on the model, not on a Pipeline around it: ``pipeline[-1].set_callbacks``.
     `TemplateMatchingClassifier` has nothing to continue: it sees each sample once.
@@ -88,6 +105,8 @@ class Checkpoint:
         every_n_epochs: int | None = None,
         every_n_minutes: float | None = None,
     ) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"path={path!r} must be a str or path-like.")
         if every_n_epochs is not None and not COUNT.is_satisfied_by(every_n_epochs):
             raise ValueError(
                 f"every_n_epochs={every_n_epochs!r} must be a positive integer or None."
@@ -99,8 +118,6 @@ class Checkpoint:
                 f"every_n_minutes={every_n_minutes!r} must be a number of 0 or more, "
                 "or None."
             )
-        if every_n_epochs is None and every_n_minutes is None:
-            every_n_epochs = 1
         self.path = path
         self.every_n_epochs = every_n_epochs
         self.every_n_minutes = every_n_minutes
@@ -109,7 +126,7 @@ class Checkpoint:
         return f"Checkpoint({os.fspath(self.path)!r})"
 
     def setup(self, estimator: BaseEstimator, context: CallbackContext) -> None:
-        """Check that the estimator can be continued, and that there is a folder.
+        """Check that the estimator can be continued, and that the file can be written.
 
         Parameters
         ----------
@@ -122,24 +139,22 @@ class Checkpoint:
         ------
         TypeError
             If the estimator is none of this package that trains by gradients.
-        FileNotFoundError
-            If the parent folder of the path does not exist.
+        OSError
+            If the path is a folder but is to be a file, or the other way round; if its
+            parent folder does not exist, or cannot be written to.
         """
         name = type(estimator).__name__
-        if not getattr(estimator, "_takes_checkpoints", False):
+        if not hasattr(estimator, "_saved_in"):
             raise TypeError(
                 f"{self!r} cannot continue a {name}: set it on a classifier of "
                 "skdigits that is trained by gradients, such as pipeline[-1], or on a "
                 "batched search."
             )
-        folder = self._path.parent
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                f"{self!r} cannot be written: create the folder {os.fspath(folder)!r}."
-            )
+        self._check_kind(estimator._saved_in)
+        self._check_can_be_written()
 
     def teardown(self, estimator: BaseEstimator, context: CallbackContext) -> None:
-        """Do nothing: the file is whole at any time.
+        """Do nothing: the estimator itself reads and writes the file.
 
         Parameters
         ----------
@@ -149,31 +164,43 @@ class Checkpoint:
             Where the fit stands.
         """
 
-    def on_fit_task_begin(
-        self, estimator: BaseEstimator, context: CallbackContext
-    ) -> None:
-        """Do nothing: the estimator itself reads the file, before it trains.
+    on_fit_task_begin = teardown
+    on_fit_task_end = teardown
 
-        Parameters
-        ----------
-        estimator : estimator
-            The classifier or search that is fitted.
-        context : sklearn.callback.CallbackContext
-            Where the fit stands.
-        """
+    def _check_kind(self, kind: str) -> None:
+        """Check that what is there is a "file", or a "folder"."""
+        name = os.fspath(self._path)
+        if kind == "file" and self._path.is_dir():
+            inside = os.fspath(self._path / "model.checkpoint")
+            raise IsADirectoryError(
+                f"{self!r} of a fit needs a file, and {name!r} is a folder: name a "
+                f"file in it, such as {inside!r}."
+            )
+        if kind == "folder" and self._path.exists() and not self._path.is_dir():
+            raise FileExistsError(
+                f"{self!r} of a search needs a folder, and {name!r} is a file: choose "
+                "another path."
+            )
 
-    def on_fit_task_end(
-        self, estimator: BaseEstimator, context: CallbackContext
-    ) -> None:
-        """Do nothing: the estimator itself writes the file, when it is due.
-
-        Parameters
-        ----------
-        estimator : estimator
-            The classifier or search that is fitted.
-        context : sklearn.callback.CallbackContext
-            Where the fit stands.
-        """
+    def _check_can_be_written(self) -> None:
+        folder = self._path if self._path.is_dir() else self._path.parent
+        name = os.fspath(folder)
+        if not folder.exists():
+            raise FileNotFoundError(
+                f"{self!r} cannot be written: create the folder {name!r}."
+            )
+        if not folder.is_dir():
+            raise NotADirectoryError(
+                f"{self!r} cannot be written: {name!r} is a file, and not a folder. "
+                "Choose another path."
+            )
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise type(error)(
+                f"{self!r} cannot be written: {error.strerror} in the folder {name!r}. "
+                "Choose another path."
+            ) from error
 
     @property
     def _path(self) -> Path:
@@ -186,15 +213,24 @@ class Checkpoint:
         found._of_search = True
         return found
 
-    def _is_due(self, epoch: int, minutes: float) -> bool:
-        """Return whether to write after an epoch, so many minutes after the last."""
+    def _is_due(self, epoch: int, seconds: float, last: float | None) -> bool:
+        """Return whether to write after an epoch, so many seconds after the last write.
+
+        ``last`` is how many seconds that write took; None if there was none.
+        """
+        if self.every_n_epochs is None and self.every_n_minutes is None:
+            return last is None or seconds >= max(PAUSE, SHARE * last)
+
         if self.every_n_epochs is not None and epoch % self.every_n_epochs == 0:
             return True
-        return self.every_n_minutes is not None and minutes >= self.every_n_minutes
+        return self.every_n_minutes is not None and seconds >= 60 * self.every_n_minutes
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Any:
     """Return the model of a checkpoint: fitted as far as training had come.
+
+    joblib.load and pickle.load read the file of a fit as well; they do not tell what is
+    wrong with other files.
 
     Parameters
     ----------
@@ -241,19 +277,36 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
                 f"The search in the folder {os.fspath(path)!r} has not ended: fit it "
                 "again with its Checkpoint, and it continues."
             )
-    content = read(place)
-    if content is None:
+    parts = read(place, OTHER_READERS)
+    if parts is None:
         raise FileNotFoundError(f"There is no checkpoint {os.fspath(path)!r}.")
-    if not (isinstance(content, dict) and "model" in content):
+    if not isinstance(parts[0], BaseEstimator):
         raise ValueError(
             f"The checkpoint {os.fspath(path)!r} is part of a search: pass the folder "
             "of the search."
         )
-    return content["model"]
+    return parts[0]
 
 
-def read(path: Path) -> Any:
-    """Return the content of a checkpoint; None if there is no such file.
+LEFT_ALONE = "It is left as it is: choose another path."
+OTHER_READERS = (
+    "joblib.load reads a model that joblib.dump has saved, and pickle.load and "
+    "skops.io.load read those of theirs."
+)
+
+
+def holds(path: Path) -> bool:
+    """Return whether a file is a checkpoint, by its first bytes."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def read(path: Path, cure: str = LEFT_ALONE) -> tuple[Any, ...] | None:
+    """Return the parts of a checkpoint; None if there is no such file.
+
+    ``cure`` tells what to do with a file that is no checkpoint.
 
     Raises
     ------
@@ -273,12 +326,9 @@ def read(path: Path) -> Any:
 
     name = os.fspath(path)
     if not data.startswith(MAGIC):
-        raise ValueError(
-            f"{name!r} is no checkpoint of skdigits, and is left as it is: choose "
-            "another path."
-        )
+        raise ValueError(f"{name!r} is no checkpoint of skdigits. {cure}")
     try:
-        return pickle.loads(data[len(MAGIC) :])
+        return tuple(_pickles(data))
     except Exception as error:
         raise ValueError(
             f"The checkpoint {name!r} cannot be read: {type(error).__name__}: {error}. "
@@ -286,8 +336,16 @@ def read(path: Path) -> Any:
         ) from error
 
 
-def write(path: Path, content: Any) -> None:
-    """Replace a file by a checkpoint with this content, or leave it as it was.
+def _pickles(data: bytes) -> Iterator[Any]:
+    """Yield what is pickled, one after the other, but at least once."""
+    file = io.BytesIO(data)
+    yield pickle.load(file)
+    while file.tell() < len(data):
+        yield pickle.load(file)
+
+
+def write(path: Path, *parts: Any) -> None:
+    """Replace a file by a checkpoint with these parts, or leave it as it was.
 
     Raises
     ------
@@ -298,7 +356,8 @@ def write(path: Path, content: Any) -> None:
     with open(part, "wb") as file:
         file.write(MAGIC)
         try:
-            pickle.dump(content, file, protocol=pickle.HIGHEST_PROTOCOL)
+            for one in parts:
+                pickle.dump(one, file, protocol=pickle.HIGHEST_PROTOCOL)
         except (AttributeError, TypeError, pickle.PicklingError) as error:
             raise ValueError(
                 f"The checkpoint {os.fspath(path)!r} cannot hold a parameter: define "

@@ -1,12 +1,16 @@
 """What is killed goes on from its checkpoint, to the last bit of the whole training."""
 
 import os
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from sklearn.base import clone
 from sklearn.callback import FitCallback
 from sklearn.ensemble import RandomForestClassifier
@@ -25,6 +29,7 @@ from skdigits.model_selection import (
     _execution,
     _search,
 )
+from skdigits.training import observers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SEVEN = {"max_iter": 7, "random_state": 0, "batch_size": 40}
@@ -45,6 +50,7 @@ KINDS = {
     "bfloat16": ConvNetClassifier(2, precision="bfloat16", tol=None, **SEVEN),
 }
 each = pytest.mark.parametrize("kind", KINDS)
+ALWAYS = {"every_n_epochs": 1}
 
 
 class Killed(Exception):  # noqa: N818 (no error of the package)
@@ -52,10 +58,13 @@ class Killed(Exception):  # noqa: N818 (no error of the package)
 
 
 class Killer:
-    """Ends the process, as far as Python can, after an epoch; counts epochs."""
+    """Ends the process, as far as Python can, after an epoch; counts epochs.
 
-    def __init__(self, at=None):
-        self.at, self.epochs = at, 0
+    Or it presses Ctrl-C then, if that is the ``error``.
+    """
+
+    def __init__(self, at=None, error=Killed):
+        self.at, self.epochs, self.error = at, 0, error
 
     def setup(self, estimator, context):
         pass
@@ -69,7 +78,7 @@ class Killer:
         if context.task_name == "epoch":
             self.epochs += 1
             if self.epochs == self.at:
-                raise Killed("by a signal")
+                raise self.error("by a signal")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +88,7 @@ def few(digits):
 
 def killed(model, path, at, X, y, **options):
     """Train until an epoch that is not saved any more, and lose the model."""
-    checkpoint = Checkpoint(path, **options.pop("every", {}))
+    checkpoint = Checkpoint(path, **options.pop("every", ALWAYS))
     model = clone(model).set_callbacks(Killer(at), checkpoint)
     with pytest.raises(Killed, match="by a signal"):
         model.fit(X, y, **options)
@@ -163,7 +172,7 @@ def test_in_every_situation(situation, few, tmp_path):
 
     expected = make().fit(X, y, **options)
     path = tmp_path / "fit"
-    first = make().set_callbacks(Killer(4), Checkpoint(path))
+    first = make().set_callbacks(Killer(4), Checkpoint(path, **ALWAYS))
     with pytest.raises(Killed, match="by a signal"):
         first.fit(X, y, **options)
     found = make().set_callbacks(Checkpoint(path)).fit(X, y, **options)
@@ -216,7 +225,8 @@ def forked(function):
     return child
 
 def train(model, path):
-    model = clone(model).set_callbacks(Checkpoint(path)).fit(X, y)
+    checkpoint = Checkpoint(path, every_n_epochs=1)
+    model = clone(model).set_callbacks(checkpoint).fit(X, y)
     Path(f"{path}.result").write_bytes(pickle.dumps(result(model)))
 
 def present(place):
@@ -311,7 +321,7 @@ def test_the_model_of_a_running_training_is_whole(kind, few, tmp_path):
 @pytest.mark.parametrize(
     ("every", "saved"),
     [
-        ({}, 4),
+        ({"every_n_epochs": 1}, 4),
         ({"every_n_epochs": 3}, 3),
         ({"every_n_minutes": 0}, 4),
         ({"every_n_epochs": 2, "every_n_minutes": 1e9}, 4),
@@ -334,7 +344,7 @@ def test_how_often_the_file_is_written(every, saved, few, tmp_path):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"alpha": 0.5}, r"alpha was 'auto' and is 0.5\. Fit with the same"),
+        ({"alpha": 0.5}, r"not ended\. It .* alpha was 'auto' and is 0.5\. Fit with"),
         ({"X": 1}, r"differs in: X\. "),
         ({"y": 1}, r"differs in: y\. "),
         ({"sample_weight": 1}, r"differs in: sample_weight\. "),
@@ -367,8 +377,8 @@ def test_another_training_is_refused(change, text, few, tmp_path):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"label,pixel0\n", "is no checkpoint of skdigits, and is left as it is"),
-        (b"", "is no checkpoint of skdigits, and is left as it is"),
+        (b"label,pixel0\n", r"is no checkpoint of skdigits\. "),
+        (b"", r"is no checkpoint of skdigits\. "),
         (None, "cannot be read: .* copied in part, delete it"),
     ],
 )
@@ -426,17 +436,292 @@ def test_wrong_uses_are_named(few, tmp_path):
         clone(pipeline).set_callbacks(checkpoint).fit(*few)
     with pytest.raises(TypeError, match=r"continue a GridSearchCV: .* on a batched"):
         GridSearchCV(SoftmaxRegression(), {}).set_callbacks(checkpoint).fit(*few)
-    nowhere = Checkpoint(tmp_path / "no" / "where")
-    with pytest.raises(FileNotFoundError, match=r"create the folder .*no'"):
-        SoftmaxRegression().set_callbacks(nowhere).fit(*few)
-
     several = GridSearchCV(
         clone(KINDS["sgd"]).set_callbacks(checkpoint), {}, error_score="raise", cv=2
     )
     with pytest.raises(ValueError, match=r"fit'\) is set on a model that a search"):
         several.fit(*few)
+    # Here, nothing tells that there are several: each fit replaces the one before.
+    found = cross_val_score(several.estimator, *few, error_score="raise", cv=2)
+    np.testing.assert_array_equal(found, cross_val_score(KINDS["sgd"], *few, cv=2))
+    (tmp_path / "fit").unlink()
+    killed(KINDS["sgd"], tmp_path / "fit", 3, *few)
     with pytest.raises(ValueError, match=r"differs in: X; y\. "):
         cross_val_score(several.estimator, *few, error_score="raise", cv=2)
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "text"),
+    [
+        (
+            "no/where",
+            FileNotFoundError,
+            r"where'\) cannot be .* create the folder .*no'",
+        ),
+        ("", IsADirectoryError, "is a folder: name a file in it, .*model.checkpoint'"),
+        ("file/fit", NotADirectoryError, "fit'.* cannot be .*file' is a file, and not"),
+        (
+            "locked/fit",
+            PermissionError,
+            "fit'.* cannot be written: No .*locked'. Choose",
+        ),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(
+    place, error, text, few, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "locked").mkdir()
+    original = callbacks.tempfile.TemporaryFile
+
+    def temporary(dir):  # noqa: A002 (its name)
+        if dir == tmp_path / "locked":  # no bits stop root
+            raise PermissionError(13, "No permission")
+        return original(dir=dir)
+
+    monkeypatch.setattr(callbacks.tempfile, "TemporaryFile", temporary)
+    counter = Killer()
+    model = clone(KINDS["sgd"]).set_callbacks(counter, Checkpoint(tmp_path / place))
+    with pytest.raises(error, match=text):
+        model.fit(*few)
+    assert counter.epochs == 0
+    assert not hasattr(model, "classes_")
+    if place:
+        with pytest.raises(error, match=text):
+            grid().set_callbacks(Checkpoint(tmp_path / place)).fit(*few)
+    assert sorted(os.listdir(tmp_path)) == ["file", "locked"]
+    with pytest.raises(TypeError, match="path=3 must be a str or path-like"):
+        Checkpoint(3)
+
+
+class Clock:
+    """Seconds that pass when this says so, and the epochs after which is written."""
+
+    def __init__(self, monkeypatch, write_takes):
+        self.now, self.epochs, self.written, self.takes = 0.0, 0, [], write_takes
+        monkeypatch.setattr(observers, "write", self.write)
+        monkeypatch.setattr(observers.time, "monotonic", lambda: self.now)
+
+    def write(self, path, *parts):
+        self.written.append((path.name, self.epochs))
+        self.now += self.takes
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch":
+            self.epochs += 1
+            self.now += 0.25
+
+
+@pytest.mark.parametrize(
+    ("takes", "every", "expected"),
+    [
+        (0.001, {}, [1, 5, 9, 13, 17, 20]),  # a second
+        (0.1, {}, [1, 9, 17, 20]),  # 20 writes
+        (60.0, {}, [1, 20]),
+        (60.0, {"every_n_epochs": 7}, [7, 14, 20]),
+        (0.0, {"every_n_minutes": 1.5 / 60}, [6, 12, 18, 20]),
+        (0.0, {"every_n_epochs": 9, "every_n_minutes": 2 / 60}, [8, 9, 17, 18, 20]),
+    ],
+)
+def test_writing_takes_a_small_part_of_the_time(
+    takes, every, expected, few, tmp_path, monkeypatch
+):
+    """The other file does not change when this one is due."""
+    clock = Clock(monkeypatch, takes)
+    both = [
+        Checkpoint(tmp_path / "one", **every),
+        Checkpoint(tmp_path / "two", **every),
+    ]
+    if takes == 0:
+        both[1] = Checkpoint(tmp_path / "two", every_n_epochs=1)
+    elif every or takes > 1:
+        both = both[:1]
+    model = clone(KINDS["sgd"]).set_params(max_iter=20, tol=None)
+    model.set_callbacks(clock, *both).fit(*few)
+    assert [epoch for name, epoch in clock.written if name == "one"] == expected
+
+
+@pytest.mark.parametrize("kind", ["sgd", "stopping", "one cycle", "lbfgs"])
+@pytest.mark.parametrize("when", [None, "before", "after"])
+def test_what_ctrl_c_advises_works(kind, when, few, tmp_path):
+    """The same fit again, with a warm start or without, and the same script."""
+    expected = clone(KINDS[kind]).fit(*few)
+    checkpoint = Checkpoint(tmp_path / "fit")
+    model = clone(KINDS[kind]).set_params(warm_start=when == "before")
+    model.set_callbacks(counter := Killer(4, KeyboardInterrupt), checkpoint)
+    with pytest.warns(UserWarning, match=r"epoch, 4\. To continue, run the same fit"):
+        model.fit(*few)
+    assert model.n_iter_ == load_checkpoint(tmp_path / "fit").n_iter_ == 4
+    content = (tmp_path / "fit").read_bytes()
+
+    model.set_params(warm_start=when is not None).fit(*few)
+    assert_same(model, expected)
+    assert counter.epochs == expected.n_iter_
+
+    (tmp_path / "fit").write_bytes(content)
+    script = clone(KINDS[kind]).set_params(warm_start=when == "before")
+    assert_same(script.set_callbacks(checkpoint).fit(*few), expected)
+
+
+def test_a_warm_start_that_is_interrupted_goes_on(few, tmp_path):
+    """Twice, in this process; each fit is of as many epochs as without interrupts."""
+    expected = warm(KINDS["one cycle"], few)
+    loss_before = expected.loss_curve_[-1]
+    expected.fit(*few)
+    model = warm(KINDS["one cycle"], few)
+    for at, n_iter in ((2, 2), (3, 5), (None, 7)):
+        checkpoint = Checkpoint(tmp_path / "fit")
+        model.set_callbacks(counter := Killer(at, KeyboardInterrupt), checkpoint)
+        if at is None:
+            model.fit(*few)
+        else:
+            text = rf"last whole epoch, {7 + n_iter} \({n_iter} of this call\)\. "
+            with pytest.warns(UserWarning, match=text):
+                model.fit(*few)
+        assert model.n_iter_ == n_iter
+    assert counter.epochs == 2
+    assert_same(model, expected)
+    assert len(model.loss_curve_) == 14
+    assert model.loss_curve_[6] == loss_before
+
+    # A further fit is another one, from a model that has ended.
+    expected.fit(*few)
+    assert_same(model.fit(*few), expected)
+    assert len(model.loss_curve_) == 21
+
+
+def test_an_interrupt_that_cannot_be_saved_says_how_to_go_on(
+    few, tmp_path, monkeypatch
+):
+    model = clone(KINDS["sgd"]).set_params(tol=None)
+    longer = clone(model).set_params(max_iter=10).fit(*few)
+    checkpoint = Checkpoint(tmp_path / "fit", every_n_epochs=2)
+    model.set_callbacks(Killer(3, KeyboardInterrupt), checkpoint)
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(callbacks.os, "fsync", full)
+    with (
+        pytest.warns(RuntimeWarning, match="was not written: .*No space left"),
+        pytest.warns(UserWarning, match=r"set_callbacks\(\), set warm_start=True"),
+    ):
+        model.fit(*few)
+    assert model.n_iter_ == 3
+    model.set_callbacks().set_params(warm_start=True).fit(*few)
+    assert model.loss_curve_ == longer.loss_curve_
+
+
+def test_ended_trainings_give_way_to_others(few, tmp_path, monkeypatch):
+    """The file of one that has ended stays until the next one is saved."""
+    path = tmp_path / "fit"
+    X, y = few
+    for n_samples in (100, 120, 150):
+        model = clone(KINDS["stopping"]).set_callbacks(Checkpoint(path))
+        model.fit(X[:n_samples], y[:n_samples])
+        expected = clone(KINDS["stopping"]).fit(X[:n_samples], y[:n_samples])
+        assert_same(model, expected)
+        assert_same(load_checkpoint(path), expected)
+
+    before = path.read_bytes()
+    killed(KINDS["sgd"], path, 3, X, y, every={"every_n_epochs": 5})
+    assert path.read_bytes() == before
+    killed(KINDS["sgd"], path, 3, X, y, every={"every_n_epochs": 2})
+    assert load_checkpoint(path).n_iter_ == 2
+    with pytest.raises(ValueError, match=r"another training, which has not ended\. It"):
+        clone(KINDS["stopping"]).set_callbacks(Checkpoint(path)).fit(X, y)
+    assert load_checkpoint(path).n_iter_ == 2
+
+    clone(KINDS["sgd"]).set_callbacks(Checkpoint(path)).fit(X, y)
+    forbid_training(monkeypatch)
+    clone(KINDS["sgd"]).set_callbacks(Checkpoint(path)).fit(X, y)
+
+
+def test_three_nights_that_are_killed_and_run_again(few, tmp_path):
+    X, y = few
+    options = {"X_val": X[:40], "y_val": y[:40]}
+    model = clone(KINDS["stopping"]).set_params(warm_start=True)
+    expected = clone(model)
+    for n_samples in (90, 120, 150):
+        expected.fit(X[40:n_samples], y[40:n_samples], **options)
+        for at in (3, None):
+            if (tmp_path / "model.joblib").exists():
+                model = joblib.load(tmp_path / "model.joblib")
+            checkpoint = Checkpoint(tmp_path / "night.checkpoint", **ALWAYS)
+            model.set_callbacks(counter := Killer(at), checkpoint)
+            if at is None:
+                model.fit(X[40:n_samples], y[40:n_samples], **options)
+                joblib.dump(model.set_callbacks(), tmp_path / "model.joblib")
+            else:
+                with pytest.raises(Killed, match="by a signal"):
+                    model.fit(X[40:n_samples], y[40:n_samples], **options)
+        assert_same(model, expected)
+        assert counter.epochs == expected.n_iter_ - 2
+
+
+def test_a_generator_that_has_moved_on_is_named(few, tmp_path):
+    model = clone(KINDS["sgd"]).set_params(random_state=np.random.RandomState(0))
+    model.set_callbacks(Killer(3, KeyboardInterrupt), Checkpoint(tmp_path / "fit"))
+    with pytest.warns(UserWarning, match="or the same script"):
+        model.fit(*few)
+    with pytest.raises(
+        ValueError, match="random_state, a generator that moves on: pass"
+    ):
+        model.fit(*few)
+
+
+@pytest.mark.parametrize("kind", ["stopping", "lbfgs"])
+def test_others_read_the_file_as_well(kind, few, tmp_path):
+    """Of a training that goes on, and of one that has ended."""
+    for at in (3, None):
+        if at is not None:
+            killed(KINDS[kind], tmp_path / "fit", at, *few)
+        else:
+            clone(KINDS[kind]).set_callbacks(Checkpoint(tmp_path / "fit")).fit(*few)
+        expected = load_checkpoint(tmp_path / "fit")
+        assert_same(joblib.load(tmp_path / "fit"), expected)
+        with open(tmp_path / "fit", "rb") as file:
+            assert_same(pickle.load(file), expected)
+
+
+def test_models_that_others_have_saved_are_theirs_to_read(few, tmp_path):
+    model = clone(KINDS["sgd"]).fit(*few)
+    joblib.dump(model, tmp_path / "joblib")
+    joblib.dump(model, tmp_path / "compressed", compress=3)
+    (tmp_path / "pickle").write_bytes(pickle.dumps(model))
+    skops.io.dump(model, tmp_path / "skops")
+    for path in tmp_path.iterdir():
+        with pytest.raises(
+            ValueError, match=rf"{path.name}' is no .*\. joblib.load reads"
+        ):
+            load_checkpoint(path)
+        with pytest.raises(
+            ValueError, match=rf"{path.name}' is no .*It is left as it is"
+        ):
+            clone(model).set_callbacks(Checkpoint(path)).fit(*few)
+
+
+class Unpicklable(Killer):
+    def __reduce__(self):
+        raise TypeError("no pickles of this")
+
+
+def test_the_file_knows_nothing_of_other_callbacks(few, tmp_path):
+    """They need not be pickled, and it does not grow with their records of epochs."""
+    model = clone(KINDS["sgd"]).set_params(max_iter=40, tol=None)
+    model.set_callbacks(Unpicklable(), Checkpoint(tmp_path / "fit")).fit(*few)
+    fitted = clone(model).set_callbacks().fit(*few)
+    assert vars(load_checkpoint(tmp_path / "fit")).keys() == vars(fitted).keys()
+    sizes = []
+    for at in (10, 40):
+        killed(model, tmp_path / f"{at}", at, *few)
+        sizes.append((tmp_path / f"{at}").stat().st_size)
+    assert sizes[1] - sizes[0] < 30 * 8 * 10  # six numbers an epoch
 
 
 def test_behind_the_steps_of_a_pipeline(few, tmp_path):
@@ -444,7 +729,7 @@ def test_behind_the_steps_of_a_pipeline(few, tmp_path):
     expected = clone(pipeline).fit(*few)
     for callbacks_, kills in (([Killer(4)], True), ([], False)):
         found = clone(pipeline)
-        found[-1].set_callbacks(*callbacks_, Checkpoint(tmp_path / "fit"))
+        found[-1].set_callbacks(*callbacks_, Checkpoint(tmp_path / "fit", **ALWAYS))
         if kills:
             with pytest.raises(Killed, match="by a signal"):
                 found.fit(*few)
@@ -506,6 +791,12 @@ class Counted:
         return self.original(*args, **kwargs)
 
 
+def assert_same_results(found, expected):
+    for name, values in expected.cv_results_.items():
+        if "time" not in name:
+            np.testing.assert_equal(list(found.cv_results_[name]), list(values))
+
+
 @pytest.mark.parametrize("make", SEARCHES, ids=lambda make: make.__name__)
 def test_a_killed_search_repeats_nothing(make, few, tmp_path, monkeypatch):
     place = (_execution, "train_and_score")
@@ -527,9 +818,7 @@ def test_a_killed_search_repeats_nothing(make, few, tmp_path, monkeypatch):
     monkeypatch.setattr(*place, rest := Counted(original))
     found = make().set_callbacks(Checkpoint(tmp_path / "search")).fit(*few)
     assert rest.calls == whole - 2
-    for name, values in expected.cv_results_.items():
-        if "time" not in name:
-            np.testing.assert_equal(list(found.cv_results_[name]), list(values))
+    assert_same_results(found, expected)
     assert found.best_params_ == expected.best_params_
     again = make().set_callbacks(Checkpoint(tmp_path / "search")).fit(*few)
     assert rest.calls == whole - 2
@@ -574,9 +863,58 @@ def test_a_killed_refit_goes_on(few, tmp_path, monkeypatch):
     assert_same(found.best_estimator_[-1], expected.best_estimator_[-1])
 
 
-def test_another_search_is_refused(few, tmp_path):
+def test_a_search_that_has_ended_gives_way(few, tmp_path):
+    """With all its files, but no other ones; also if that is interrupted."""
+    X, y = few
     path = tmp_path / "search"
-    grid().set_callbacks(Checkpoint(path)).fit(*few)
+    path.mkdir()
+    others = ["refit.txt", "0123456789abcdef0123", "mine"]
+    for name in others:
+        (path / name).write_text("mine")
+    grid().set_callbacks(Checkpoint(path)).fit(X, y)
+    n_files = len(os.listdir(path))
+    assert n_files > 5
+
+    nights = [(X[:n_samples], y[:n_samples]) for n_samples in (140, 130, 120)]
+    for night in nights:
+        found = grid().set_callbacks(Checkpoint(path)).fit(*night)
+        assert_same_results(found, grid().fit(*night))
+        assert len(os.listdir(path)) == n_files
+        assert_same(load_checkpoint(path).best_estimator_, found.best_estimator_)
+    assert {(path / name).read_text() for name in others} == {"mine"}
+    with pytest.raises(ValueError, match="is part of a search, and is left as it is"):
+        clone(KINDS["sgd"]).set_callbacks(Checkpoint(path / "fingerprint")).fit(X, y)
+
+
+def test_a_folder_that_is_half_cleared_is_cleared_again(few, tmp_path, monkeypatch):
+    X, y = few
+    expected = grid().fit(X[:130], y[:130])
+    original = Path.unlink
+    n_struck = 0
+    for at in range(1, 20):
+        path = tmp_path / f"{at}"
+        grid().set_callbacks(Checkpoint(path)).fit(X, y)
+        with monkeypatch.context() as patch:
+            counted = Counted(original, at)
+            patch.setattr(Path, "unlink", lambda path, c=counted: c(path))
+            try:
+                grid().set_callbacks(Checkpoint(path)).fit(X[:130], y[:130])
+            except KeyboardInterrupt:
+                n_struck += 1
+        found = grid().set_callbacks(Checkpoint(path)).fit(X[:130], y[:130])
+        assert_same_results(found, expected)
+        if counted.calls < at:
+            break
+    assert n_struck == at - 1 > 5
+
+
+def test_another_search_is_refused(few, tmp_path, monkeypatch):
+    path = tmp_path / "search"
+    with monkeypatch.context() as patch:
+        original = _execution.train_and_score
+        patch.setattr(_execution, "train_and_score", Counted(original, at=3))
+        with pytest.raises(KeyboardInterrupt, match="pressed"):
+            grid().set_callbacks(Checkpoint(path)).fit(*few)
     with pytest.raises(ValueError, match=r"search' belongs to another .*: y; folds"):
         grid().set_callbacks(Checkpoint(path)).fit(few[0], few[1][::-1])
     with pytest.raises(ValueError, match=r"scoring was None and is 'roc_auc_ovr'\. "):
@@ -586,6 +924,7 @@ def test_another_search_is_refused(few, tmp_path):
     random = grid()
     random.cv = KFold(2, shuffle=True)
     random.set_callbacks(Checkpoint(tmp_path / "random")).fit(*few)
+    (tmp_path / "random" / "search").unlink()  # as if it had not ended
     with pytest.raises(ValueError, match=r"folds \(pass a cv with a random_state\)"):
         random.fit(*few)
     (tmp_path / "file").write_text("mine")

@@ -31,7 +31,12 @@ BLOCK = re.compile(
 STORIES = {
     "tables": ("tables.md",),
     "Kaggle": ("kaggle.md",),
-    "a reader that is trained every night": ("early_stopping.md", "saving.md"),
+    "a reader that is trained every night": (
+        "early_stopping.md",
+        "retraining.md",
+        "interruptions.md",
+        "saving.md",
+    ),
 }
 NUMBER = r"-?\d+\.\d+(?:e[-+]?\d+)?"
 

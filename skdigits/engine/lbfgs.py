@@ -216,7 +216,7 @@ def _minimise_one(
         for before in known:
             return before
         found = objective(vector)
-        if iterations.latest.for_later:
+        if iterations.latest.save is not None:
             iterations.evaluations.append(found)
         return found
 

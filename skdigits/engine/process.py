@@ -2,10 +2,12 @@
 
 import os
 import platform
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -60,6 +62,32 @@ class ProcessSetting(Generic[Value]):
                 self._n_users -= 1
                 if self._n_users == 0:
                     self._write(self._before.pop())
+
+
+def hold_interrupts() -> None:
+    """Let Ctrl-C do nothing until `release_interrupts` is called.
+
+    A handler that the user has set stays, and so does the default one in other threads
+    than the main thread, which no Ctrl-C reaches.
+    """
+    if _handles_interrupts(signal.default_int_handler):
+        signal.signal(signal.SIGINT, _held)
+
+
+def release_interrupts() -> None:
+    """Let Ctrl-C raise a KeyboardInterrupt again, if it is held."""
+    if _handles_interrupts(_held):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _held(number: int, frame: FrameType | None) -> None:
+    """Do nothing: an interrupt is being dealt with already."""
+
+
+def _handles_interrupts(handler: Callable[..., Any]) -> bool:
+    """Return whether this is the handler of Ctrl-C, in the thread that can set it."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return in_main_thread and signal.getsignal(signal.SIGINT) is handler
 
 
 onednn: Any = torch.backends.mkldnn  # its types are torch's own

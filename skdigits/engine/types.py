@@ -210,12 +210,13 @@ class Latest:
 
     ``runs`` is a function that returns a list with the run. One assignment replaces
     ``runs``, so it never has an incomplete epoch. ``session`` is the session of the
-    run. With ``for_later``, L-BFGS keeps what it needs to continue in another process.
+    run. ``save`` writes a run to files, and returns whether it could; it is None if
+    there are none. L-BFGS then keeps what it needs to continue in another process.
     """
 
     session: Any = None
     runs: Callable[[], list[Run]] | None = None
-    for_later = False
+    save: Callable[[Run], bool] | None = None
 
 
 class Observer(Protocol):

@@ -145,7 +145,7 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
     (20,)
     """
 
-    _takes_checkpoints = True
+    _saved_in = "folder"
     _parameter_constraints = {**GridSearchCV._parameter_constraints, **SEARCH}
 
     def __init__(
@@ -333,7 +333,7 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
     0.93
     """
 
-    _takes_checkpoints = True
+    _saved_in = "folder"
     _parameter_constraints = {**RandomizedSearchCV._parameter_constraints, **SEARCH}
 
     def __init__(

@@ -21,7 +21,7 @@ class _Halving(Versioned):
     # Parameters of the other searches; halving has resources instead.
     refit_epochs = None
     return_epoch_scores = False
-    _takes_checkpoints = True
+    _saved_in = "folder"
 
     @fit_context
     def fit(self, X, y=None, **params):

@@ -1,18 +1,24 @@
 """What a search with a `Checkpoint` has done already, in the files of a folder."""
 
-import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sklearn.base import BaseEstimator
 from sklearn.callback import FitCallback
 
 from skdigits._input_checks import warn_user
-from skdigits.callbacks import SEARCH, Checkpoint, read, write
+from skdigits.callbacks import FINGERPRINT, SEARCH, Checkpoint, holds, read, write
 from skdigits.model_selection._grouping import split_pipeline
-from skdigits.training.checkpoint import check_same, described, digest
+from skdigits.training.checkpoint import (
+    another_training,
+    described,
+    differences,
+    digest,
+)
 from skdigits.training.observers import checkpoints_of, set_followers
 
 if TYPE_CHECKING:
@@ -20,6 +26,10 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Setting = dict[str, Any]
+REFIT = "refit"
+RUN = r"(\d+-[0-9a-f]{8}-)?[0-9a-f]{20}"
+OWN = re.compile("|".join([RUN, FINGERPRINT, REFIT, SEARCH]))
+"""Names of the files of a search, in the folder of its checkpoint."""
 
 
 class Store(NamedTuple):
@@ -36,9 +46,10 @@ class Store(NamedTuple):
     ) -> Result:
         """Return what a function returns, from a file if it was called before."""
         path = self.checkpoint._path / f"{self.stage}{digest(key)[:20]}"
-        found: Result | None = read(path)
+        found = read(path)
         if found is not None:
-            return found
+            known: Result = found[0]
+            return known
         made = function(*args, **options)
         # What has failed is tried again, as its cause may be gone.
         result = made[0] if isinstance(made, tuple) else made  # beside its warnings
@@ -57,13 +68,11 @@ class Store(NamedTuple):
     def follow(self, estimator: BaseEstimator) -> Iterator[None]:
         """Let a checkpoint follow the fit of an estimator's model, if it can be."""
         _, model = split_pipeline(estimator)
-        if not getattr(model, "_takes_checkpoints", False):
+        if not hasattr(model, "_saved_in"):
             yield
             return
 
-        before: list[FitCallback] = set_followers(
-            model, self.checkpoint._within("refit")
-        )
+        before: list[FitCallback] = set_followers(model, self.checkpoint._within(REFIT))
         try:
             yield
         finally:
@@ -71,18 +80,18 @@ class Store(NamedTuple):
 
     def finish(self, search: BaseEstimator) -> None:
         """Save the fitted search."""
-        _save(self.checkpoint, SEARCH, {"model": copy(search).set_callbacks()})
+        _save(self.checkpoint, SEARCH, copy(search).set_callbacks())
 
 
 def store_of(task: "Task") -> Store | None:
     """Return the store of a search that has a checkpoint, after comparing them.
 
+    The files of another search are removed if it has ended.
+
     Raises
     ------
     ValueError
-        If the folder belongs to another search.
-    FileExistsError
-        If there is a file of the folder's name.
+        If the folder belongs to another search that has not ended.
     """
     search = task.search
     checkpoints = checkpoints_of(search)
@@ -91,11 +100,6 @@ def store_of(task: "Task") -> Store | None:
 
     checkpoint = checkpoints[0]
     folder = checkpoint._path
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(
-            f"{checkpoint!r} of a search needs a folder, and {os.fspath(folder)!r} is "
-            "a file: choose another path."
-        )
     folder.mkdir(exist_ok=True)
 
     now = described(search.get_params(deep=False))
@@ -107,12 +111,25 @@ def store_of(task: "Task") -> Store | None:
         "folds (pass a cv with a random_state)": [tuple(one) for one in task.splits],
     }
     now |= {name: ("", digest(value)) for name, value in data.items()}
-    before = read(folder / "fingerprint")
-    if before is None:
-        _save(checkpoint, "fingerprint", now)
-    else:
-        check_same(folder, before, now)
+    parts = read(folder / FINGERPRINT)
+    before = parts and parts[0]
+    if before and not differences(before, now):
+        return Store(checkpoint)
+
+    if before and not (folder / SEARCH).exists():
+        raise another_training(folder, before, now)
+    _clear(folder)
+    _save(checkpoint, FINGERPRINT, now)
     return Store(checkpoint)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the files of a search; all others stay."""
+    # Sorted, the runs come first: a search that is half removed is not taken for one
+    # that has ended, nor a run of it for a run of the next search.
+    for path in sorted(folder.iterdir()):
+        if OWN.fullmatch(path.name) and holds(path):
+            path.unlink()
 
 
 def _save(checkpoint: Checkpoint, name: str, content: object) -> None:

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 WITHOUT_EFFECT = {"verbose", "n_jobs", "pre_dispatch", "working_memory"}
 """Parameters that change no result."""
 
+GOES_ON_FROM = "the fitted model, from which warm_start=True goes on"
+
+Fingerprint = dict[str, tuple[str, str]]
+"""A text and a hash of everything that a training depends on, by its name."""
+
 
 class Start(NamedTuple):
     """The start of a run: its state, and the generators of each of its replicas.
@@ -164,7 +169,7 @@ def from_saved(
 
 def fingerprint(
     model: "GradientClassifier", samples: Samples, validation: Samples | None
-) -> dict[str, tuple[str, str]]:
+) -> Fingerprint:
     """Return a text and a hash of everything that a fit depends on, by its name."""
     found = described(model.get_params(deep=False))
     found["X"] = ("", digest(samples.X))
@@ -174,12 +179,16 @@ def fingerprint(
         rest = [validation.codes, validation.weight]
         found["X_val or y_val"] = ("", digest([validation.X, *rest]))
     if model.warm_start and hasattr(model, "classes_"):
-        layers = [tuple(map(to_numpy, pair)) for pair in model._layers]
-        found["the fitted model"] = ("", digest([layers, model._checkpoint]))
+        found[GOES_ON_FROM] = ("", _digest_of_fitted(model))
     return found
 
 
-def described(params: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def _digest_of_fitted(model: "GradientClassifier") -> str:
+    layers = [tuple(map(to_numpy, pair)) for pair in model._layers]
+    return digest([layers, model._checkpoint])
+
+
+def described(params: dict[str, Any]) -> Fingerprint:
     """Return a text and a hash of each parameter that a result depends on."""
     return {
         name: (repr(value)[:80], digest(value))
@@ -212,33 +221,61 @@ def _plain(value: Any) -> Any:
     return to_numpy(value) if is_array else value
 
 
-def check_same(
-    path: Path, before: dict[str, tuple[str, str]], now: dict[str, tuple[str, str]]
-) -> None:
-    """Check that a file belongs to the training that wants to go on from it.
+def to_continue(
+    path: Path, parts: Sequence[Any], now: Fingerprint
+) -> tuple[Fingerprint, Saved] | None:
+    """Return the fingerprint of the training in a file, and what it takes to go on.
+
+    None if the file holds another training, which has ended: it may be replaced.
 
     Raises
     ------
     ValueError
-        If it does not; the error names the file, and what differs.
+        If the file belongs to another training that has not ended, or to a search.
     """
+    if len(parts) != 2:
+        raise ValueError(
+            f"The checkpoint {str(path)!r} is part of a search, and is left as it is: "
+            "choose another path."
+        )
+    before = parts[1]["fingerprint"]
+    saved = Saved(parts[0], *parts[1]["going"])
+    names = differences(before, now)
+    if not names:
+        return before, saved
+    if saved.latest is None:
+        return None
+
+    # After an interrupt, a warm start has the model of the file: it is the same fit.
+    is_interrupted = now.get(GOES_ON_FROM) == ("", _digest_of_fitted(saved.model))
+    if is_interrupted and {*names} <= {"warm_start", GOES_ON_FROM}:
+        return before, saved
+    raise another_training(path, before, now)
+
+
+def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
+    """Return the names of everything in which two trainings differ."""
     nothing = ("", "")
-    names = [
+    return [
         name
         for name in dict.fromkeys([*before, *now])
         if before.get(name, nothing)[1] != now.get(name, nothing)[1]
     ]
-    if not names:
-        return
 
+
+def another_training(path: Path, before: Fingerprint, now: Fingerprint) -> ValueError:
+    """Return the error about a file of another training that has not ended."""
     found = []
-    for name in names:
-        old, new = (one.get(name, nothing)[0] for one in (before, now))
+    for name in differences(before, now):
+        old, new = (one.get(name, ("", ""))[0] for one in (before, now))
         found.append(f"{name} was {old} and is {new}" if old != new else name)
-    raise ValueError(
-        f"The checkpoint {str(path)!r} belongs to another training, which differs in: "
-        f"{'; '.join(found)}. Fit with the same parameters and samples to continue it; "
-        "to train from scratch, delete it or choose another path."
+        if old.startswith("RandomState("):
+            found[-1] = f"{name}, a generator that moves on: pass an integer"
+    return ValueError(
+        f"The checkpoint {str(path)!r} belongs to another training, which has not "
+        f"ended. It differs in: {'; '.join(found)}. Fit with the same parameters and "
+        "samples to continue it; to train from scratch, delete it or choose another "
+        "path."
     )
 
 

@@ -155,16 +155,24 @@ def _may_be_pixels(
 
 
 def after_training(
-    model: "GradientClassifier", run: Run, session: "Session", partial: bool
+    model: "GradientClassifier",
+    run: Run,
+    session: "Session",
+    partial: bool,
+    saved: bool | None = None,
 ) -> list[Message]:
     """Return messages about a run of a session that did not end well.
 
-    A ``partial`` run trains for fewer epochs than planned, on purpose.
+    A ``partial`` run trains for fewer epochs than planned, on purpose. ``saved`` tells
+    whether a checkpoint has an interrupted run; None if the model has no checkpoint.
     """
     plan = session.plan
     found = []
     if run.status == "interrupted":
-        found.append(Message(_interrupted(run, plan), UserWarning))
+        kept = _kept(run, plan)
+        way = _way_to_continue(model, session, saved)
+        text = f"Training interrupted by user: the model is that of {kept}. {way}"
+        found.append(Message(text, UserWarning))
 
     text = ""
     if run.status == "diverged":
@@ -198,12 +206,37 @@ _OVERFLOW = (
 )
 
 
-def _interrupted(run: Run, plan: Plan) -> str:
-    last = f"its last whole epoch, {run.epochs[-1].epoch}"
-    kept = f"its best epoch up to {last}" if plan.early_stopping else last
+def _kept(run: Run, plan: Plan) -> str:
+    last = f"its last whole epoch, {_last_epoch(run)}"
+    return f"its best epoch up to {last}" if plan.early_stopping else last
+
+
+def _last_epoch(run: Run) -> str:
+    """Return the number of a run's last epoch, in history_ and as n_iter_ counts."""
+    number = run.epochs[-1].epoch
+    in_this_call = len(run.epochs)
+    if in_this_call == number:
+        return f"{number}"
+    return f"{number} ({in_this_call} of this call)"
+
+
+def _way_to_continue(
+    model: "GradientClassifier", session: "Session", saved: bool | None
+) -> str:
+    if saved:
+        return (
+            "To continue, run the same fit again, or the same script: the Checkpoint "
+            "has this epoch."
+        )
+    if session.incremental:
+        return "To continue, call partial_fit again."
+
+    again = "fit again" if model.warm_start else "set warm_start=True and fit again"
+    if saved is None:
+        return f"To continue, {again}."
     return (
-        f"Training interrupted by user: the model is that of {kept}. To continue, set "
-        "warm_start=True and fit again."
+        "The Checkpoint could not be written. To continue, remove it by "
+        f"set_callbacks(), {again}."
     )
 
 
@@ -248,7 +281,7 @@ def _diverged(model: "GradientClassifier", run: Run, plan: Plan) -> str:
     kept = "that of its best epoch" if returns else "left as it was before"
     return (
         f"{type(model).__name__} diverged: the loss was no longer finite in epoch "
-        f"{run.epochs[-1].epoch}, and the model is {kept}. {_cure(model, plan)}"
+        f"{_last_epoch(run)}, and the model is {kept}. {_cure(model, plan)}"
     )
 
 

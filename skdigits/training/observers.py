@@ -3,11 +3,10 @@
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
-from copy import copy
 from functools import partial
 from inspect import signature
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from numpy.typing import ArrayLike
@@ -20,13 +19,21 @@ from skdigits._arrays import Array, from_numpy
 from skdigits._input_checks import Samples, users_code, warn_user
 from skdigits.callbacks import Checkpoint, read, write
 from skdigits.engine.types import Epoch, Latest, Observer, Params, Run, Score
-from skdigits.training.checkpoint import Saved, check_same, fingerprint, to_save
+from skdigits.training.checkpoint import Saved, fingerprint, to_continue, to_save
 from skdigits.training.fitted import snapshot
 from skdigits.training.messages import rate_reduced
 
 if TYPE_CHECKING:
     from skdigits._gradient import GradientClassifier
     from skdigits.training.session import Session
+
+OF_A_FIT = (
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
+    "_callback_fit_ctx",
+    "_parent_callback_ctx",
+)
+"""Attributes that scikit-learn sets on an estimator while it is fitted."""
 
 
 def all_of(observers: Sequence[Observer]) -> Observer:
@@ -90,6 +97,13 @@ class EpochPrinter:
             print(f"{prefix}Validation score: {epoch.validation_score:.6f}")
 
 
+class Write(NamedTuple):
+    """When a checkpoint was written, and how many seconds that took."""
+
+    ended: float
+    seconds: float
+
+
 class FitCallbacks:
     """Calls an estimator's callbacks when its fit begins, after epochs and at its end.
 
@@ -112,7 +126,8 @@ class FitCallbacks:
         self.session: Session | None = None
         self.checkpoints = checkpoints_of(model)
         self.fingerprint: dict[str, tuple[str, str]] = {}
-        self.written = time.monotonic()
+        self.began = time.monotonic()
+        self.writes: dict[Checkpoint, Write] = {}
 
         context = model._init_callback_context(max_subtasks=model.max_iter)
         self.context: CallbackContext = context.call_on_fit_task_begin(**self.arguments)
@@ -123,7 +138,8 @@ class FitCallbacks:
         Raises
         ------
         ValueError
-            If the file belongs to another training, or is no checkpoint.
+            If the file belongs to another training that has not ended, or is no
+            checkpoint.
         """
         if not self.checkpoints:
             return None
@@ -134,19 +150,23 @@ class FitCallbacks:
                 "on the batched search, or fit the model by itself."
             )
 
-        self.fingerprint = fingerprint(self.model, samples, validation)
+        now = fingerprint(self.model, samples, validation)
+        self.fingerprint = now
         found = None
         for one in self.checkpoints:
-            content = read(one._path)
-            if content is not None:
-                check_same(one._path, content["fingerprint"], self.fingerprint)
-                found = Saved(content["model"], *content["going"])
+            parts = read(one._path)
+            if parts is None:
+                continue
+            known = to_continue(one._path, parts, now)
+            if known is not None:
+                self.fingerprint, found = known
         return found
 
     def follow(self, session: "Session", latest: Latest) -> None:
         """Learn from a session, before it runs, how a fitted model is made."""
         self.session = session
-        latest.for_later = bool(self.checkpoints)
+        if self.checkpoints:
+            latest.save = self.save
         past = session.start.past
         if past is not None:
             latest.runs = partial(list, [past])
@@ -176,31 +196,50 @@ class FitCallbacks:
                 **self.arguments, reconstruction_attributes=fitted
             )
 
-        minutes = (time.monotonic() - self.written) / 60
-        due = [one for one in self.checkpoints if one._is_due(epochs[0].epoch, minutes)]
+        due = [one for one in self.checkpoints if self._is_due(one, epochs[0].epoch)]
         if due and not stop:
             (run,) = runs()
             self._write(due, snapshot(session, run, params), run)
         return models if stop else ()
 
-    def save(self, run: Run) -> None:
-        """Save the fitted model, if that is wanted."""
-        if self.checkpoints:
-            model = copy(self.model).set_callbacks()
-            self._write(self.checkpoints, model, run)
+    def save(self, run: Run) -> bool:
+        """Save a run that is over, if that is wanted; return whether it could be."""
+        if not self.checkpoints:
+            return True
+        assert self.session is not None
+        model = snapshot(self.session, run, run.state.params)
+        return self._write(self.checkpoints, model, run)
+
+    def _is_due(self, checkpoint: Checkpoint, epoch: int) -> bool:
+        """Return whether a checkpoint is to be written after an epoch."""
+        last = self.writes.get(checkpoint)
+        if last is None:
+            return checkpoint._is_due(epoch, time.monotonic() - self.began, None)
+        return checkpoint._is_due(epoch, time.monotonic() - last.ended, last.seconds)
 
     def _write(
         self, checkpoints: list[Checkpoint], model: "GradientClassifier", run: Run
-    ) -> None:
-        """Write checkpoints; a full disk, say, is no reason to end the training."""
-        going = to_save(model, run)[1:]
-        content = {"fingerprint": self.fingerprint, "model": model, "going": going}
+    ) -> bool:
+        """Write checkpoints; return whether all were written.
+
+        A full disk, say, is no reason to end the training.
+        """
+        # Its own fit is nobody's who reads the file, and has a record of each epoch.
+        for name in OF_A_FIT:
+            model.__dict__.pop(name, None)
+
+        rest = {"fingerprint": self.fingerprint, "going": to_save(model, run)[1:]}
+        n_failed = 0
         for one in checkpoints:
+            began = time.monotonic()
             try:
-                write(one._path, content)
+                write(one._path, model, rest)
             except OSError as error:
+                n_failed += 1
                 warn_user(f"{one!r} was not written: {error}", RuntimeWarning)
-        self.written = time.monotonic()
+            ended = time.monotonic()
+            self.writes[one] = Write(ended, ended - began)
+        return n_failed == 0
 
     def end(self) -> None:
         """Call the callbacks at the end of the fit."""

@@ -95,7 +95,8 @@ class Session(NamedTuple):
     estimators, replica by replica. ``template`` is the estimator that checked the
     samples, so it has ``n_features_in_`` and the feature names. ``samples`` are the
     first of the samples passed to `prepare`; the others have the same classes and
-    dtype. The caller emits ``messages`` before training.
+    dtype. The caller emits ``messages`` before training. An ``incremental`` session is
+    that of a ``partial_fit``.
     """
 
     models: "Sequence[GradientClassifier]"
@@ -109,6 +110,7 @@ class Session(NamedTuple):
     hyper: Hyper
     start: Start
     messages: list[Message]
+    incremental: bool = False
 
 
 def prepare(

@@ -1,6 +1,9 @@
 """Ctrl-C after a whole epoch keeps the model, whatever line of Python it strikes."""
 
+import copy
 import gc
+import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +21,7 @@ from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV
 
 PACKAGE = str(Path(skdigits.__file__).parent)
+HANDLER = signal.getsignal(signal.SIGINT)
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
     "ignore:Training interrupted by user",
@@ -114,6 +118,7 @@ def assert_kept(model, X):
     assert np.isfinite(model.predict_proba(X)).all()
     assert torch.get_num_threads() == 4
     assert not torch.is_inference_mode_enabled()
+    assert signal.getsignal(signal.SIGINT) is HANDLER
 
 
 @pytest.mark.parametrize(
@@ -152,6 +157,95 @@ def test_two_presses_at_any_lines(tiny):
             assert not pressed.presses
             assert_kept(model, tiny[0])
     assert len(handling.lines) > 20
+
+
+SIGNALS = """
+import os, random, signal, threading, time, warnings
+import numpy as np
+from skdigits import SoftmaxRegression, _gradient
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+warnings.simplefilter("ignore")
+X = np.random.default_rng(0).random((30, 4))
+y = np.arange(30) % 3
+handling = threading.Event()
+original = _gradient.set_fitted_attributes
+
+def slowly(*args):
+    # What an interrupt may strike takes long enough to be struck.
+    handling.set()
+    for _ in range(10):
+        time.sleep(0.001)
+    original(*args)
+    for _ in range(10):
+        time.sleep(0.001)
+
+class Presses:
+    # Ctrl-C after the second epoch, and some more while the model is made.
+    def __init__(self, number, rng):
+        gaps = [rng.uniform(0, 0.003) for _ in range(number)]
+        self.thread = threading.Thread(target=self.press, args=(gaps,))
+        self.epochs = 0
+
+    def press(self, gaps):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert handling.wait(10)
+        for gap in gaps:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(gap)
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context):
+        self.epochs += context.task_name == "epoch"
+        if self.epochs == 2 and self.thread.ident is None:
+            self.thread.start()
+
+_gradient.set_fitted_attributes = slowly
+rng = random.Random(0)
+kept = 0
+for trial in range(36):
+    handling.clear()
+    presses = Presses(trial % 6, rng)
+    model = SoftmaxRegression(
+        solver="sgd", max_iter=1_000_000, tol=None, batch_size=15, random_state=trial
+    )
+    model.set_callbacks(presses).fit(X, y)
+    presses.thread.join()
+    model.set_callbacks().set_params(max_iter=model.n_iter_)
+    same = SoftmaxRegression(**model.get_params()).fit(X, y)
+    kept += np.array_equal(same.coef_, model.coef_) and 2 <= model.n_iter_ < 1_000_000
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+print(kept)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends the process there")
+def test_any_number_of_presses_within_milliseconds():
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALS], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "36", done.stderr
+
+
+def test_a_handler_of_the_user_stays(tiny):
+    """Also while the model is made: it may want to know of every signal."""
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+    try:
+        with Tracer() as tracer:
+            clone(MODELS["mlp"]).fit(*tiny)
+        model = clone(MODELS["mlp"])
+        with Tracer([list(tracer.lines)[20]]):
+            model.fit(*tiny)
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [1]
+    assert_kept(model, tiny[0])
 
 
 def test_what_is_kept_is_the_last_whole_epoch(tiny):
@@ -210,6 +304,39 @@ def test_it_is_warned_of(tiny):
         Tracer([line]),
     ):
         clone(MODELS["mlp"]).fit(*tiny)
+
+
+@pytest.mark.parametrize(
+    ("call", "warm_start", "text", "n_iter"),
+    [
+        (fit, False, r"epoch, 1\. To continue, set warm_start=True and fit again\.", 1),
+        (fit, True, r"epoch, 3 \(1 of this call\)\. To continue, fit again\.", 1),
+        (
+            continue_,
+            False,
+            r"epoch, 3 \(1 of .* continue, call partial_fit again",
+            1,
+        ),
+    ],
+)
+def test_the_advice_works(call, warm_start, text, n_iter, tiny):
+    """No epoch or two before, one until the press, and one or two after it."""
+    model = clone(MODELS["mlp"]).set_params(warm_start=warm_start)
+    if "3" in text:
+        model.fit(*tiny)
+    with Tracer() as tracer:
+        call(copy.deepcopy(model), *tiny)
+    with pytest.warns(UserWarning, match=text), Tracer([list(tracer.lines)[20]]):
+        call(model, *tiny)
+    assert model.n_iter_ == n_iter
+
+    n_before = len(model.history_)
+    if "set" in text:
+        model.set_params(warm_start=True)
+    call(model, *tiny)
+    whole = clone(MODELS["mlp"]).set_params(max_iter=n_before + model.n_iter_)
+    assert model.loss_curve_ == whole.fit(*tiny).loss_curve_
+    np.testing.assert_array_equal(model.coefs_[0], whole.coefs_[0])
 
 
 def test_in_another_thread(tiny):
