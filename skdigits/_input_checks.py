@@ -31,6 +31,7 @@ from torch import Tensor
 
 from skdigits._arrays import (
     Array,
+    cast,
     input_dtypes,
     take_samples,
     to_numpy,
@@ -287,6 +288,8 @@ def as_read(estimator: "TorchClassifier", X: Array, *, fresh: bool = False) -> A
     ValueError
         If X holds NaN or infinity, or integers that contradict ``pixels=True``.
     """
+    if not getattr(X.dtype, "isnative", True):
+        X = cast(X, X.dtype.name)
     device = X.device if isinstance(X, Tensor) else torch.device("cpu")
     samples = to_tensor(X, device)
     # Memory bounds this pass, and not arithmetic: a number counts for several.

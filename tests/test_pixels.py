@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -158,6 +159,8 @@ def arrays_of(model):
         lambda a: a.astype(">i4"),
         lambda a: a.astype("u2"),
         lambda a: a.astype("u4"),
+        lambda a: a.astype("u8"),
+        lambda a: a.astype(">u8"),
         lambda a: np.asfortranarray(a.astype("i8")),
         lambda a: a.astype(int).tolist(),
         lambda a: tuple(map(tuple, a.tolist())),
@@ -165,13 +168,23 @@ def arrays_of(model):
         lambda a: pd.DataFrame(a).astype(dict.fromkeys(range(0, 64, 2), "i4")),
         lambda a: pd.DataFrame(a).astype("Int64"),
         lambda a: pd.DataFrame(a).astype("UInt16"),
+        lambda a: pd.DataFrame(a).astype("UInt64"),
+        lambda a: pd.DataFrame(a.astype("u8")),
+        lambda a: pd.DataFrame(a.astype("u8")).astype(dict.fromkeys([0, 3], "i8")),
+        lambda a: pd.DataFrame(a.astype(">i4")),
+        lambda a: pd.DataFrame(a.astype(">u8")),
         lambda a: pl.DataFrame(a.astype(int), schema=list(map(str, range(64)))),
+        lambda a: pl.DataFrame(a.astype("u8"), schema=list(map(str, range(64)))),
         lambda a: torch.tensor(a.astype(int)),
         lambda a: torch.tensor(a.astype(int)).to(torch.uint16),
+        lambda a: torch.tensor(a.astype(int)).to(torch.uint64),
     ],
     ids=[
-        "big-endian", "uint16", "uint32", "fortran", "list", "tuple", "pandas",
-        "two dtypes", "Int64", "UInt16", "polars", "tensor", "tensor of uint16",
+        "big-endian", "uint16", "uint32", "uint64", "big-endian uint64", "fortran",
+        "list", "tuple", "pandas", "two dtypes", "Int64", "UInt16", "UInt64",
+        "pandas of uint64", "int64 and uint64", "pandas, big-endian",
+        "pandas of big-endian uint64", "polars", "polars of uint64", "tensor",
+        "tensor of uint16", "tensor of uint64",
     ],
 )  # fmt: skip
 def test_integers_of_any_kind_are_pixels(name, given):
@@ -184,16 +197,41 @@ def test_integers_of_any_kind_are_pixels(name, given):
 
 
 @one_of_each
+@pytest.mark.parametrize("dtype", ["int64", "uint16", "uint32", "uint64"])
 @pytest.mark.parametrize("xp", [torch, array_api_strict], ids=["torch", "strict"])
-def test_integers_of_other_namespaces_are_pixels(name, xp):
+def test_integers_of_other_namespaces_are_pixels(name, xp, dtype):
     expected = clone(MODELS[name]).fit(PIXELS, Y).predict_proba(PIXELS)
     with config_context(array_api_dispatch=True):
-        wide = xp.asarray(PIXELS.astype(np.int64))
+        wide = xp.asarray(PIXELS.astype(dtype))
         model = clone(MODELS[name]).fit(wide, xp.asarray(Y))
         found = model.predict_proba(wide)
         same = model.predict_proba(xp.asarray(PIXELS))
     np.testing.assert_array_equal(np.from_dlpack(found), expected)
     np.testing.assert_array_equal(np.from_dlpack(same), expected)
+
+
+@pytest.mark.filterwarnings("ignore:X .* feature names")
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.asarray,
+        pd.DataFrame,
+        lambda a: pd.DataFrame(a).astype("UInt64"),
+        lambda a: pl.DataFrame(a, schema=list(map(str, range(64)))),
+        torch.tensor,
+        csr_array,
+    ],
+    ids=["array", "pandas", "UInt64", "polars", "tensor", "sparse"],
+)
+def test_integers_beyond_int64_are_floats(given):
+    """In int64, the largest would become negative."""
+    wide = PIXELS.astype(np.uint64)
+    wide[Y == 3, 0] = 2**63
+    model = TemplateMatchingClassifier(temperature=1e36).fit(given(wide), Y)
+    assert model.pixels_ is False
+    np.testing.assert_array_equal(model.templates_[3, 0], 2.0**63)
+    for query in (wide.astype(float), given(wide)):
+        np.testing.assert_array_equal(model.predict(query) == 3, Y == 3)
 
 
 LIMITS = [
