@@ -279,10 +279,11 @@ def objective_and_gradients(
         chunks = [whole]
 
     # Reused: memory that threads allocate and free piles up in their heaps.
-    shape = (size if whole is None else 0, data.X.shape[1])
-    memories: SimpleQueue[Tensor] = SimpleQueue()
+    memories: SimpleQueue[Tensor | None] = SimpleQueue()
+    in_place = whole is not None or data.lies_in(targets.levels.dtype)
     for _ in range(1 if workers is None else workers.number):
-        memories.put(targets.levels.new_empty(shape))
+        shape = (size, data.X.shape[1])
+        memories.put(None if in_place else targets.levels.new_empty(shape))
 
     of_chunk = partial(
         _of_chunk, network, params, shared, total, data, targets, memories
@@ -309,7 +310,7 @@ def _of_chunk(
     total: Tensor | float,
     data: Data,
     targets: Targets,
-    memories: SimpleQueue[Tensor],
+    memories: SimpleQueue[Tensor | None],
     chunk: slice | Batch,
 ) -> tuple[Tensor, Params]:
     """Return the loss (K,) of a chunk, and its part of the gradients."""
