@@ -189,7 +189,12 @@ def minimise(
         for _ in range(n_models // len(rngs)):
             one = torch.tensor([len(runs)], device="cpu")
             start = select(state, one)
-            local = step_hyper(select(hyper, one), plan, start.params)
+            own = select(hyper, one)
+            local = step_hyper(own, plan, start.params)
+            if local.alpha is not None:
+                # Weights of any size make an automatic alpha of any size.
+                alpha = own.alpha.to(start.params[0].device).view(1, 1, 1)
+                local = local._replace(alpha=alpha)
             coordinates = coordinates_of(network, start.params, features, local)
             objective = Objective(
                 network, coordinates, samples, targets, local, workers, whole
@@ -265,11 +270,8 @@ def objective_and_gradients(
     """
     total = _total(data)
     n_chunks = math.ceil(len(data.X) / network.chunk_samples)
-    shared = hyper
-    if hyper.alpha is not None and n_chunks > 1:
-        # Every chunk adds its part of the penalty's gradient.
-        shared = hyper._replace(alpha=hyper.alpha / n_chunks)
-
+    # The penalty is added to the sums: alpha may overflow the dtype of a chunk.
+    shared = hyper._replace(alpha=None)
     losses = []
     gradients: Params = ()
     size = network.chunk_samples
@@ -299,6 +301,7 @@ def objective_and_gradients(
     loss = torch.stack(losses).sum(0) if n_chunks > 1 else losses[0]
     if hyper.alpha is not None:
         loss = loss + _penalty(network, params, hyper.alpha, total)
+        _add_slopes_of_penalty(network, params, hyper.alpha, total, gradients)
     return loss / total, gradients
 
 
@@ -354,6 +357,22 @@ def _penalty(
     ]
     penalty = sum(squares[1:], squares[0]) * alpha.view(-1).mul(0.5)
     return penalty if network.penalty_per_sample else penalty * total
+
+
+def _add_slopes_of_penalty(
+    network: Network,
+    params: Params,
+    alpha: Tensor,
+    total: Tensor | float,
+    gradients: Params,
+) -> None:
+    """Add the gradient of the penalty to gradients in float64."""
+    strength = alpha.double()
+    if network.penalty_per_sample:
+        strength = strength / total
+    weights = params[network.penalised]
+    for weight, slope in zip(weights, gradients[network.penalised], strict=True):
+        slope.addcmul_(weight.double(), strength)
 
 
 def _options(plan: Plan) -> dict[str, Any]:
