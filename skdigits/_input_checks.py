@@ -309,7 +309,7 @@ def as_read(estimator: "TorchClassifier", X: Array, *, fresh: bool = False) -> A
         return X
 
     dtype = str(X.dtype).rpartition(".")[2]
-    given = Given(dtype, smallest, largest, samples.shape[1])
+    given = Given(dtype, smallest, largest, samples)
     if fresh and auto and integers:
         estimator.pixels_ = look_like_pixels(estimator, given)
     text = doubt(estimator, given, fresh)

@@ -14,6 +14,8 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
 from skdigits import (
     ConvNetClassifier,
@@ -293,6 +295,65 @@ def test_uint8_of_a_model_of_fractions_is_pixels(name):
     model.set_params(pixels=False).fit(PIXELS / np.float32(255), Y)
     with pytest.warns(UserWarning, match="X is uint8 .* reads as plain numbers"):
         model.predict(PIXELS)
+
+
+@pytest.fixture(scope="module")
+def edges():
+    """Images of which training ones are all but dark at the edges, and others."""
+    train = np.pad(PIXELS[:100].reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+    other = np.pad(PIXELS[100:].reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+    train[0, 0, 0] = 1
+    other[:, 0, [0, 5]] = 255, 90
+    return train.reshape(-1, 100), other.reshape(-1, 100)
+
+
+@one_of_each
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float64"])
+@pytest.mark.parametrize("scaler", [MinMaxScaler(), MaxAbsScaler()], ids=str)
+def test_a_rare_pixel_is_no_other_scale(name, dtype, scaler, edges):
+    """Behind a scaler by features, it is up to 255 where others are up to 1."""
+    train, other = (images.astype(dtype) for images in edges)
+    model = make_pipeline(scaler, clone(MODELS[name])).fit(train, Y[:100])
+    scaled = model[0].transform(other)
+    assert scaled.max() == 255
+    assert np.median(scaled.max(1)) == 255
+    model.predict(other)  # does not warn
+    for row in other:
+        model.predict(row[None])
+    with pytest.warns(UserWarning, match="numbers from 0 to 1, but X .* up to 255"):
+        model[-1].predict(other.astype(float))
+    for row in other[:20, None].astype(float):
+        with pytest.warns(UserWarning, match="numbers from 0 to 1, but X .* up to"):
+            model[-1].predict(row)
+
+
+@one_of_each
+@pytest.mark.parametrize("wrap", [np.asarray, csr_array], ids=["dense", "sparse"])
+def test_another_scale_of_a_single_row_is_warned_of(name, wrap):
+    fractions = clone(MODELS[name]).fit(PIXELS / 255, Y)
+    pixels = clone(MODELS[name]).fit(PIXELS, Y)
+    for row in PIXELS[:20, None].astype(float):
+        with pytest.warns(UserWarning, match="numbers from 0 to 1, but X .* up to"):
+            fractions.predict(wrap(row))
+        with pytest.warns(UserWarning, match="fitted to pixels as uint8"):
+            pixels.predict(wrap(row))
+        fractions.predict(wrap(row / 255))  # does not warn
+        pixels.predict(wrap(row / 255))
+    # One such row among many others is enough.
+    mixed = PIXELS / 255
+    mixed[7] *= 255
+    with pytest.warns(UserWarning, match="numbers from 0 to 1, but X .* up to"):
+        fractions.predict(wrap(mixed))
+
+
+def test_a_rare_count_is_no_other_scale():
+    counts = NUMBERS["greys"].astype(int)
+    model = TemplateMatchingClassifier().fit(counts, Y)
+    rare = counts.copy()
+    rare[:, 5] = 200
+    model.predict(rare)  # does not warn
+    with pytest.warns(UserWarning, match="X is int64 .* plain numbers"):
+        model.predict(10 * counts)
 
 
 @one_of_each
