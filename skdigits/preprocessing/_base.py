@@ -35,6 +35,8 @@ class ImageTransformer(Versioned, TransformerMixin, BaseEstimator):
 
     # Whether transform takes images of other sizes than fit.
     _any_size = False
+    # Whether integers other than uint8 are checked as such, and not as float64.
+    _keeps_integers = False
 
     @abstractmethod
     def _function(self) -> Callable[[Tensor], Tensor]:
@@ -80,14 +82,17 @@ class ImageTransformer(Versioned, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
-            Images in float32, float64 or uint8 (whose results are rounded); any other
-            dtype is converted to float64. Or a list of images of Pillow, which become
-            grey, in uint8 for up to 8 bits a channel.
+            Images in float32, float64 or uint8 (whose results are rounded). Other
+            integers become uint8 if they are pixels: if all in ``fit``, or here without
+            a fit, are within 0 and 255, and some exceed 16. Any other dtype is
+            converted to float64. Or a list of images of Pillow, which become grey, in
+            uint8 for up to 8 bits a channel.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
-            The transformed images in rows, in the dtype of X.
+            The transformed images in rows, in the dtype of X, or that to which it is
+            converted.
 
         Raises
         ------
