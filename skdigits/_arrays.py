@@ -71,6 +71,7 @@ DEALT = 1e8
 LARGE = 1e8  # in a step of a few operations
 AHEAD = 2**18  # numbers of samples that another thread gathers ahead of steps
 INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+UNSIGNED = INTEGERS - {"uint8", "int8", "int16", "int32", "int64"}
 EXACT = {"none", "ieee"}  # precisions of oneDNN that leave float32 as it is
 n_cores = cache(joblib.cpu_count)  # it knows the quota of a container
 _users: dict[object, int] = {}  # the user's number of threads for each block in use
@@ -239,7 +240,7 @@ def input_dtypes(X: Any, integers: bool = False) -> list[Any]:
     # Most X are NumPy's: a single sample's prediction has no time to look further.
     if isinstance(X, np.ndarray) or issparse(X):
         if integers and X.dtype.kind in "iu" and X.dtype != np.uint8:
-            return [_signed(X.dtype)]
+            return [_signed(X.dtype, X)]
         return [np.float64, np.float32, np.uint8]
 
     if isinstance(X, Tensor):
@@ -251,26 +252,40 @@ def input_dtypes(X: Any, integers: bool = False) -> list[Any]:
     if integers:
         dtypes += [xp.int8, xp.int16, xp.int32, xp.int64]
 
-    own = None  # a dtype that scikit-learn does not recognise
+    name = str(getattr(X, "dtype", "")).rpartition(".")[2]
     if hasattr(X, "columns"):
-        own = _dtype_of_frame(X)
-    elif isinstance(X, Tensor) and xp.float64 is not torch.float64:
-        # Without dispatch, a tensor is read as an array of NumPy.
-        own = getattr(np, str(X.dtype).removeprefix("torch."), None)
-    if own is not None:
-        if own not in dtypes and np.dtype(own).kind == "u":
-            own = _signed(np.dtype(own))
-        dtypes.sort(key=lambda dtype: dtype != own)
-    return dtypes
+        name = _dtype_of_frame(X)
+    if integers and name in UNSIGNED:
+        name = _signed(np.dtype(name), X).name
+    # scikit-learn would take the common dtype of int64 and uint64, which is float64.
+    own = getattr(xp, name, None)
+    return [own] if own is not None and own in dtypes else dtypes
 
 
-def _signed(dtype: np.dtype) -> np.dtype:
-    """Return a signed dtype of NumPy for integers; float64 if none holds all of them.
+def _signed(dtype: np.dtype, X: Any) -> np.dtype:
+    """Return a signed dtype of NumPy for X of integers; float64 if none holds them.
 
     torch has no minimum of unsigned integers other than uint8.
     """
+    if dtype.kind == "u" and dtype.itemsize == 8 and not _exceeds_int64(X):
+        return np.dtype(np.int64)
     signed: np.dtype = np.promote_types(dtype, np.int8)
     return signed
+
+
+def _exceeds_int64(X: Any) -> bool:
+    """Return whether X of uint64, or a frame with columns of it, exceeds int64."""
+    if isinstance(X, Tensor):
+        # torch has no maximum of uint64; in int64, what exceeds it is negative.
+        return bool((X.view(torch.int64) < 0).any())
+    values = X
+    if issparse(X):
+        values = X.tocoo().data
+    elif hasattr(X, "columns"):
+        values = np.asarray(X.max())  # of each column, as rows may have no copy
+
+    xp, _, _ = get_namespace_and_device(values)
+    return 0 not in values.shape and bool(xp.max(values) >= 2**63)
 
 
 def _check_tensor(X: Tensor) -> None:
@@ -287,22 +302,29 @@ def _check_tensor(X: Tensor) -> None:
         )
 
 
-def _dtype_of_frame(frame: Any) -> Any:
-    """Return the common dtype of all columns if scikit-learn overlooks it, else None.
+def _dtype_of_frame(frame: Any) -> str:
+    """Return the common dtype of all columns if scikit-learn overlooks it, else "".
 
     scikit-learn knows the dtypes of NumPy only, neither those of polars nor the
     nullable ones of pandas.
     """
     sparse = hasattr(frame, "sparse")  # a frame of pandas, with sparse columns only
-    names = {str(dtype.subtype if sparse else dtype).lower() for dtype in frame.dtypes}
+    dtypes = [dtype.subtype if sparse else dtype for dtype in frame.dtypes]
+    of_numpy = all(isinstance(dtype, np.dtype) for dtype in dtypes)
+    names = {
+        str(dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype).lower()
+        for dtype in dtypes
+    }
     if names == {"float32"}:
-        return np.float32
-    if not names or not names <= INTEGERS:
-        return None
+        return "float32"
     # NumPy's integers have no value for missing entries.
-    of_numpy = sparse or all(isinstance(dtype, np.dtype) for dtype in frame.dtypes)
-    missing = not of_numpy and pd.isna(np.asarray(frame)).any()
-    return None if missing else np.result_type(*names)
+    if not names or not names <= INTEGERS or (not of_numpy and _has_missing(frame)):
+        return ""
+    return "uint64" if "uint64" in names else str(np.result_type(*names))
+
+
+def _has_missing(frame: Any) -> bool:
+    return bool(pd.isna(np.asarray(frame)).any())
 
 
 def cast(X: Array, dtype: str) -> Array:
@@ -411,6 +433,8 @@ def to_tensor(array: Any, device: torch.device) -> Rows:
             bounds, columns, values = (to_tensor(part, device) for part in parts)
             return SparseRows(bounds.long(), columns, values, array.shape[1])
         array = to_numpy(array)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if min(array.strides, default=0) < 0 or not array.flags.aligned:
         array = array.copy()  # torch has neither negative strides nor odd addresses
     if not array.flags.writeable:
@@ -464,7 +488,8 @@ def from_numpy(array: np.ndarray, X: Array) -> Array:
     if _is_numpy_namespace(xp) or array.dtype.kind not in "biuf":
         return array
 
-    moved: Array = xp.asarray(array, device=device)
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    moved: Array = xp.asarray(native, device=device)
     return moved
 
 

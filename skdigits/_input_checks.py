@@ -31,6 +31,7 @@ from torch import Tensor
 
 from skdigits._arrays import (
     Array,
+    cast,
     input_dtypes,
     take_samples,
     to_numpy,
@@ -287,6 +288,8 @@ def as_read(estimator: "TorchClassifier", X: Array, *, fresh: bool = False) -> A
     ValueError
         If X holds NaN or infinity, or integers that contradict ``pixels=True``.
     """
+    if not getattr(X.dtype, "isnative", True):
+        X = cast(X, X.dtype.name)
     device = X.device if isinstance(X, Tensor) else torch.device("cpu")
     samples = to_tensor(X, device)
     # Memory bounds this pass, and not arithmetic: a number counts for several.
@@ -306,7 +309,7 @@ def as_read(estimator: "TorchClassifier", X: Array, *, fresh: bool = False) -> A
         return X
 
     dtype = str(X.dtype).rpartition(".")[2]
-    given = Given(dtype, smallest, largest, samples.shape[1])
+    given = Given(dtype, smallest, largest, samples)
     if fresh and auto and integers:
         estimator.pixels_ = look_like_pixels(estimator, given)
     text = doubt(estimator, given, fresh)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from numbers import Real
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
@@ -32,6 +33,7 @@ from skdigits._input_checks import (
     users_code,
 )
 from skdigits._parameters import StrOptions
+from skdigits._pixels import images_of_integers
 from skdigits._versions import Versioned
 from skdigits.engine.batches import as_floats
 from skdigits.engine.distortions import (
@@ -79,8 +81,9 @@ class _Distortion(Versioned, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Images in rows, in float32, float64 or uint8; any other dtype is converted
-            to float64.
+            Images in rows, in float32, float64 or uint8. Other integers become uint8 if
+            they have the range of pixels: all are within 0 and 255, and some exceed 16.
+            Any other dtype is converted to float64.
         image_shape : tuple of int, default=None
             Shape of an image: ``(height, width)`` or ``(height, width, channels)``.
             None stands for square images with one channel.
@@ -90,14 +93,17 @@ class _Distortion(Versioned, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            The distorted images in rows, in the dtype of X; uint8 values are rounded.
+            The distorted images in rows, in the dtype of X, or that to which it is
+            converted; uint8 values are rounded.
 
         Raises
         ------
         ValueError
             If a parameter, X or ``image_shape`` is invalid.
         """
-        X = check_array(X, dtype=input_dtypes(X))
+        X = np.asarray(X) if isinstance(X, list | tuple) else X
+        X = check_array(X, dtype=input_dtypes(X, integers=True))
+        X = images_of_integers(X)
         seed = int(private_random_state(random_state).randint(2**31 - 1))
         generator = Generator().manual_seed(seed)
         change = distort_of(self, image_shape, X.shape[1])

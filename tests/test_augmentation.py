@@ -519,3 +519,24 @@ def test_on_a_gpu(augment, few):
     first, second = (clone(model).fit(X, y) for _ in range(2))
     np.testing.assert_array_equal(first.coef_, second.coef_)
     assert set(devices) == {("cuda", "cuda")}
+
+
+@pytest.mark.parametrize("distortion", [RandomShift(), RandomAffine()], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda a: a.astype(np.int64),
+        lambda a: a.astype(int).tolist(),
+        lambda a: pd.DataFrame(a.astype(">i4")),
+        lambda a: pd.DataFrame(a).astype("UInt64"),
+    ],
+    ids=["int64", "list", "big-endian frame", "UInt64"],
+)
+def test_integers_that_are_pixels_are_distorted_as_uint8(distortion, given, digits):
+    pixels = (digits[0][:50] * 255).astype(np.uint8)
+    expected = distortion.distort(pixels, random_state=0)
+    found = distortion.distort(given(pixels), random_state=0)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+    greys = (digits[0][:50] * 16).astype(np.int64)
+    assert distortion.distort(greys, random_state=0).dtype == np.float64

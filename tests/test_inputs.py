@@ -1,5 +1,7 @@
 """Samples, labels and weights of any kind give the results of plain arrays."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -148,6 +150,35 @@ def test_other_dtypes_are_float64(model, dtype, few):
     given = plain.astype(dtype)
     np.testing.assert_array_equal(given.astype(np.float64), plain)
     assert_as_good(model, given, plain, y)
+
+
+def big_endian(a):
+    return a.astype(a.dtype.newbyteorder(">"))
+
+
+@each
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32"])
+def test_numbers_in_the_other_order_of_bytes(model, dtype, few):
+    """A DataFrame keeps the order of files, and torch has the machine's alone."""
+    X, y = few
+    plain = pd.DataFrame((X * 255 if dtype == "int32" else X).astype(dtype))
+    given = plain.apply(big_endian)
+    assert not given.dtypes[0].isnative
+    weight = np.linspace(0.5, 2, len(y))
+    expected = clone(model).fit(plain, y, weight)
+    validation = {}
+    if hasattr(model, "solver"):
+        validation = {"X_val": given, "y_val": pd.Series(big_endian(y))}
+
+    labels, weights = pd.Series(big_endian(y)), pd.Series(big_endian(weight))
+    found = clone(model).fit(given, labels, weights, **validation)
+    proba = expected.predict_proba(plain)
+    assert np.ptp(proba, 0).max() > 1e-3
+    for query in (given, plain, plain.to_numpy()[:9], given.to_numpy()[:9]):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "X does not have valid feature names")
+            got = found.predict_proba(query)
+        np.testing.assert_allclose(got, proba[: len(query)], rtol=1e-4, atol=1e-6)
 
 
 @one_of_each

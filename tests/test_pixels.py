@@ -9,10 +9,13 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
 from skdigits import (
     ConvNetClassifier,
@@ -158,6 +161,8 @@ def arrays_of(model):
         lambda a: a.astype(">i4"),
         lambda a: a.astype("u2"),
         lambda a: a.astype("u4"),
+        lambda a: a.astype("u8"),
+        lambda a: a.astype(">u8"),
         lambda a: np.asfortranarray(a.astype("i8")),
         lambda a: a.astype(int).tolist(),
         lambda a: tuple(map(tuple, a.tolist())),
@@ -165,13 +170,23 @@ def arrays_of(model):
         lambda a: pd.DataFrame(a).astype(dict.fromkeys(range(0, 64, 2), "i4")),
         lambda a: pd.DataFrame(a).astype("Int64"),
         lambda a: pd.DataFrame(a).astype("UInt16"),
+        lambda a: pd.DataFrame(a).astype("UInt64"),
+        lambda a: pd.DataFrame(a.astype("u8")),
+        lambda a: pd.DataFrame(a.astype("u8")).astype(dict.fromkeys([0, 3], "i8")),
+        lambda a: pd.DataFrame(a.astype(">i4")),
+        lambda a: pd.DataFrame(a.astype(">u8")),
         lambda a: pl.DataFrame(a.astype(int), schema=list(map(str, range(64)))),
+        lambda a: pl.DataFrame(a.astype("u8"), schema=list(map(str, range(64)))),
         lambda a: torch.tensor(a.astype(int)),
         lambda a: torch.tensor(a.astype(int)).to(torch.uint16),
+        lambda a: torch.tensor(a.astype(int)).to(torch.uint64),
     ],
     ids=[
-        "big-endian", "uint16", "uint32", "fortran", "list", "tuple", "pandas",
-        "two dtypes", "Int64", "UInt16", "polars", "tensor", "tensor of uint16",
+        "big-endian", "uint16", "uint32", "uint64", "big-endian uint64", "fortran",
+        "list", "tuple", "pandas", "two dtypes", "Int64", "UInt16", "UInt64",
+        "pandas of uint64", "int64 and uint64", "pandas, big-endian",
+        "pandas of big-endian uint64", "polars", "polars of uint64", "tensor",
+        "tensor of uint16", "tensor of uint64",
     ],
 )  # fmt: skip
 def test_integers_of_any_kind_are_pixels(name, given):
@@ -184,16 +199,41 @@ def test_integers_of_any_kind_are_pixels(name, given):
 
 
 @one_of_each
+@pytest.mark.parametrize("dtype", ["int64", "uint16", "uint32", "uint64"])
 @pytest.mark.parametrize("xp", [torch, array_api_strict], ids=["torch", "strict"])
-def test_integers_of_other_namespaces_are_pixels(name, xp):
+def test_integers_of_other_namespaces_are_pixels(name, xp, dtype):
     expected = clone(MODELS[name]).fit(PIXELS, Y).predict_proba(PIXELS)
     with config_context(array_api_dispatch=True):
-        wide = xp.asarray(PIXELS.astype(np.int64))
+        wide = xp.asarray(PIXELS.astype(dtype))
         model = clone(MODELS[name]).fit(wide, xp.asarray(Y))
         found = model.predict_proba(wide)
         same = model.predict_proba(xp.asarray(PIXELS))
     np.testing.assert_array_equal(np.from_dlpack(found), expected)
     np.testing.assert_array_equal(np.from_dlpack(same), expected)
+
+
+@pytest.mark.filterwarnings("ignore:X .* feature names")
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.asarray,
+        pd.DataFrame,
+        lambda a: pd.DataFrame(a).astype("UInt64"),
+        lambda a: pl.DataFrame(a, schema=list(map(str, range(64)))),
+        torch.tensor,
+        csr_array,
+    ],
+    ids=["array", "pandas", "UInt64", "polars", "tensor", "sparse"],
+)
+def test_integers_beyond_int64_are_floats(given):
+    """In int64, the largest would become negative."""
+    wide = PIXELS.astype(np.uint64)
+    wide[Y == 3, 0] = 2**63
+    model = TemplateMatchingClassifier(temperature=1e36).fit(given(wide), Y)
+    assert model.pixels_ is False
+    np.testing.assert_array_equal(model.templates_[3, 0], 2.0**63)
+    for query in (wide.astype(float), given(wide)):
+        np.testing.assert_array_equal(model.predict(query) == 3, Y == 3)
 
 
 LIMITS = [
@@ -255,6 +295,65 @@ def test_uint8_of_a_model_of_fractions_is_pixels(name):
     model.set_params(pixels=False).fit(PIXELS / np.float32(255), Y)
     with pytest.warns(UserWarning, match="X is uint8 .* reads as plain numbers"):
         model.predict(PIXELS)
+
+
+@pytest.fixture(scope="module")
+def edges():
+    """Images of which training ones are all but dark at the edges, and others."""
+    train = np.pad(PIXELS[:100].reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+    other = np.pad(PIXELS[100:].reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+    train[0, 0, 0] = 1
+    other[:, 0, [0, 5]] = 255, 90
+    return train.reshape(-1, 100), other.reshape(-1, 100)
+
+
+@one_of_each
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float64"])
+@pytest.mark.parametrize("scaler", [MinMaxScaler(), MaxAbsScaler()], ids=str)
+def test_a_rare_pixel_is_no_other_scale(name, dtype, scaler, edges):
+    """Behind a scaler by features, it is up to 255 where others are up to 1."""
+    train, other = (images.astype(dtype) for images in edges)
+    model = make_pipeline(scaler, clone(MODELS[name])).fit(train, Y[:100])
+    scaled = model[0].transform(other)
+    assert scaled.max() == 255
+    assert np.median(scaled.max(1)) == 255
+    model.predict(other)  # does not warn
+    for row in other:
+        model.predict(row[None])
+    with pytest.warns(UserWarning, match="numbers from 0 to 1, but X .* up to 255"):
+        model[-1].predict(other.astype(float))
+    for row in other[:20, None].astype(float):
+        with pytest.warns(UserWarning, match="numbers from 0 to 1, but X .* up to"):
+            model[-1].predict(row)
+
+
+@one_of_each
+@pytest.mark.parametrize("wrap", [np.asarray, csr_array], ids=["dense", "sparse"])
+def test_another_scale_of_a_single_row_is_warned_of(name, wrap):
+    fractions = clone(MODELS[name]).fit(PIXELS / 255, Y)
+    pixels = clone(MODELS[name]).fit(PIXELS, Y)
+    for row in PIXELS[:20, None].astype(float):
+        with pytest.warns(UserWarning, match="numbers from 0 to 1, but X .* up to"):
+            fractions.predict(wrap(row))
+        with pytest.warns(UserWarning, match="fitted to pixels as uint8"):
+            pixels.predict(wrap(row))
+        fractions.predict(wrap(row / 255))  # does not warn
+        pixels.predict(wrap(row / 255))
+    # One such row among many others is enough.
+    mixed = PIXELS / 255
+    mixed[7] *= 255
+    with pytest.warns(UserWarning, match="numbers from 0 to 1, but X .* up to"):
+        fractions.predict(wrap(mixed))
+
+
+def test_a_rare_count_is_no_other_scale():
+    counts = NUMBERS["greys"].astype(int)
+    model = TemplateMatchingClassifier().fit(counts, Y)
+    rare = counts.copy()
+    rare[:, 5] = 200
+    model.predict(rare)  # does not warn
+    with pytest.warns(UserWarning, match="X is int64 .* plain numbers"):
+        model.predict(10 * counts)
 
 
 @one_of_each

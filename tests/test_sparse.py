@@ -693,7 +693,7 @@ def test_sparse_columns_beside_dense_ones(few):
     assert_same(found.coef_, clone(SOFTMAX).fit(X, y).coef_)
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "uint32", "int16"])
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "uint64", "int16"])
 def test_integers_of_any_width_are_pixels_as_in_dense_rows(digits, dtype):
     X = (digits[0] * 255).astype(dtype)
     model = SoftmaxRegression(solver="lbfgs", max_iter=20, tol=None)

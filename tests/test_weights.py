@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from scipy.stats import ks_2samp
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from skdigits import (
     ConvNetClassifier,
@@ -13,6 +15,7 @@ from skdigits import (
 )
 
 LOSSES = ["cross_entropy", "softmax_mse", "sigmoid_mse"]
+SHORT = {"max_iter": 10, "tol": None, "random_state": 0}
 FULL_BATCH = {"max_iter": 40, "tol": None, "batch_size": "auto", "random_state": 0}
 
 
@@ -157,6 +160,69 @@ def test_only_the_ratio_of_weights_matters_where_the_penalty_is_a_mean(
     np.testing.assert_allclose(
         found, model.fit(X, y, weight).predict_proba(X), rtol=1e-7
     )
+
+
+WITHOUT_PENALTY = {
+    "sgd": SoftmaxRegression(0.05, batch_size=20, alpha=0.1, **SHORT),
+    "adam": SoftmaxRegression(0.05, solver="adam", batch_size=20, **SHORT),
+    "adamw": SoftmaxRegression(0.05, solver="adamw", batch_size=20, **SHORT),
+    "lbfgs": SoftmaxRegression(solver="lbfgs", alpha=0.1, **SHORT),
+    "mlp": MLPClassifierTorch(9, learning_rate_init=0.05, alpha=0, **SHORT),
+    "mlp-sgd": MLPClassifierTorch(9, solver="sgd", alpha=0, batch_size=20, **SHORT),
+    "mlp-lbfgs": MLPClassifierTorch(9, solver="lbfgs", alpha=0, **SHORT),
+    "conv": ConvNetClassifier(2, learning_rate_init=0.05, alpha=0, **SHORT),
+    "conv-lbfgs": ConvNetClassifier(2, solver="lbfgs", alpha=0, **SHORT),
+    "templates": TemplateMatchingClassifier(),
+}
+
+
+@pytest.mark.parametrize("scale", [1e-290, 1e-42, 1e42, 1e290])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", WITHOUT_PENALTY)
+def test_weights_of_any_size_count_by_their_ratios(name, dtype, scale, weighted):
+    X, y, weight, _, _ = weighted
+    X = X.astype(dtype)
+    model = WITHOUT_PENALTY[name]
+    expected = clone(model).fit(X, y, weight).predict_proba(X)
+    given = {"X_val": X, "y_val": y, "sample_weight_val": scale * weight}
+    given = given if hasattr(model, "solver") else {}
+    found = clone(model).fit(X, y, scale * weight, **given).predict_proba(X)
+    rtol = 1e-9 if dtype == np.float64 else 1e-3
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol / 100)
+    assert np.abs(clone(model).fit(X, y).predict_proba(X) - found).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_an_automatic_alpha_is_that_of_any_total_weight(dtype, sparse, weighted):
+    """1 / n, as in LogisticRegression: none, or so much that all weights are 0."""
+    X, y, weight, _, _ = weighted
+    X = X.astype(dtype)
+    given = csr_array(X) if sparse else X
+    shares = np.bincount(y, weight) / weight.sum()
+    model = SoftmaxRegression(solver="lbfgs", tol=1e-6)
+    # Of a loss that is rounded to eps, the minimum is known to the root of eps.
+    known = 1e-6 + np.sqrt(np.finfo(dtype).eps)
+    for scale in (1e-12, 1e-42, 1e-290):
+        model.fit(given, y, scale * weight)  # does not warn
+        found = model.predict_proba(X)
+        np.testing.assert_allclose(found, np.tile(shares, (60, 1)), rtol=0, atol=known)
+    unlike = clone(model).set_params(alpha=0, max_iter=25, tol=None)
+    expected = unlike.fit(given, y, weight).predict_proba(X)
+    model.set_params(max_iter=25, tol=None)
+    for scale in (1e42, 1e290):
+        proba = model.fit(given, y, scale * weight).predict_proba(X)
+        np.testing.assert_allclose(proba, expected, rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize("Model", [MLPClassifierTorch, ConvNetClassifier])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_alpha_too_large_for_the_weights_is_named(Model, dtype, weighted):
+    X, y, weight, _, _ = weighted
+    model = Model(2, solver="sgd", learning_rate="constant", max_iter=3, random_state=0)
+    message = r"(diverged|did not learn): .*weigh \S+e-42 on average, and alpha=\S+ .*scale sample_w"
+    with pytest.warns(ConvergenceWarning, match=message):
+        model.fit(X.astype(dtype), y, 1e-42 * weight)
 
 
 def test_the_penalty_of_a_network_is_divided_by_the_weight(weighted):

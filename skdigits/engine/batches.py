@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skdigits.engine.sparse import Rows, SparseRows, select_rows
+from skdigits.engine.sparse import Rows, SparseRows, select_rows, slice_rows
 from skdigits.engine.types import Workers
 
 # Gathered at once, in few calls, while samples and targets stay in the cache.
@@ -51,29 +51,35 @@ class Data(NamedTuple):
             return self
         return self._replace(samples=self.samples[chosen])
 
+    def lies_in(self, dtype: torch.dtype) -> bool:
+        """Return whether slices of X have this dtype and are dense as they lie."""
+        return isinstance(self.X, Tensor) and self.X.dtype == dtype
+
     def take(self, positions: Tensor | slice, memory: Tensor | None = None) -> "Data":
         """Return some samples, which are dense.
 
-        With ``memory``, they are floats of its dtype, and held there.
+        With ``memory``, they are floats of its dtype, and held there. Without it, they
+        have the dtype of X, and a slice of a dense X is a part of it.
         """
         weight = self.weight
         if isinstance(positions, slice):
-            X = self.X[positions]
             codes = self.codes[positions]
             weight = None if weight is None else weight[positions]
         else:
-            out = None
-            if memory is not None and memory.dtype == self.X.dtype:
-                out = memory[: len(positions)]
             # index_select takes a quarter of the time of indexing.
-            if isinstance(self.X, SparseRows):
-                X = self.X.index_select(0, positions, out=out)
-            else:
-                X = torch.index_select(self.X, 0, positions, out=out)
             codes = self.codes.index_select(0, positions)
             weight = None if weight is None else weight.index_select(0, positions)
 
-        if memory is not None and X.dtype != memory.dtype:
+        out = None
+        if memory is not None and memory.dtype == self.X.dtype:
+            out = memory[: len(codes)]
+        if isinstance(positions, slice):
+            X = slice_rows(self.X, positions, out=out)
+        elif isinstance(self.X, SparseRows):
+            X = self.X.index_select(0, positions, out=out)
+        else:
+            X = torch.index_select(self.X, 0, positions, out=out)
+        if memory is not None and out is None:
             floats = memory[: len(X)].copy_(X)
             X = floats.div_(255) if X.dtype == torch.uint8 else floats
         return Data(X, codes, weight)
@@ -205,14 +211,17 @@ def batches(
     if order is not None:
         positions = (order[:, one].flatten() for one in slices)
 
-    # Reused: memory that comes and goes with each block is mapped anew, and piles up in
-    # the heaps of threads.
-    shape = (min(step, data.n_samples) * n_replicas, n_features)
     number = 1 if ahead is None else ahead.number + 2
-    with torch.inference_mode(False):  # as in the other thread, which writes here
-        memories = [
-            torch.empty(shape, dtype=dtype, device=data.X.device) for _ in range(number)
-        ]
+    memories: list[Tensor | None] = [None]
+    if order is not None or not data.lies_in(dtype):
+        # Reused: memory that comes and goes with each block is mapped anew, and piles
+        # up in the heaps of threads.
+        shape = (min(step, data.n_samples) * n_replicas, n_features)
+        with torch.inference_mode(False):  # as in the other thread, which writes here
+            memories = [
+                torch.empty(shape, dtype=dtype, device=data.X.device)
+                for _ in range(number)
+            ]
     each = map if ahead is None else ahead.each
     blocks: Iterable[Data] = each(data.take, positions, itertools.cycle(memories))
 

@@ -189,7 +189,12 @@ def minimise(
         for _ in range(n_models // len(rngs)):
             one = torch.tensor([len(runs)], device="cpu")
             start = select(state, one)
-            local = step_hyper(select(hyper, one), plan, start.params)
+            own = select(hyper, one)
+            local = step_hyper(own, plan, start.params)
+            if local.alpha is not None:
+                # Weights of any size make an automatic alpha of any size.
+                alpha = own.alpha.to(start.params[0].device).view(1, 1, 1)
+                local = local._replace(alpha=alpha)
             coordinates = coordinates_of(network, start.params, features, local)
             objective = Objective(
                 network, coordinates, samples, targets, local, workers, whole
@@ -264,17 +269,20 @@ def objective_and_gradients(
     lost in the rounding. ``whole`` are all samples as one batch.
     """
     total = _total(data)
+    # The penalty is added to the sums: alpha may overflow the dtype of a chunk.
+    bare = hyper._replace(alpha=None)
     if whole is not None:
-        logits, parts = network.gradients(params, whole, hyper, ())
+        logits, parts = network.gradients(params, whole, bare, ())
         loss = network.total_loss([logits], [whole])
         gradients = tuple(part.to_dense().double() for part in parts)
     else:
         loss, gradients = _by_chunks(
-            network, params, data, targets, hyper, workers, total
+            network, params, data, targets, bare, workers, total
         )
 
     if hyper.alpha is not None:
         loss = loss + _penalty(network, params, hyper.alpha, total)
+        _add_slopes_of_penalty(network, params, hyper.alpha, total, gradients)
     return loss / total, gradients
 
 
@@ -287,17 +295,16 @@ def _by_chunks(
     workers: Workers | None,
     total: Tensor | float,
 ) -> tuple[Tensor, Params]:
-    """Return the loss (K,) of all samples without the penalty, and the gradients."""
+    """Return the loss (K,) of all samples and its gradients, without a penalty."""
     size = network.chunk_samples
     chunks = [slice(start, start + size) for start in range(0, len(data.X), size)]
-    if hyper.alpha is not None:
-        # Every chunk adds its part of the penalty's gradient.
-        hyper = hyper._replace(alpha=hyper.alpha / len(chunks))
 
     # Reused: memory that threads allocate and free piles up in their heaps.
-    memories: SimpleQueue[Tensor] = SimpleQueue()
+    memories: SimpleQueue[Tensor | None] = SimpleQueue()
+    in_place = data.lies_in(targets.levels.dtype)
     for _ in range(1 if workers is None else workers.number):
-        memories.put(targets.levels.new_empty(size, data.X.shape[1]))
+        shape = (size, data.X.shape[1])
+        memories.put(None if in_place else targets.levels.new_empty(shape))
 
     of_chunk = partial(
         _of_chunk, network, params, hyper, total, data, targets, memories
@@ -322,7 +329,7 @@ def _of_chunk(
     total: Tensor | float,
     data: Data,
     targets: Targets,
-    memories: SimpleQueue[Tensor],
+    memories: SimpleQueue[Tensor | None],
     chunk: slice,
 ) -> tuple[Tensor, Params]:
     """Return the loss (K,) of a chunk, and its part of the gradients."""
@@ -364,6 +371,22 @@ def _penalty(
     ]
     penalty = sum(squares[1:], squares[0]) * alpha.view(-1).mul(0.5)
     return penalty if network.penalty_per_sample else penalty * total
+
+
+def _add_slopes_of_penalty(
+    network: Network,
+    params: Params,
+    alpha: Tensor,
+    total: Tensor | float,
+    gradients: Params,
+) -> None:
+    """Add the gradient of the penalty to gradients in float64."""
+    strength = alpha.double()
+    if network.penalty_per_sample:
+        strength = strength / total
+    weights = params[network.penalised]
+    for weight, slope in zip(weights, gradients[network.penalised], strict=True):
+        slope.addcmul_(weight.double(), strength)
 
 
 def _options(plan: Plan) -> dict[str, Any]:

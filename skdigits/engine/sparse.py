@@ -119,11 +119,16 @@ class SparseRows:
 
     def __getitem__(self, some: slice) -> Tensor:
         """Return a slice of the samples (n, D)."""
+        return self.sliced(some)
+
+    def sliced(self, some: slice, *, out: Tensor | None = None) -> Tensor:
+        """Return a slice of the samples (n, D), in ``out`` if passed."""
         start, stop, step = some.indices(len(self))
         if step != 1:
             chosen = torch.arange(start, stop, step, device=self.device)
-            return self.index_select(0, chosen)
-        return self._between(start, stop).to(self.dtype)
+            return self.index_select(0, chosen, out=out)
+        part = self._between(start, stop)
+        return part.to(self.dtype) if out is None else part._write(out.zero_())
 
     def split(self, size: int) -> Iterator["SparseRows"]:
         """Yield consecutive samples, ``size`` at a time, which stay sparse."""
@@ -145,6 +150,13 @@ def select_rows(X: Rows, positions: Tensor) -> Rows:
     if isinstance(X, SparseRows):
         return X.rows(positions)
     return X.index_select(0, positions)
+
+
+def slice_rows(X: Rows, some: slice, *, out: Tensor | None = None) -> Tensor:
+    """Return a slice of the samples (n, D), which is dense, in ``out`` if passed."""
+    if isinstance(X, SparseRows):
+        return X.sliced(some, out=out)
+    return X[some] if out is None else out.copy_(X[some])
 
 
 def join_rows(parts: Sequence[Rows]) -> Rows:

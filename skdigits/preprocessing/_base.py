@@ -35,6 +35,8 @@ class ImageTransformer(Versioned, TransformerMixin, BaseEstimator):
 
     # Whether transform accepts images of other sizes than fit.
     _any_size = False
+    # Whether integers other than uint8 are checked as such, and not as float64.
+    _keeps_integers = False
 
     @abstractmethod
     def _function(self) -> Callable[[Tensor], Tensor]:
@@ -80,15 +82,17 @@ class ImageTransformer(Versioned, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, height, width)
-            Images in float32, float64 or uint8; any other dtype is converted to
-            float64. X may also be a list of Pillow images, which become grey. Images
-            with up to 8 bits per channel become uint8.
+            Images in float32, float64 or uint8. Other integers become uint8 if they are
+            pixels: if all values in ``fit``, or here without a fit, are from 0 to 255,
+            and some exceed 16. Any other dtype is converted to float64. X may also be a
+            list of Pillow images, which become grey. Images with up to 8 bits per
+            channel become uint8.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
-            Transformed images in rows, in the dtype of X. For uint8, values are
-            rounded.
+            Transformed images in rows, in the dtype of X, or in the dtype to which X is
+            converted. For uint8, values are rounded.
 
         Raises
         ------

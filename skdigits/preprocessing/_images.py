@@ -43,7 +43,7 @@ def check_images(
     Parameters
     ----------
     transformer : ImageTransformer
-        Has ``image_shape``. Its number and names of pixels are set if ``reset``, else
+        Has ``image_shape``, and ``_keeps_integers`` says whether integers stay so. Its number and names of pixels are set if ``reset``, else
         compared with those of X; for arrays of images the comparison is skipped if
         ``_any_size`` holds.
     X : array-like of shape (n, h * w) or (n, h, w), or list of PIL.Image.Image
@@ -61,6 +61,7 @@ def check_images(
         shape = given_shape(transformer.image_shape, grey=True)[:2]
     X = _in_greys(X)
     found = _shape(X)
+    X = np.asarray(X) if isinstance(X, list | tuple) else X
     n_dim = len(found)
     if n_dim > 3:
         raise ValueError(_not_grey("X", found))
@@ -70,7 +71,7 @@ def check_images(
     checked = validate_data(
         transformer,
         X,
-        dtype=input_dtypes(X),
+        dtype=input_dtypes(X, integers=transformer._keeps_integers),
         ensure_all_finite=not surely_finite(X),
         allow_nd=True,
         # With images, scikit-learn would take their height for the number of features.

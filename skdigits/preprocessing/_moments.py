@@ -2,19 +2,26 @@
 
 from collections.abc import Callable
 
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import OneToOneFeatureMixin
 from torch import Tensor
 
+from skdigits._pixels import images_of_integers
 from skdigits.engine.images import centre, deskew
 from skdigits.preprocessing._base import IMAGE_SHAPE, ImageTransformer
 from skdigits.preprocessing._images import Images
 
 
 class _ByMoments(OneToOneFeatureMixin, ImageTransformer):
-    """Transformer that uses the value of a pixel as its mass."""
+    """Transformer that uses the value of a pixel as its mass.
+
+    Values keep their scale, so integers that are pixels come out as uint8: a model that
+    follows reads these as pixels, too.
+    """
 
     _parameter_constraints = IMAGE_SHAPE
+    _keeps_integers = True
 
     def __init__(self, *, image_shape=None, device="auto"):
         self.image_shape = image_shape
@@ -37,6 +44,11 @@ class _ByMoments(OneToOneFeatureMixin, ImageTransformer):
                 "front of transformers that centre or scale pixels, such as "
                 "StandardScaler."
             )
+
+        decided = None if reset else getattr(self, "_reads_pixels", None)
+        images = images._replace(X=images_of_integers(images.X, decided))
+        if reset:
+            self._reads_pixels = images.tensor.dtype == torch.uint8
         return images
 
     def __sklearn_tags__(self):

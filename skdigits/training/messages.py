@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 UNSCALED = 20.0  # a root mean square at which training crawls or diverges
 HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
 CLEARLY = 2.0  # times it: dropout and few samples make a loss a little above guessing
+LIGHT = 0.1  # a mean weight beside which alpha may be larger than it is meant
 SAMPLE = 2000  # samples that suffice to judge the size of features
 
 
@@ -176,9 +177,9 @@ def after_training(
 
     text = ""
     if run.status == "diverged":
-        text = _diverged(model, run, plan)
+        text = _diverged(model, run, session)
     elif _is_hopeless(model, run, session.samples, plan, partial):
-        text = _hopeless(model, run, plan)
+        text = _hopeless(model, run, session)
     elif run.status == "max_iter" and not partial:
         text = _unfinished(model, run, plan)
     elif run.status == "abnormal" and model.tol is not None:
@@ -263,7 +264,18 @@ def _unfinished(model: "GradientClassifier", run: Run, plan: Plan) -> str:
     )
 
 
-def _cure(model: "GradientClassifier", plan: Plan) -> str:
+def _cure(model: "GradientClassifier", session: "Session") -> str:
+    plan = session.plan
+    weight = session.samples.weight
+    if weight is not None and session.network.penalty_per_sample:
+        mean = float(weight.mean())
+        if mean < LIGHT and model.alpha > mean * plan.batch_size:
+            return (
+                f"The samples weigh {mean:.3g} on average, and alpha={model.alpha:g} "
+                "is divided by the weight of a batch: scale sample_weight to a mean of "
+                "1, or set alpha=0."
+            )
+
     scale = (
         "pixels by passing uint8, others with a StandardScaler, or with a MaxAbsScaler "
         "if X is sparse."
@@ -276,12 +288,13 @@ def _cure(model: "GradientClassifier", plan: Plan) -> str:
     )
 
 
-def _diverged(model: "GradientClassifier", run: Run, plan: Plan) -> str:
+def _diverged(model: "GradientClassifier", run: Run, session: "Session") -> str:
+    plan = session.plan
     returns = plan.early_stopping and len(run.epochs) > 1
     kept = "that of its best epoch" if returns else "left as it was before"
     return (
         f"{type(model).__name__} diverged: the loss was no longer finite in epoch "
-        f"{_last_epoch(run)}, and the model is {kept}. {_cure(model, plan)}"
+        f"{_last_epoch(run)}, and the model is {kept}. {_cure(model, session)}"
     )
 
 
@@ -308,10 +321,11 @@ def _is_hopeless(
     return last > HOPELESS * guessing or last > limit
 
 
-def _hopeless(model: "GradientClassifier", run: Run, plan: Plan) -> str:
+def _hopeless(model: "GradientClassifier", run: Run, session: "Session") -> str:
     return (
         f"{type(model).__name__} did not learn: its loss ended at "
-        f"{run.epochs[-1].train_loss:.3g}, above that of guessing. {_cure(model, plan)}"
+        f"{run.epochs[-1].train_loss:.3g}, above that of guessing. "
+        f"{_cure(model, session)}"
     )
 
 

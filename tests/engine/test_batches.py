@@ -5,10 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from small_networks import make_targets
 
 from skdigits.engine.batches import Data, as_floats, batches, sample_orders
+from skdigits.engine.sparse import SparseRows
 from skdigits.engine.types import Workers
 
 
@@ -103,6 +105,45 @@ def test_samples_are_distorted_batch_by_batch_and_nothing_else_is(models_per_rep
         assert torch.equal(one.weight, other.weight)
         assert torch.equal(one.normalised_weight, other.normalised_weight)
     assert pixels.flatten().tolist() == list(range(0, 240, 4))
+
+
+def sparse_rows(X):
+    X = sp.csr_array(X.numpy())
+    parts = (X.indptr.astype(np.int64), X.indices, X.data)
+    return SparseRows(*map(torch.from_numpy, parts), X.shape[1])
+
+
+@pytest.mark.parametrize("make", [torch.clone, sparse_rows], ids=["dense", "sparse"])
+@pytest.mark.parametrize("some", [slice(2, 6), slice(0, 9, 3), torch.tensor([7, 1])])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_samples_are_held_in_the_memory_that_is_passed(dtype, some, make):
+    X = torch.arange(20 * 3).view(20, 3).remainder(5).to(dtype)
+    data = Data(make(X), torch.arange(20), torch.rand(20))
+    divisor = 255 if dtype == torch.uint8 else 1
+    memory = torch.full((8, 3), torch.nan)
+    found = data.take(some, memory)
+    assert found.X.data_ptr() == memory.data_ptr()
+    np.testing.assert_allclose(found.X, X[some].float() / divisor)
+    assert memory[len(found.X) :].isnan().all()
+    assert torch.equal(found.codes, data.codes[some])
+    assert torch.equal(found.weight, data.weight[some])
+
+    plain = data.take(some)
+    assert plain.X.dtype == dtype
+    assert torch.equal(plain.X, X[some])
+
+
+def test_rows_that_are_read_in_place_take_no_memory(monkeypatch):
+    """On a GPU, memory that nobody uses is taken all the same."""
+    X = torch.rand(5000, 3)
+    made = []
+    monkeypatch.setattr(torch, "empty", lambda *shape, **_: made.append(shape))
+    data = Data(X, torch.arange(5000) % 3)
+    targets = make_targets(3, 0.0, torch.zeros(0))
+    seen = [batch.X for batch in batches(data, targets, 64)]
+    assert not made
+    assert {one.untyped_storage().data_ptr() for one in seen} == {X.data_ptr()}
+    np.testing.assert_array_equal(torch.cat(seen, 1)[0], X)
 
 
 @pytest.mark.parametrize("inference", [True, False])

@@ -12,9 +12,11 @@ import torch
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
+from skdigits import MLPClassifierTorch, SoftmaxRegression, TemplateMatchingClassifier
 from skdigits.preprocessing import CenterByMass, Deskew, DigitNormalizer
 
 # Namespaces and devices that this machine lacks.
@@ -23,6 +25,13 @@ if torch.cuda.is_available():
     ABSENT = re.compile(r"cupy|dpnp|XPU|MPS")
 EXPECTED = re.compile("SkipTestWarning|not a square number")
 TRANSFORMERS = [Deskew(), CenterByMass(), DigitNormalizer(size=12, digit_size=9)]
+MODELS = [
+    TemplateMatchingClassifier(),
+    SoftmaxRegression(0.1, max_iter=5, tol=None, random_state=0),
+    MLPClassifierTorch(
+        9, learning_rate_init=0.05, max_iter=9, tol=None, random_state=0
+    ),
+]
 each = pytest.mark.parametrize(
     "transformer", TRANSFORMERS, ids=lambda t: type(t).__name__
 )
@@ -93,6 +102,82 @@ def test_other_dtypes_become_float64(transformer, dtype, images):
     found = transformer.transform(given)
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found, expected)
+
+
+OF_INTEGERS = {
+    "int64": lambda a: a.astype("i8"),
+    "uint64": lambda a: a.astype("u8"),
+    "big-endian": lambda a: a.astype(">i4"),
+    "list": lambda a: a.astype(int).tolist(),
+    "tensor": lambda a: torch.tensor(a.astype("i8")),
+    "tensor of uint16": lambda a: torch.tensor(a.astype("i8")).to(torch.uint16),
+    "pandas": lambda a: pd.DataFrame(a.reshape(len(a), -1).astype("i8")),
+    "Int64": lambda a: pd.DataFrame(a.reshape(len(a), -1)).astype("Int64"),
+    "pandas of >i4": lambda a: pd.DataFrame(a.reshape(len(a), -1).astype(">i4")),
+}
+
+
+@pytest.mark.parametrize("transformer", TRANSFORMERS[:2], ids=lambda t: str(t)[:6])
+@pytest.mark.parametrize("kind", OF_INTEGERS)
+def test_integers_that_are_pixels_come_out_as_uint8(transformer, kind, images):
+    """A model behind it reads them as it reads those of uint8."""
+    transformer = clone(transformer).set_params(image_shape=(10, 14))
+    expected = transformer.transform(images.reshape(30, -1))
+    given = OF_INTEGERS[kind]
+    fitted = clone(transformer).fit(given(images))
+    for one in (transformer, fitted, clone(transformer).fit(images)):
+        found = one.transform(given(images))
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, expected)
+    # What fit has found holds for dark images, too.
+    dark = images[:4] // 20
+    assert fitted.transform(given(dark)).dtype == np.uint8
+
+
+@pytest.mark.parametrize("transformer", TRANSFORMERS[:2], ids=lambda t: str(t)[:6])
+@pytest.mark.parametrize("factor", [1 / 16, 2])
+def test_other_integers_are_numbers(transformer, factor, images):
+    numbers = (images.astype(float) * factor).astype(np.int64)
+    expected = transformer.transform(numbers.astype(float))
+    fitted = clone(transformer).fit(numbers)
+    for one in (transformer, fitted):
+        found = one.transform(numbers)
+        assert found.dtype == np.float64
+        np.testing.assert_array_equal(found, expected)
+    few = fitted.transform(images.astype(np.int64))
+    np.testing.assert_array_equal(few, transformer.transform(images.astype(float)))
+
+
+@pytest.mark.parametrize("asarray", [torch.asarray, array_api_strict.asarray])
+def test_pixels_of_other_namespaces_come_out_as_uint8(asarray, images):
+    expected = Deskew().transform(images)
+    with config_context(array_api_dispatch=True):
+        found = Deskew().fit_transform(asarray(images.astype(np.int64)))
+    np.testing.assert_array_equal(np.from_dlpack(found), expected)
+    assert str(found.dtype).endswith("uint8")
+
+
+@each
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_a_model_behind_it_reads_integers_on_one_scale(transformer, model, digits):
+    """The oracle is what is learnt and predicted of uint8."""
+    X = (digits[0][:300] * 255).round().astype(np.uint8)
+    y = digits[1][:300]
+    step = DigitNormalizer(size=8, digit_size=8)
+    step = step if isinstance(transformer, DigitNormalizer) else clone(transformer)
+    expected = make_pipeline(step, clone(model)).fit(X, y)
+    proba = expected.predict_proba(X)
+    assert expected.score(X, y) > 0.5
+    # DigitNormalizer makes fractions of them, which are not rounded.
+    tolerance = {"rtol": 0.2, "atol": 0.05} if step.get_params().get("size") else {}
+    for dtype in ("int64", "uint16", "int32"):
+        wide = X.astype(dtype)
+        found = make_pipeline(clone(step), clone(model)).fit(wide, y)
+        for one in (found, expected):
+            for query in (wide, X):
+                got = one.predict_proba(query)
+                np.testing.assert_allclose(got, proba, **tolerance or {"rtol": 1e-6})
+            one.predict(wide[:1])  # does not warn
 
 
 def read_only(a):
