@@ -9,7 +9,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
 from skdigits._arrays import from_numpy, from_tensor, isolated, to_numpy, to_tensor
-from skdigits._input_checks import check_query, prediction_device
+from skdigits._input_checks import (
+    check_query,
+    names_what_is_meant,
+    prediction_device,
+)
 from skdigits._versions import Versioned
 
 
@@ -40,6 +44,8 @@ class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
     _multilabel = False  # whether the model was fitted to multilabel targets
     # Models of versions without ``pixels_`` read uint8 as pixels, whatever the fit was.
     _learnt = (-math.inf, math.inf, True)
+
+    set_params = names_what_is_meant(BaseEstimator.set_params)
 
     @abstractmethod
     def _logits(self, X: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
@@ -48,7 +49,7 @@ from skdigits._pixels import (
     read_integers,
 )
 from skdigits._sparse import without_duplicates
-from skdigits._unknown_names import unknown_name
+from skdigits._unknown_names import unknown_name, unknown_parameter
 from skdigits.engine.types import Latest
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 HALVES = (torch.float16, torch.bfloat16)
+NO_NUMBER = ("could not convert", "float() argument must be", "The DType")  # NumPy's
+MOST_NAMES = 8  # of columns in an error
 ROUNDING = 1e-3  # by which fractions may leave [0, 1]
 TOTAL_WEIGHTS = (1e-300, 1e300)  # sums of weights that float64 can divide by
 INSIDE = {
@@ -154,20 +157,27 @@ def check_parameters(estimator: BaseEstimator) -> None:
 
 
 def refuse_unknown(estimator: object, method: str, names: Collection[str]) -> NoReturn:
-    """Raise a TypeError about a keyword that a method lacks, naming the one meant."""
+    """Raise an error about a keyword that a method lacks, naming the one meant."""
+    if method == "set_params":
+        raise ValueError(unknown_parameter(estimator, min(names)))
     raise TypeError(unknown_name(type(estimator), method, min(names)))
 
 
-def names_what_is_meant(init: Callable[P, R]) -> Callable[P, R]:
-    """Let a constructor name the parameter that an unknown one stands for."""
-    known = signature(init).parameters.keys()
+def names_what_is_meant(method: Callable[P, R]) -> Callable[P, R]:
+    """Let a constructor or ``set_params`` name what an unknown parameter stands for."""
+    known: Collection[str] = ()
+    if method.__name__ == "__init__":
+        known = signature(method).parameters
 
-    @wraps(init)
+    @wraps(method)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        unknown = kwargs.keys() - known
+        estimator: Any = args[0]
+        own = known or estimator.get_params(deep=False)
+        # Those of an object, such as augment__scale, are left to the object.
+        unknown = {name.partition("__")[0] for name in kwargs}.difference(own)
         if unknown:
-            refuse_unknown(args[0], "__init__", unknown)
-        return init(*args, **kwargs)
+            refuse_unknown(estimator, method.__name__, unknown)
+        return method(*args, **kwargs)
 
     return checked
 
@@ -235,31 +245,28 @@ def check_samples(
         raise _not_flat(estimator, shape)
     columns: tuple[int, ...] = getattr(y, "shape", ())
     if not takes_labels and len(columns) == 2 and columns[1] > 1:
-        raise ValueError(
-            f"y should be a 1d array, got an array of shape {tuple(columns)} instead: "
-            "pass the class of each sample, as y.argmax(1) makes it of one-hot rows."
-        )
+        raise _several_columns(columns)
 
-    checked, y = validate_data(
-        estimator,
-        without_duplicates(X) if issparse(X) else X,
-        dense_targets(y) if issparse(y) else y,
-        accept_sparse="csr",
-        dtype=input_dtypes(X, integers=True),
-        reset=reset,
-        ensure_all_finite=False,  # as_read looks for NaN in a fifth of the time
-        multi_output=takes_labels,
-    )
+    if y is not None and not (isinstance(y, np.ndarray) and y.dtype.kind != "O"):
+        y = plain_targets(y)
+    try:
+        checked, y = validate_data(
+            estimator,
+            without_duplicates(X) if issparse(X) else X,
+            y,
+            accept_sparse="csr",
+            dtype=input_dtypes(X, integers=True),
+            reset=reset,
+            ensure_all_finite=False,  # as_read looks for NaN in a fifth of the time
+            multi_output=takes_labels,
+        )
+    except (TypeError, ValueError) as error:
+        raise_naming_columns(error, X)
     checked = as_read(estimator, checked, fresh=reset)
     targets = check_targets(to_numpy(y))
     weight = None
     if sample_weight is not None:
-        if isinstance(sample_weight, Tensor):
-            sample_weight = _as_array(sample_weight)
-        # Not as part of X's check: weights stay float64, whatever X is.
-        weight = _check_sample_weight(sample_weight, checked, ensure_non_negative=True)
-        weight = to_numpy(weight)
-        _check_total("sample_weight", weight)
+        weight = _check_weight(sample_weight, checked)
 
     # A class whose samples all have no weight is not a class to learn.
     multilabel = targets.ndim == 2
@@ -343,6 +350,79 @@ def _as_array(X: Any) -> Any:
     return np.asarray(X) if several else X
 
 
+def raise_naming_columns(error: TypeError | ValueError, X: Any) -> NoReturn:
+    """Raise an error that is being handled; about words, name their columns and a cure.
+
+    X are the samples in which scikit-learn has found the error.
+    """
+    columns = _columns_of_no_numbers(X) if str(error).startswith(NO_NUMBER) else {}
+    if not columns:
+        raise error
+
+    names = ", ".join(map(repr, list(columns)[:MOST_NAMES]))
+    more = len(columns) - MOST_NAMES
+    listed = f"{names} and {more} more" if more > 0 else names
+    cure = "leave them out, or make numbers of them"
+    if any(columns.values()):
+        chosen = "columns" if more > 0 else f"[{names}]"
+        cure = (
+            "encode them before the model: make_pipeline(make_column_transformer("
+            f"(OneHotEncoder(handle_unknown='ignore'), {chosen}), "
+            "remainder='passthrough'), model)"
+        )
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    text = str(error).rstrip(".")
+    raise kind(f"{text}. X has columns that are not numbers: {listed}; {cure}.")
+
+
+def _columns_of_no_numbers(X: Any) -> dict[Any, bool]:
+    """Return columns that cannot be read as numbers, and whether they have words.
+
+    They are named, or counted from 0.
+    """
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    if len(shape) != 2 or issparse(X):
+        return {}
+
+    names = getattr(X, "columns", range(shape[1]))
+    table = getattr(X, "iloc", X)
+    columns = {name: table[:, place] for place, name in enumerate(names)}
+    return {
+        name: any(isinstance(value, str) for value in column)
+        for name, column in columns.items()
+        if not _is_numbers(column)
+    }
+
+
+def _is_numbers(column: Any) -> bool:
+    if getattr(getattr(column, "dtype", None), "kind", "") in ("M", "m"):
+        return False  # dates and durations
+    try:
+        np.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _several_columns(shape: tuple[int, ...]) -> ValueError:
+    """Return the error about indicators for a classifier that takes one class each."""
+    return ValueError(
+        f"y should be a 1d array, got an array of shape {tuple(shape)} instead: pass "
+        "the class of each sample, as y.argmax(1) makes it of one-hot rows."
+    )
+
+
+def _check_weight(sample_weight: Any, X: Array) -> np.ndarray:
+    """Return the weights of samples, as float64."""
+    if isinstance(sample_weight, Tensor):
+        sample_weight = _as_array(sample_weight)
+    # Not as part of X's check: weights stay float64, whatever X is.
+    weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    weight = to_numpy(weight)
+    _check_total("sample_weight", weight)
+    return weight
+
+
 def _warn_of_targets(targets: np.ndarray, classes: np.ndarray) -> None:
     """Warn of targets of one class, and of labels that look like one-hot classes."""
     if targets.ndim == 1:
@@ -372,6 +452,40 @@ def _not_flat(estimator: BaseEstimator, shape: tuple[int, ...]) -> ValueError:
 def dense_targets(y: Any) -> Any:
     """Return a sparse indicator matrix as a dense one, and anything else as it is."""
     return y.toarray() if issparse(y) else y
+
+
+def plain_targets(y: Any) -> Any:
+    """Return targets in a form of which scikit-learn keeps the labels.
+
+    Sparse indicators become dense. Nullable integers and booleans of pandas become
+    NumPy's, as scikit-learn would make floats of them.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing.
+    """
+    if issparse(y) or isinstance(y, Tensor):
+        return dense_targets(y)
+
+    # scikit-learn tells of NaN; labels of other kinds need not even be comparable.
+    missing = pd.isna(np.asarray(y, dtype=object))
+    if np.any(missing):
+        raise ValueError(
+            f"Input y contains NaN: {np.sum(missing)} of {np.size(missing)} labels are "
+            "missing. Leave out their samples, or give them a label."
+        )
+    if getattr(y, "ndim", 1) == 2 and hasattr(y, "iloc") and len(y):
+        return y.apply(_without_nulls)
+    return _without_nulls(y)
+
+
+def _without_nulls(column: Any) -> Any:
+    """Return a column of nullable integers or booleans as NumPy's."""
+    dtype = getattr(getattr(column, "dtype", None), "numpy_dtype", None)
+    if dtype is None or dtype.kind not in "biu":
+        return column
+    return column.astype(dtype)
 
 
 def check_targets(y: np.ndarray) -> np.ndarray:
@@ -508,7 +622,7 @@ def _listed_classes(classes: ArrayLike) -> np.ndarray:
     """Return the distinct classes among those that a user lists."""
     try:
         plain = hasattr(classes, "dtype") and not issparse(classes)
-        labels = to_numpy(classes) if plain else np.asarray(classes)
+        labels = to_numpy(plain_targets(classes)) if plain else np.asarray(classes)
         if labels.ndim != 1:
             raise ValueError(f"its shape is {labels.shape}")
         with np.errstate(invalid="ignore"):
@@ -631,14 +745,17 @@ def check_features(estimator: BaseEstimator, X: ArrayLike) -> Array:
             f"{estimator.n_features_in_} features as input: if X, of shape "
             f"{tuple(shape)}, is one image, pass X.reshape(1, -1)."
         )
-    checked: Array = validate_data(
-        estimator,
-        without_duplicates(X) if issparse(X) else X,
-        accept_sparse="csr",
-        dtype=input_dtypes(X, integers=True),
-        reset=False,
-        ensure_all_finite=False,
-    )
+    try:
+        checked: Array = validate_data(
+            estimator,
+            without_duplicates(X) if issparse(X) else X,
+            accept_sparse="csr",
+            dtype=input_dtypes(X, integers=True),
+            reset=False,
+            ensure_all_finite=False,
+        )
+    except (TypeError, ValueError) as error:
+        raise_naming_columns(error, X)
     return as_read(estimator, checked)
 
 
@@ -674,20 +791,26 @@ def prediction_device(device: str | torch.device, X: object) -> torch.device:
         return torch.device("cpu")
 
 
-def warn_user(text: str | Warning, category: type[Warning] | None = None) -> None:
-    """Warn at the line of the user's code that led here.
+def warn_user(text: str | Warning, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the user's code that led here."""
+    warnings.warn_explicit(text, category, *users_place())
 
-    The number of frames in between depends on the way: through a Pipeline or a search,
-    say. Frames of this package and of those around it are skipped, whatever their
-    number.
+
+def users_place() -> tuple[str, int, str, dict[Any, Any]]:
+    """Return where the user's code led here, as `warnings.warn_explicit` takes it.
+
+    These are file, line, module and the module's register of warnings. The number of
+    frames in between depends on the way: through a Pipeline or a search, say. Frames of
+    this package and of those around it are skipped, whatever their number.
     """
     # warnings.warn can skip files by itself from Python 3.12 on.
-    level = 1
     frame = sys._getframe()
     while frame.f_back is not None:
         name = frame.f_globals.get("__name__", "")
         if name.partition(".")[0] not in INSIDE:
             break
         frame = frame.f_back
-        level += 1
-    warnings.warn(text, category, stacklevel=level)
+
+    register = frame.f_globals.setdefault("__warningregistry__", {})
+    module = frame.f_globals.get("__name__", "<string>")
+    return frame.f_code.co_filename, frame.f_lineno, module, register

@@ -1,7 +1,12 @@
 """Parameters that a classifier lacks, and the ones that users mean by them."""
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from inspect import signature
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 # A parameter, what to say of it, and the names by which users look for it.
 MEANT = [
@@ -59,24 +64,43 @@ MEANT = [
 
 def unknown_name(cls: type, method: str, name: str) -> str:
     """Return the text of an error about a keyword that a method does not have."""
-    own = [
-        key
-        for key in signature(getattr(cls, method)).parameters
-        if key not in ("self", "unknown")
-    ]
-    of_constructor = signature(cls).parameters
-    of_fit = signature(cls.fit).parameters  # type: ignore[attr-defined]
-    everywhere = sorted({*own, *of_constructor, *of_fit} - {"self", "unknown"})
-
-    meant = f"its parameters are {', '.join(own)}"
-    close = get_close_matches(name, everywhere, 1)
-    if name in of_constructor:
-        meant = f"it is a parameter of the constructor, {cls.__name__}({name}=...)"
-    elif close:
-        meant = f"perhaps {close[0]} is meant"
-    for parameter, text, others in MEANT:
-        if name in others.split() and parameter in everywhere:
-            meant = text
-
+    meant = meaning(cls, method, name)
+    if not meant:
+        meant = f"its parameters are {', '.join(_keywords(getattr(cls, method)))}"
     call = cls.__name__ if method == "__init__" else f"{cls.__name__}.{method}"
     return f"{call}() got an unexpected keyword argument '{name}': {meant}."
+
+
+def unknown_parameter(estimator: "BaseEstimator", name: str) -> str:
+    """Return the text of an error about a name that ``set_params`` does not know."""
+    meant = meaning(type(estimator), "__init__", name)
+    hint = f": {meant}" if meant else ""
+    # scikit-learn's own words, with the hint before what may be a page of names.
+    return (
+        f"Invalid parameter {name!r} for estimator {estimator}{hint}. Valid parameters "
+        f"are: {sorted(estimator.get_params(deep=False))}."
+    )
+
+
+def meaning(cls: type, method: str, name: str) -> str:
+    """Return what a user means by a keyword that a method lacks; empty if unclear."""
+    own = _keywords(getattr(cls, method))
+    of_constructor = _keywords(cls)
+    of_fit = _keywords(cls.fit)  # type: ignore[attr-defined]
+    everywhere = sorted({*own, *of_constructor, *of_fit})
+
+    for parameter, text, others in MEANT:
+        if name in others.split() and parameter in everywhere:
+            return text
+    if name in of_constructor:
+        return f"it is a parameter of the constructor, {cls.__name__}({name}=...)"
+    if name in of_fit:
+        return f"it is a parameter of fit, {cls.__name__}().fit(X, y, {name}=...)"
+    close = get_close_matches(name, everywhere, 1)
+    return f"perhaps {close[0]} is meant" if close else ""
+
+
+def _keywords(function: Callable[..., object]) -> list[str]:
+    """Return the names of the parameters that a user may pass."""
+    names = signature(function).parameters
+    return [name for name in names if name not in ("self", "unknown")]

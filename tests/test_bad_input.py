@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import sklearn
 import torch
@@ -583,12 +584,28 @@ BAD_X = {
     "a word": (
         put("a", dtype=object),
         ValueError,
-        "could not convert string to float: 'a'",
+        "could not convert string to float: 'a'.* are not numbers: 1; encode them",
     ),
     "words in a frame": (
         frame(*X.T[:3], list("abc") * 4),
         ValueError,
-        "could not convert string to float",
+        r"could not convert string to float: 'a'\. X has columns that are not "
+        r"numbers: 'd'; encode them before the model: .*OneHotEncoder\(.*, \['d'\]\)",
+    ),
+    "categories in a frame": (
+        frame(*X.T[:2], *[pd.Categorical(list("abc") * 4)] * 2),
+        ValueError,
+        "could not convert string to float.* are not numbers: 'c', 'd'; encode them",
+    ),
+    "words in polars": (
+        pl.DataFrame(dict(zip("abcd", [*X.T[:3], list("abc") * 4], strict=True))),
+        ValueError,
+        "could not convert string to float.* are not numbers: 'd'; encode them",
+    ),
+    "dates in a frame": (
+        frame(*X.T[:3], pd.date_range("2020", periods=12)),
+        TypeError,
+        "columns that are not numbers: 'd'; leave them out",
     ),
     "objects": (np.full((12, 4), object()), TypeError, "real number, not 'object'"),
     "a dict": ({"a": 1}, TypeError, "real number, not 'dict'"),
@@ -785,13 +802,37 @@ def test_rows_to_validate_on_that_overflow(model):
 
 BAD_Y = {
     "NaN": (put(NAN, y, place=2), ValueError, "y contains NaN"),
-    "None in a list": ([None, *y[1:]], ValueError, "Unknown label type|contains NaN"),
+    "None in a list": ([None, *y[1:]], ValueError, "y contains NaN: 1 of 12 labels"),
     "missing in a series": (
         pd.Series(y).astype("Int64").mask(y == 1),
         ValueError,
-        "y contains NaN",
+        "y contains NaN: 4 of 12 labels are missing",
     ),
-    "a missing word": (pd.Series(["a", None, "b"] * 4), ValueError, "contains NaN"),
+    "a missing word": (
+        pd.Series(["a", None, "b"] * 4),
+        ValueError,
+        "y contains NaN: 4 of 12 labels are missing. Leave out their samples",
+    ),
+    "a missing string": (
+        pd.Series(["a", None, "b"] * 4, dtype="string[python]"),
+        ValueError,
+        "y contains NaN: 4 of 12 labels",
+    ),
+    "a missing category": (
+        pd.Series(["a", None, "b"] * 4, dtype="category"),
+        ValueError,
+        "y contains NaN: 4 of 12 labels",
+    ),
+    "a missing boolean": (
+        pd.Series([True, None, False] * 4, dtype="boolean"),
+        ValueError,
+        "y contains NaN: 4 of 12 labels",
+    ),
+    "missing in polars": (
+        pl.Series(["a", None, "b"] * 4),
+        ValueError,
+        "y contains NaN: 4 of 12 labels",
+    ),
     "infinity": (put(INF, y, place=2), ValueError, "y contains infinity"),
     "one too few": (y[:-1], ValueError, r"inconsistent numbers of samples: \[12, 11\]"),
     "one too many": (
@@ -817,7 +858,7 @@ BAD_Y = {
     "words and None": (
         np.array(["a", None, "b"] * 4, dtype=object),
         ValueError,
-        "y has labels",
+        "y contains NaN: 4 of 12 labels are missing",
     ),
     "objects": (np.array([object()] * 12), ValueError, "Unknown label type"),
     "objects of ints": (

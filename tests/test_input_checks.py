@@ -10,10 +10,11 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skdigits import (
@@ -22,6 +23,8 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
+from skdigits.augmentation import RandomShift
+from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
 from skdigits.preprocessing import Deskew, DigitNormalizer
 
 BOTH = (SoftmaxRegression, MLPClassifierTorch)
@@ -292,6 +295,68 @@ def test_constructors_name_the_parameter_that_is_meant(Model, name, value, messa
         Model(**{name: value})
 
 
+@pytest.mark.parametrize("Model", ALL)
+@pytest.mark.parametrize(("name", "value", "message"), MEANT[:-1])
+def test_set_params_names_the_parameter_that_is_meant(Model, name, value, message):
+    model = Model(alpha=3)
+    given = {"alpha": 1, name: value}
+    expected = rf"^Invalid parameter '{name}' for estimator {Model.__name__}\("
+    expected += rf".*: .*{message}.*\. Valid parameters are: \['.*alpha'"
+    with pytest.raises(ValueError, match=f"(?s){expected}"):
+        model.set_params(**given)
+    assert model.alpha == 3  # nothing is set
+
+    inner = make_pipeline(model)
+    nested = make_pipeline(inner)
+    step = Model.__name__.lower()
+    with pytest.raises(ValueError, match=f"(?s){expected}"):
+        inner.set_params(**{f"{step}__{name}": value})
+    with pytest.raises(ValueError, match=f"(?s){expected}"):
+        nested.set_params(**{f"pipeline__{step}__{name}": value})
+
+
+def test_set_params_says_what_scikit_learn_says():
+    """Where nothing close is known, in its very words."""
+    model = TemplateMatchingClassifier()
+    with pytest.raises(ValueError, match="Invalid parameter") as theirs:
+        BaseEstimator.set_params(model, gamma=1)
+    with pytest.raises(ValueError, match="Invalid parameter") as ours:
+        model.set_params(gamma=1)
+    assert str(ours.value) == str(theirs.value)
+
+
+def test_set_params_reaches_objects():
+    model = MLPClassifierTorch(augment=RandomShift())
+    assert model.set_params(augment__max_shift=3).augment.max_shift == 3
+    with pytest.raises(ValueError, match="'scale' for estimator RandomShift"):
+        model.set_params(augment__scale=0.1)
+
+
+SEARCHES = (BatchedGridSearchCV, BatchedHalvingGridSearchCV, GridSearchCV)
+
+
+@pytest.mark.parametrize("Search", SEARCHES)
+@pytest.mark.parametrize("name", ["lr", "C"])
+def test_searches_name_the_parameter_that_is_meant(Search, name, iris):
+    message = {one: text for one, _, text in MEANT}[name]
+    model = SoftmaxRegression(max_iter=4, tol=None)
+    with pytest.raises(ValueError, match=rf"'{name}' for .*: .*{message}"):
+        Search(model, {name: [0.1, 0.2]}, cv=2).fit(*iris)
+    options = {"resource": "model__max_iter"} if "Halving" in Search.__name__ else {}
+    steps = Pipeline([("model", model)])
+    with pytest.raises(ValueError, match=rf"'{name}' for .*: .*{message}"):
+        Search(steps, {f"model__{name}": [0.1, 0.2]}, cv=2, **options).fit(*iris)
+
+
+def test_a_search_names_the_step_of_a_parameter(iris):
+    steps = Pipeline([("scale", StandardScaler()), ("model", SoftmaxRegression())])
+    message = r"'alpha' for .* name before it: 'model__alpha'\."
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        BatchedGridSearchCV(steps, {"alpha": [0.1, 1.0]}, cv=2).fit(*iris)
+    with pytest.raises(ValueError, match=r"'nonsense' for .*'verbose'\]\.$"):
+        BatchedGridSearchCV(steps, {"nonsense": [0.1, 1.0]}, cv=2).fit(*iris)
+
+
 @pytest.mark.parametrize("Model", [*ALL, TemplateMatchingClassifier])
 def test_fits_name_the_parameter_that_is_meant(Model, iris):
     model = Model()
@@ -307,6 +372,11 @@ def test_fits_name_the_parameter_that_is_meant(Model, iris):
     ]:
         with pytest.raises(TypeError, match=f"{start}.*{message}"):
             model.fit(*iris, **{name: 1})
+    if Model is not TemplateMatchingClassifier:
+        with pytest.raises(
+            TypeError, match=r"it is a parameter of fit, .*X_val=\.\.\."
+        ):
+            Model(X_val=1)
     with pytest.raises(TypeError, match=r"partial_fit\(\) got .* perhaps classes is"):
         model.partial_fit(*iris, clases=[0, 1, 2])
     with pytest.raises(TypeError, match=f"{start}.*sample_weight"):
@@ -318,6 +388,11 @@ def test_a_learning_rate_as_a_number_is_understood(iris):
     message = "'learning_rate' parameter of .* must be a str .* Got 0.1.* "
     with pytest.raises(ValueError, match=message + "learning_rate_init=0.1"):
         MLPClassifierTorch(learning_rate=0.1).fit(*iris)
+    with pytest.raises(ValueError, match=message + "learning_rate_init=0.1"):
+        MLPClassifierTorch().set_params(learning_rate=0.1).fit(*iris)
+    grid = {"learning_rate": [0.1]}
+    with pytest.raises(ValueError, match=f"(?s){message}learning_rate_init=0.1"):
+        BatchedGridSearchCV(MLPClassifierTorch(), grid, cv=2).fit(*iris)
 
 
 def test_signatures_are_those_of_the_constructors():

@@ -1,5 +1,6 @@
 """Samples, labels and weights of any kind give the results of plain arrays."""
 
+import re
 import warnings
 
 import numpy as np
@@ -8,8 +9,12 @@ import polars as pl
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from skdigits import (
     ConvNetClassifier,
@@ -17,6 +22,7 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
+from skdigits.model_selection import BatchedGridSearchCV
 
 QUICK = {"max_iter": 4, "tol": None, "batch_size": 30, "random_state": 0}
 MODELS = [
@@ -314,7 +320,9 @@ def test_labels(model, kind, few):
     """Compare with LogisticRegression, and with labels encoded as integers."""
     X, y = few
     given = LABELS[kind](y)
-    oracle = LogisticRegression(max_iter=2).fit(X, given)
+    # LogisticRegression makes floats of nullable integers.
+    plain = np.asarray(given) if kind == "Int64" else given
+    oracle = LogisticRegression(max_iter=2).fit(X, plain)
     found = clone(model).fit(X, given)
     assert found.classes_.dtype == oracle.classes_.dtype
     np.testing.assert_array_equal(found.classes_, oracle.classes_)
@@ -390,3 +398,86 @@ def test_bools_as_weights_choose_rows(model, few):
     found = clone(model).fit(X, y, chosen).predict_proba(X)
     expected = clone(model).fit(X[chosen], y[chosen]).predict_proba(X)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+NULLABLE_LABELS = {
+    "Int64": np.int64,
+    "Int32": np.int32,
+    "UInt8": np.uint8,
+    "boolean": np.bool_,
+}
+
+
+@one_of_each
+@pytest.mark.parametrize("dtype", NULLABLE_LABELS)
+@pytest.mark.parametrize("wrap", [pd.Series, pd.array, pd.Index, pd.DataFrame])
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+def test_nullable_labels_stay_what_they_are(model, dtype, wrap, few):
+    X, y = few
+    y = y > 4 if dtype == "boolean" else y
+    plain = y.astype(NULLABLE_LABELS[dtype])
+    given = wrap(y, dtype=dtype)
+    expected = LogisticRegression(max_iter=2000).fit(X, plain)
+    found = clone(model).fit(X, given)
+    assert found.classes_.dtype == expected.classes_.dtype == NULLABLE_LABELS[dtype]
+    assert found.predict(X).dtype == expected.predict(X).dtype
+    np.testing.assert_array_equal(
+        found.predict_proba(X), clone(model).fit(X, plain).predict_proba(X)
+    )
+    if wrap is pd.Series:
+        assert found.score(X, given) == found.score(X, plain) > 0.1
+
+
+@one_of_each
+def test_nullable_labels_in_other_places(model, few):
+    X, y = few
+    given = pd.Series(y, dtype="Int64")
+    parts = clone(model).partial_fit(
+        X, given, classes=pd.Series(range(10), dtype="Int64")
+    )
+    assert parts.partial_fit(X, given).predict(X).dtype == np.int64
+    search = BatchedGridSearchCV(model, {"random_state": [0]}, cv=2).fit(X, given)
+    assert search.predict(X).dtype == np.int64
+    expected = GridSearchCV(model, {"random_state": [0]}, cv=2).fit(X, y)
+    assert search.best_score_ == pytest.approx(expected.best_score_, rel=1e-12)
+    if hasattr(parts, "history_"):
+        validated = clone(model).fit(X, y, X_val=X, y_val=given)
+        assert validated.history_["validation_score"].notna().all()
+
+
+KINDS_OF_WORDS = {
+    "string": lambda y: pd.Series(y, dtype="string[python]"),
+    "category": lambda y: pd.Series(y, dtype="category"),
+    "polars": pl.Series,
+    "polars category": lambda y: pl.Series(y, dtype=pl.Categorical),
+}
+
+
+@one_of_each
+@pytest.mark.parametrize("wrap", KINDS_OF_WORDS.values(), ids=KINDS_OF_WORDS)
+def test_words_of_any_kind_are_labels(model, wrap, few):
+    X, y = few
+    words = np.array(list("abcdefghij"))[y]
+    found = clone(model).fit(X, wrap(words)).predict(X)
+    np.testing.assert_array_equal(found, clone(model).fit(X, words).predict(X))
+    theirs = LogisticRegression(max_iter=2000).fit(X, wrap(words))
+    assert found.dtype == theirs.predict(X).dtype
+
+
+# The cure is made of their names.
+NAMED = (make_column_transformer, make_pipeline, OneHotEncoder)
+
+
+def test_encoded_words_are_learnt(few):
+    """By the very words of the error."""
+    X, y = few
+    table = pd.DataFrame(X[:, 10:13], columns=["a", "b", "c"])
+    table["colour"] = np.array(["red", "blue", "green"])[y % 3]
+    model = SoftmaxRegression()
+    with pytest.raises(ValueError, match="make_pipeline") as caught:
+        model.fit(table, y % 3)
+    cure = re.search(r"make_pipeline\(.*\)", str(caught.value))[0]
+    names = {one.__name__: one for one in NAMED} | {"model": model}
+    assert eval(cure, names).fit(table, y % 3).score(table, y % 3) == 1
+    with pytest.raises(ValueError, match=r"'colour'.*OneHotEncoder"):
+        model.fit(table[["a", "b", "c"]].assign(colour=0.0), y).predict(table)

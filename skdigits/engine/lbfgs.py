@@ -189,11 +189,11 @@ def minimise(
         for _ in range(n_models // len(rngs)):
             one = torch.tensor([len(runs)], device="cpu")
             start = select(state, one)
-            own = select(hyper, one)
-            local = step_hyper(own, plan, start.params)
+            settings = select(hyper, one)
+            local = step_hyper(settings, plan, start.params)
             if local.alpha is not None:
                 # Weights of any size make an automatic alpha of any size.
-                alpha = own.alpha.to(start.params[0].device).view(1, 1, 1)
+                alpha = settings.alpha.to(start.params[0].device).view(1, 1, 1)
                 local = local._replace(alpha=alpha)
             coordinates = coordinates_of(network, start.params, features, local)
             objective = Objective(

@@ -40,6 +40,7 @@ class Solver(NamedTuple):
     takes a ``step`` for each batch; ``bias_correction`` asks for Adam's, and
     ``decoupled_decay`` lets the weights decay before each step. A ``full_batch`` solver
     has no learning rate; its ``minimise`` is called like `skdigits.engine.train.train`.
+    ``ignores`` names parameters of estimators whose values change nothing.
     """
 
     n_moments: int
@@ -48,6 +49,7 @@ class Solver(NamedTuple):
     decoupled_decay: bool = False
     minimise: Callable[..., list[Run]] | None = None
     full_batch: bool = False
+    ignores: tuple[str, ...] = ()
 
 
 class Moving(NamedTuple):
@@ -141,19 +143,49 @@ def _adam(
         p.addcdiv_(m, s.sqrt().add_(hyper.epsilon).div_(size), value=-1)
 
 
+OF_SGD = ("momentum", "nesterovs_momentum")
+OF_ADAM = ("beta_1", "beta_2", "epsilon")
+OF_STEPS = (
+    "learning_rate_init",
+    "learning_rate",
+    "power_t",
+    "batch_size",
+    "shuffle",
+    "early_stopping",
+    "validation_fraction",
+    "n_iter_no_change",
+    "dropout",
+    *OF_SGD,
+    *OF_ADAM,
+    "weight_decay",
+)
+
 SOLVERS = {
-    "sgd": Solver(1, _sgd),
-    "adam": Solver(2, _adam, bias_correction=True),
+    "sgd": Solver(1, _sgd, ignores=(*OF_ADAM, "weight_decay", "max_fun")),
+    "adam": Solver(
+        2, _adam, bias_correction=True, ignores=(*OF_SGD, "weight_decay", "max_fun")
+    ),
     # Adam after decoupled weight decay (Loshchilov & Hutter 2019).
-    "adamw": Solver(2, _adam, bias_correction=True, decoupled_decay=True),
-    "lbfgs": Solver(0, minimise=lbfgs.minimise, full_batch=True),
+    "adamw": Solver(
+        2,
+        _adam,
+        bias_correction=True,
+        decoupled_decay=True,
+        ignores=(*OF_SGD, "max_fun"),
+    ),
+    "lbfgs": Solver(0, minimise=lbfgs.minimise, full_batch=True, ignores=OF_STEPS),
 }
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as messages list them."""
+    *others, last = map(repr, names)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def stochastic_solvers() -> str:
     """Return the names of the stochastic solvers, as messages list them."""
-    *names, last = [repr(name) for name, one in SOLVERS.items() if not one.full_batch]
-    return f"{', '.join(names)} or {last}"
+    return listed([name for name, one in SOLVERS.items() if not one.full_batch])
 
 
 def bias_corrections(solver: Solver, hyper: Hyper, first: int, steps: int) -> Tensor:

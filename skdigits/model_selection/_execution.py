@@ -3,8 +3,10 @@
 import math
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -54,7 +56,7 @@ from skdigits.model_selection._scoring import (
     scoring_data,
 )
 from skdigits.training.fitted import set_fitted_attributes
-from skdigits.training.messages import after_training, ending
+from skdigits.training.messages import Message, after_training, ending
 from skdigits.training.observers import EpochPrinter
 from skdigits.training.session import (
     Session,
@@ -263,11 +265,10 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
         one._replace(epochs=entry.epochs + one.epochs)
         for one, entry in zip(runs, entries, strict=True)
     ]
-    # Halving cuts runs short on purpose.
-    messages = [
-        (*session.messages, *after_training(model, one, session, job.past is not None))
-        for model, one in zip(models, runs, strict=True)
-    ]
+    for number, (entry, one) in enumerate(zip(entries, runs, strict=True)):
+        # Halving cuts runs short on purpose.
+        told = after_training(entry.model, one, session, job.past is not None)
+        scored.notes[number] += [*entry.fold.messages, *session.messages, *told]
 
     fit_seconds = time.perf_counter() - began - scored.seconds
     results = scored.results(runs, fit_seconds)
@@ -278,9 +279,10 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
             result,
             entry.curve,
             len(entries) == 1,
-            messages=own,
+            messages=tuple(dict.fromkeys(scored.notes[number])),
+            solver=session.plan.solver,
         )
-        for entry, result, own in zip(entries, results, messages, strict=True)
+        for number, (entry, result) in enumerate(zip(entries, results, strict=True))
     ]
     if job.past is not None and can_continue(session.plan):
         return _with_runs(outcomes, entries, runs)
@@ -327,7 +329,10 @@ def _continued(
 
         found.append(kept.run)
         epochs = list(kept.run.epochs)
-        before.append(entry._replace(epochs=epochs, curve=list(outcome.by_epoch or [])))
+        curve = list(outcome.by_epoch or [])
+        # Its messages were given in the first iteration.
+        fold = entry.fold._replace(messages=())
+        before.append(entry._replace(epochs=epochs, curve=curve, fold=fold))
     return continued(session, found), before
 
 
@@ -369,18 +374,22 @@ def _print_endings(
             print(line)
 
 
+@dataclass(eq=False)
 class _ScoredSession:
     """Scores the models of a session; follows its epochs if somebody wants to know.
 
-    ``seconds`` is the time spent on all scores.
+    ``seconds`` is the time spent on all scores. ``notes`` are the messages on a model,
+    by its number; warnings of scorers are added to them.
     """
 
-    def __init__(self, job: Job, session: Session, entries: list[Entry]) -> None:
-        self.job = job
-        self.session = session
-        self.entries = entries
-        self.seconds = 0.0
-        self.context: CallbackContext = None
+    job: Job
+    session: Session
+    entries: list[Entry]
+    seconds: float = 0.0
+    notes: defaultdict[int, list[Message]] = field(
+        default_factory=partial(defaultdict, list)
+    )
+    context: CallbackContext = None
 
     @contextmanager
     def callbacks(self) -> Iterator[None]:
@@ -496,7 +505,8 @@ class _ScoredSession:
             some = tuple(p[places[0] : places[-1] + 1] for p in params)
             make = partial(_one_of, as_fitted, own, some)
             logits = self._logits(some, samples)
-            scores = score_models(self.job.scoring, data, classes, logits, make)
+            notes = [self.notes[number] for number in own]
+            scores = score_models(self.job.scoring, data, classes, logits, make, notes)
             yield from zip(own, scores, strict=True)
 
     def _logits(self, params: Params, samples: Rows) -> Tensor:

@@ -20,6 +20,7 @@ from skdigits.model_selection._scoring import (
     safe_indexing,
     scoring_data,
 )
+from skdigits.training.messages import Message, noted
 
 
 class Split(NamedTuple):
@@ -35,7 +36,7 @@ class Fold(NamedTuple):
 
     ``samples`` are the positions to train on, in the `Samples` of its `FoldData`.
     ``test`` is for scorers, ``checked`` are its samples for the model. ``prefix`` was
-    fitted to the fold.
+    fitted to the fold. ``messages`` are the warnings about its samples.
     """
 
     split: Split
@@ -43,6 +44,7 @@ class Fold(NamedTuple):
     test: ScoringData
     checked: Array
     prefix: Pipeline | None = None
+    messages: tuple[Message, ...] = ()
 
 
 class FoldData(NamedTuple):
@@ -71,15 +73,16 @@ def shared_folds(
 ) -> Iterator[FoldData]:
     """Yield folds over one X, checked once; folds that lack a class are left out."""
     template = clone(model)
-    samples = check_samples(
-        template,
-        X,
-        y,
-        weight,
-        reset=True,
-        class_weight=model.class_weight,
-        takes_labels=True,
-    )
+    with noted() as of_all:
+        samples = check_samples(
+            template,
+            X,
+            y,
+            weight,
+            reset=True,
+            class_weight=model.class_weight,
+            takes_labels=True,
+        )
     if samples.multilabel:
         return
 
@@ -94,9 +97,10 @@ def shared_folds(
             places = np.searchsorted(samples.kept, with_weight)
         if len(np.unique(samples.codes[places])) == n_classes:
             test = scoring_data(scoring, X, y, split.test, samples.classes)
-            folds.append(
-                Fold(split, places, test, check_features(template, test.samples))
-            )
+            with noted() as of_test:
+                checked = check_features(template, test.samples)
+            told = tuple(dict.fromkeys(of_all + of_test))
+            folds.append(Fold(split, places, test, checked, messages=told))
 
     # Replicas of one run must have the same number of samples.
     for size in dict.fromkeys(len(fold.samples) for fold in folds):
@@ -115,34 +119,54 @@ def separate_folds(
 ) -> Iterator[FoldData]:
     """Yield each fold by itself, with a prefix fitted to its train samples."""
     for split in splits:
-        template = clone(model)
-        y_train = safe_indexing(y, split.train)
-        own_weight = None if weight is None else safe_indexing(weight, split.train)
-        X_train = safe_indexing(X, split.train)
-        X_test = safe_indexing(X, split.test)
-        fitted = None
-        if prefix is not None:
-            fitted = clone(prefix)
-            X_train = fitted.fit_transform(X_train, y_train)
-            X_test = fitted.transform(X_test)
-
-        samples = check_samples(
-            template,
-            X_train,
-            y_train,
-            own_weight,
-            reset=True,
-            class_weight=model.class_weight,
-            takes_labels=True,
-        )
-        if samples.multilabel:
+        with noted() as messages:
+            given = (prefix, model, X, y, weight, split, scoring)
+            found = _separate_fold(*given)
+        if found is None:
             return
 
-        test = scoring_data(scoring, X, y, split.test, samples.classes, X_test)
-        places = np.arange(len(samples.codes))
-        checked = check_features(template, X_test)
-        fold = Fold(split, places, test, checked, fitted)
-        yield FoldData(template, [samples], [fold])
+        fold = found.folds[0]._replace(messages=tuple(messages))
+        yield found._replace(folds=[fold])
+
+
+def _separate_fold(
+    prefix: Pipeline | None,
+    model: GradientClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    weight: ArrayLike | None,
+    split: Split,
+    scoring: Scoring,
+) -> FoldData | None:
+    """Return a fold by itself; None if samples have several labels."""
+    template = clone(model)
+    y_train = safe_indexing(y, split.train)
+    own_weight = None if weight is None else safe_indexing(weight, split.train)
+    X_train = safe_indexing(X, split.train)
+    X_test = safe_indexing(X, split.test)
+    fitted = None
+    if prefix is not None:
+        fitted = clone(prefix)
+        X_train = fitted.fit_transform(X_train, y_train)
+        X_test = fitted.transform(X_test)
+
+    samples = check_samples(
+        template,
+        X_train,
+        y_train,
+        own_weight,
+        reset=True,
+        class_weight=model.class_weight,
+        takes_labels=True,
+    )
+    if samples.multilabel:
+        return None
+
+    test = scoring_data(scoring, X, y, split.test, samples.classes, X_test)
+    places = np.arange(len(samples.codes))
+    checked = check_features(template, X_test)
+    fold = Fold(split, places, test, checked, fitted)
+    return FoldData(template, [samples], [fold])
 
 
 def merged(parts: Iterator[FoldData], budget: float) -> Iterator[FoldData]:

@@ -1,6 +1,6 @@
 """Candidates that may share a run: those that differ in batchable parameters only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,6 +87,19 @@ def fresh(estimator: BaseEstimator, setting: dict[str, Any]) -> BaseEstimator:
     """Return an unfitted estimator with a setting of the search."""
     # Settings are cloned as well: they may be estimators themselves.
     return clone(estimator).set_params(**clone(setting, safe=False))
+
+
+def names_of_steps(estimator: BaseEstimator, names: Iterable[str]) -> list[str]:
+    """Return names that a Pipeline lacks, with that of a step which has them before."""
+    if not isinstance(estimator, Pipeline):
+        return []
+    own = estimator.get_params(deep=False)
+    return [
+        f"{step}__{name}"
+        for name in names
+        for step, one in estimator.steps
+        if name not in own and hasattr(one, "get_params") and name in one.get_params()
+    ]
 
 
 def same_setting(one: Any, other: Any) -> bool:

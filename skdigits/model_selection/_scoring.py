@@ -1,6 +1,7 @@
 """Scores of models, from their logits where scorers need nothing else."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -24,7 +25,7 @@ from skdigits._arrays import Array, to_numpy
 from skdigits._base import TorchClassifier
 from skdigits.engine.types import Run
 from skdigits.model_selection._metrics import METRICS, Responses, Targets
-from skdigits.training.messages import Message
+from skdigits.training.messages import Message, noted
 
 safe_indexing: Callable[..., Any] = _safe_indexing
 """Return some samples of whatever users pass as X, y or weights."""
@@ -82,6 +83,7 @@ class Outcome(NamedTuple):
     test scores after every epoch, if they are wanted, or None if scikit-learn has
     fitted the candidate; ``alone`` tells that no other model shared its run; ``kept``
     is there if training can continue. ``messages`` are for the user, and differ.
+    ``solver`` is the one that has trained it, None if that was in scikit-learn's loop.
     """
 
     candidate: int
@@ -91,6 +93,7 @@ class Outcome(NamedTuple):
     alone: bool
     kept: Kept | None = None
     messages: tuple[Message, ...] = ()
+    solver: str | None = None
 
 
 class KnownMetric(NamedTuple):
@@ -144,10 +147,9 @@ def scoring_data(
     seen = chosen if transformed is None else transformed
     labels = safe_indexing(y, samples)
 
-    codes = None
     # Under dispatch, what a metric can do depends on the namespace.
-    if isinstance(chosen, np.ndarray) or not get_config()["array_api_dispatch"]:
-        codes = _codes(labels, classes)
+    plain = isinstance(chosen, np.ndarray) or not get_config()["array_api_dispatch"]
+    codes = _codes(labels, classes) if plain else None
     return ScoringData(seen, chosen, labels, params, codes)
 
 
@@ -180,10 +182,12 @@ def score_models(
     classes: np.ndarray,
     logits: Tensor,
     as_fitted: Callable[[int], BaseEstimator],
+    notes: Sequence[list[Message]] | None = None,
 ) -> list[Any]:
     """Score K models whose logits (K, N, C) are known, as GridSearchCV would.
 
-    ``as_fitted`` makes one of the models for a scorer that looks at it.
+    ``as_fitted`` makes one of the models for a scorer that looks at it. Warnings of the
+    scorers are added to ``notes``, a list for each model, and given if there are none.
 
     Returns
     -------
@@ -191,10 +195,13 @@ def score_models(
         The score of each model, or its scores by metric.
     """
     scorer: Any = scoring.scorer
+    lists = [None] * len(logits) if notes is None else notes
     if not needs_predictions_only(scorer):
-        models = map(as_fitted, range(len(logits)))
         rest = (data.X, data.y, scorer, data.params, scoring.error_score)
-        return [_score(model, *rest) for model in models]
+        return [
+            _noted_score(own, as_fitted(number), *rest)
+            for number, own in enumerate(lists)
+        ]
 
     several = isinstance(scorer, _MultimetricScorer)
     scorers = scorer._scorers if several else {"score": scorer}
@@ -211,10 +218,16 @@ def score_models(
                 own = _MultimetricScorer(scorers=others, raise_exc=scorer._raise_exc)
             model = KnownPredictions(classes, logits[number], overflow)
             rest = (data.samples, data.y, own, data.params, scoring.error_score)
-            score = _score(model, *rest)
+            score = _noted_score(lists[number], model, *rest)
             values |= score if several else {"score": score}
         found.append({name: values[name] for name in scorers})
     return found if several else [values["score"] for values in found]
+
+
+def _noted_score(notes: list[Message] | None, *args: Any) -> Any:
+    """Score a model as scikit-learn does, and add warnings to notes, if there are."""
+    with nullcontext() if notes is None else noted(notes):
+        return _score(*args)
 
 
 def _known_scores(

@@ -5,14 +5,12 @@ the private functions of GridSearchCV in the same order, with its own evaluation
 """
 
 import math
-import os
 import time
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,15 +34,17 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 from skdigits._arrays import training_device
 from skdigits._input_checks import has_callbacks, warn_user
 from skdigits.engine.network import Network
-from skdigits.engine.solvers import SOLVERS
+from skdigits.engine.solvers import SOLVERS, listed
 from skdigits.model_selection._execution import Failure, Job, evaluate, pieces
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import (
     Group,
     fresh,
     group_candidates,
+    names_of_steps,
     split_pipeline,
 )
+from skdigits.model_selection._no_effect import without_effect
 from skdigits.model_selection._refit import (
     best_number_of_epochs,
     check_epochs_can_be_chosen,
@@ -60,7 +60,7 @@ from skdigits.model_selection._scoring import (
     print_outcome,
     safe_indexing,
 )
-from skdigits.training.messages import Message, emit
+from skdigits.training.messages import Message, emit, noted
 from skdigits.training.settings import solver_of
 
 MIB = 2**20
@@ -134,21 +134,21 @@ def fit_search(
         task = task._replace(store=store_of(task))
 
     # Set cv_results_ before the selection: a callable ``refit`` reads it.
-    if iterations is None:
-        outcomes = evaluate_all(task, context)
-        emit(message for outcome in outcomes for message in outcome.messages)
-        report(task, outcomes)
-    else:
-        outcomes = iterations(task, partial(search._run_search, callback_ctx=context))
-        emit(message for outcome in outcomes for message in outcome.messages)
-    scores = outcomes[0].result["test_scores"]
-    search.multimetric_ = isinstance(scores, dict)
-    if callable(search.scoring) and search.multimetric_:
-        search._check_refit_for_multimetric(scores)
-        refit_metric = search.refit
-    _select(search, refit_metric)
-    if search.refit:
-        _refit(task, context)
+    messages: list[Message] = []
+    try:
+        if iterations is None:
+            outcomes = evaluate_all(task, context)
+            messages += chain.from_iterable(one.messages for one in outcomes)
+            report(task, outcomes)
+        else:
+            loop = partial(search._run_search, callback_ctx=context)
+            outcomes = iterations(task, loop)
+            messages += chain.from_iterable(one.messages for one in outcomes)
+        _select(task, outcomes, refit_metric, messages)
+        if search.refit:
+            _refit(task, context, messages)
+    finally:
+        emit(messages)
     several = isinstance(scorers, _MultimetricScorer)
     search.scorer_ = scorers._scorers if several else scorers
     context.call_on_fit_task_end(**arguments)
@@ -316,7 +316,6 @@ def _one_by_one(
             if store is None
             else partial(store.once, _noting_warnings, (candidate, split.number))
         )(
-            os.getpid(),
             clone(task.estimator),
             task.X,
             task.y,
@@ -349,26 +348,21 @@ def _one_by_one(
 
 
 def _noting_warnings(
-    search_process: int, *args: Any, **params: Any
+    estimator: BaseEstimator, *args: Any, **params: Any
 ) -> tuple[dict[str, Any], tuple[Message, ...]]:
     """Fit and score as scikit-learn does; return the result and distinct warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        result = _fit_and_score(*args, **params)
-
-    messages = []
-    for one in caught:
-        text = str(one.message)
-        category = one.category
+    with noted() as messages:
         try:
-            category(text)
-        except Exception:  # some categories need other arguments
-            category = UserWarning
-
-        # In another process, the place is not a line of the user's code.
-        own = os.getpid() == search_process
-        place = (one.filename, one.lineno) if own else None
-        messages.append(Message(text, category, place))
-    return result, tuple(dict.fromkeys(messages))
+            result = _fit_and_score(estimator, *args, **params)
+        except ValueError as error:
+            steps = names_of_steps(estimator, params["parameters"])
+            if not steps or not str(error).startswith("Invalid parameter"):
+                raise
+            raise ValueError(
+                f"{error} A parameter of a step has the step's name before it: "
+                f"{listed(steps)}."
+            ) from error
+    return result, tuple(messages)
 
 
 def _warn_of_unexplained(
@@ -444,15 +438,29 @@ def report(
     search.batched_ = ~np.array(alone).any(1)
 
 
-def _select(search: Search, metric: Any) -> None:
+def _select(
+    task: Task, outcomes: Sequence[Outcome], metric: Any, messages: list[Message]
+) -> None:
     """Set ``best_index_``, ``best_score_`` and ``best_params_``.
 
-    Select the best candidate as GridSearchCV does, or with the best number of epochs.
+    Selects the best candidate as GridSearchCV does, or with the best number of epochs.
+    Adds messages on parameters that have no effect where candidates have equal scores.
     """
+    search = task.search
+    results = search.cv_results_
+    ranks = [results[name] for name in results if name.startswith("rank_test_")]
+    if any(len(set(column)) < len(column) for column in ranks):
+        solvers = [one.solver for one in outcomes[:: search.n_splits_]]
+        messages += without_effect(task.estimator, results["params"], solvers)
+
+    scores = outcomes[0].result["test_scores"]
+    search.multimetric_ = isinstance(scores, dict)
+    if callable(search.scoring) and search.multimetric_:
+        search._check_refit_for_multimetric(scores)
+        metric = search.refit
     if not search.refit and search.multimetric_:
         return
 
-    results = search.cv_results_
     if search.refit_epochs is None:
         search.best_index_ = search._select_best_index(search.refit, metric, results)
         best = results.get(f"mean_test_{metric}")
@@ -469,8 +477,8 @@ def _select(search: Search, metric: Any) -> None:
     search.best_params_ = results["params"][search.best_index_]
 
 
-def _refit(task: Task, context: CallbackContext) -> None:
-    """Fit the best candidate to all samples."""
+def _refit(task: Task, context: CallbackContext, messages: list[Message]) -> None:
+    """Fit the best candidate to all samples, and add its messages."""
     search = task.search
     fit_params = task.routed.estimator.fit
     best = fresh(task.estimator, search.best_params_)
@@ -482,7 +490,7 @@ def _refit(task: Task, context: CallbackContext) -> None:
     fitted = best if search.refit_epochs is None else split_pipeline(best)[1]
     store = task.store
     followed = nullcontext() if store is None else store.follow(best)
-    with context.propagate_callback_context(fitted), followed:
+    with context.propagate_callback_context(fitted), followed, noted(messages):
         context.call_on_fit_task_begin(**task.arguments)
         began = time.time()
         if search.refit_epochs is not None:

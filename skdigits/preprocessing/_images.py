@@ -43,9 +43,9 @@ def check_images(
     Parameters
     ----------
     transformer : ImageTransformer
-        Has ``image_shape``, and ``_keeps_integers`` says whether integers stay so. Its number and names of pixels are set if ``reset``, else
-        compared with those of X; for arrays of images the comparison is skipped if
-        ``_any_size`` holds.
+        Has ``image_shape``, and ``_keeps_integers`` says whether integers stay so. Its
+        number and names of pixels are set if ``reset``, else compared with those of X;
+        for arrays of images the comparison is skipped if ``_any_size`` holds.
     X : array-like of shape (n, h * w) or (n, h, w), or list of PIL.Image.Image
         Images, as passed to fit or transform.
     reset : bool

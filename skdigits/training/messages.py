@@ -5,16 +5,18 @@ return messages; `emit` warns of them at the user's own line.
 """
 
 import math
+import os
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skdigits._input_checks import Samples, warn_user
+from skdigits._input_checks import Samples, users_place
 from skdigits._pixels import WHITE, image_sized
 from skdigits.engine.batches import Data
 from skdigits.engine.network import Network
@@ -32,29 +34,66 @@ UNSCALED = 20.0  # a root mean square at which training crawls or diverges
 HOPELESS = 20.0  # times the loss of guessing; random weights begin at a few times that
 CLEARLY = 2.0  # times it: dropout and few samples make a loss a little above guessing
 LIGHT = 0.1  # a mean weight beside which alpha may be larger than it is meant
+CAUSE = "cause_of_skdigits"  # attribute of a warning
 SAMPLE = 2000  # samples that suffice to judge the size of features
 
 
 class Message(NamedTuple):
     """A warning that is still to be emitted.
 
-    ``place``, a file and a line, is None for the user's line that called into this
-    package.
+    ``place``, a process with a file and a line, is None for the user's line that called
+    into this package. ``cause`` is the same for texts that differ in some number of a
+    fit, one of which is enough; empty if the text is.
     """
 
     text: str
     category: type[Warning]
-    place: tuple[str, int] | None = None
+    place: tuple[int, str, int] | None = None
+    cause: str = ""
 
 
 def emit(messages: Iterable[Message]) -> None:
     """Warn of messages; of equal ones, which come from several fits, once."""
-    for message, number in Counter(messages).items():
-        text = message.text if number == 1 else f"{message.text} ({number} fits)"
-        if message.place is None:
-            warn_user(text, message.category)
-        else:
-            warnings.warn_explicit(text, message.category, *message.place)
+    here = users_place()
+    users = (os.getpid(), *here[:2])
+    alike: defaultdict[Message, list[str]] = defaultdict(list)
+    for one in messages:
+        # A line of another process is none of the user's.
+        elsewhere = one.place is not None and one.place[0] != users[0]
+        own = None if elsewhere or one.place == users else one.place
+        alike[one._replace(text=one.cause or one.text, place=own)].append(one.text)
+
+    for one, texts in alike.items():
+        text = texts[0]
+        if len(texts) > 1:
+            first = "" if len(set(texts)) == 1 else "; this is the first"
+            text = f"{text} ({len(texts)} fits{first})"
+        warning = one.category(text)
+        vars(warning)[CAUSE] = one.cause  # for a search that this fit is part of
+        place: tuple[Any, ...] = here if one.place is None else one.place[1:]
+        warnings.warn_explicit(warning, one.category, *place)
+
+
+@contextmanager
+def noted(found: list[Message] | None = None) -> Iterator[list[Message]]:
+    """Note the warnings of a block in a list, each once, instead of giving them."""
+    found = [] if found is None else found
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            yield found
+        finally:
+            found += dict.fromkeys(map(_as_message, caught))
+
+
+def _as_message(caught: warnings.WarningMessage) -> Message:
+    text = str(caught.message)
+    category = caught.category
+    try:
+        category(text)
+    except Exception:  # some are made of other arguments
+        category = UserWarning
+    place = (os.getpid(), caught.filename, caught.lineno)
+    return Message(text, category, place, getattr(caught.message, CAUSE, ""))
 
 
 def before_training(
@@ -112,6 +151,7 @@ def _large_batch(batch_size: int, n_samples: int) -> Message:
         f"Got batch_size={batch_size}, but there are only {n_samples} samples: a "
         "single batch will hold them all. Set batch_size='auto' to avoid this warning.",
         UserWarning,
+        cause=f"batch_size={batch_size}",
     )
 
 
@@ -144,6 +184,7 @@ def _large_features(
         f"The features for {type(model).__name__} have a root mean square of "
         f"{size:.3g}, but gradient descent needs it near 1: {cure}.",
         UserWarning,
+        cause=cure,
     )
 
 
@@ -176,10 +217,13 @@ def after_training(
         found.append(Message(text, UserWarning))
 
     text = ""
+    cause = ""
     if run.status == "diverged":
         text = _diverged(model, run, session)
+        cause = f"diverged: {_cure(model, session)}"
     elif _is_hopeless(model, run, session.samples, plan, partial):
         text = _hopeless(model, run, session)
+        cause = f"hopeless: {_cure(model, session)}"
     elif run.status == "max_iter" and not partial:
         text = _unfinished(model, run, plan)
     elif run.status == "abnormal" and model.tol is not None:
@@ -189,7 +233,7 @@ def after_training(
     if validated and _validation_overflows(validated):
         text = f"{text} {_OVERFLOW}".lstrip()
     if text:
-        found.append(Message(text, ConvergenceWarning))
+        found.append(Message(text, ConvergenceWarning, cause=cause))
     return found
 
 

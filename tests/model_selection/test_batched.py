@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import torch
 from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     KFold,
@@ -20,7 +22,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils._param_validation import InvalidParameterError
-from small_models import mlp, softmax
+from small_models import in_vain, mlp, softmax
 
 from skdigits import SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
@@ -38,6 +40,7 @@ def test_solvers(make, solver, few, assert_same_search):
     assert_same_search(make(solver=solver), grid, *few)
 
 
+@in_vain
 @both_models
 @pytest.mark.parametrize(
     "schedule", ["constant", "invscaling", "adaptive", "one_cycle"]
@@ -74,6 +77,7 @@ def test_accuracies_are_the_same_to_the_last_bit(make, few):
         np.testing.assert_array_equal(found.cv_results_[key], expected.cv_results_[key])
 
 
+@in_vain
 @both_models
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("with_zeros", [False, True])
@@ -185,6 +189,106 @@ def test_equal_warnings_are_given_once_with_their_number(scoring, few):
     with pytest.warns(ConvergenceWarning) as caught:
         GridSearchCV(model, RATES, cv=3, refit=False).fit(*few)
     assert [str(one.message) for one in caught] == [text.removesuffix(" (9 fits)")] * 9
+
+
+def texts_of(search, X, y):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        search.fit(X, y)
+    return Counter(str(one.message) for one in caught)
+
+
+def hesitant(y_true, y_pred):
+    warnings.warn("I do not know.", UserWarning, stacklevel=1)
+    return accuracy_score(y_true, y_pred)
+
+
+TOLD = {
+    # Model, factor and dtype of X, whether y is one-hot, options; words and fits.
+    "too few epochs": (softmax(tol=1e-9), None, False, {}, "Maximum iterations", 7),
+    "one-hot y": (mlp(), None, True, {}, "one-hot form", 7),
+    "uint8 in 16": (mlp(), (16, np.uint8), False, {}, "largest value is only 16", 7),
+    "features": (mlp(), (1e4, float), False, {}, "root mean square", 7),
+    "diverged": (
+        softmax(solver="sgd", learning_rate_init=1e200), None, False, {}, "diverged", 7,
+    ),
+    "batches": (mlp(batch_size=999), None, False, {}, "Got batch_size=999", 7),
+    "scorers": (
+        mlp(), None, False, {"scoring": make_scorer(hesitant)}, "I do not know", 6,
+    ),
+    "scorers after epochs": (
+        mlp(), None, False,
+        {"scoring": make_scorer(hesitant), "return_epoch_scores": True},
+        "I do not know", 6,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("given", TOLD.values(), ids=TOLD)
+@pytest.mark.parametrize("alone", [False, True], ids=["batched", "one by one"])
+def test_every_warning_of_a_search_is_given_once(given, alone, few):
+    """With the number of fits: two candidates in three folds, and the refit."""
+    model, scale, one_hot, options, words, number = given
+    X, y = few
+    if scale is not None:
+        X = (X * scale[0]).astype(scale[1])
+    if one_hot:
+        y = np.eye(10, dtype=int)[y]
+    model = clone(model).set_params(scoring="accuracy" if alone else None)
+    grid = {"alpha": [0.0, 1e-9]}
+    texts = texts_of(BatchedGridSearchCV(model, grid, cv=3, **options), X, y)
+    told = [text for text in texts if words in text]
+    assert len(told) == 1
+    assert texts[told[0]] == 1
+    assert f"({number} fits" in told[0]
+
+
+def test_fits_of_both_kinds_warn_together(few):
+    """A fold that lacks a class is not batched: its warning is that of the others."""
+    X, y = few
+    order = np.argsort(y, kind="stable")
+    lacking = order[: np.searchsorted(y[order], 5)]
+    splits = [(lacking, order[-50:]), (np.arange(0, 240, 2), np.arange(1, 240, 2))]
+    search = BatchedGridSearchCV(softmax(tol=1e-9), RATES, cv=splits)
+    ((text, number),) = texts_of(search, X, y).items()
+    assert number == 1
+    assert text.endswith("(7 fits)")
+    assert not search.batched_.any()
+
+    single = np.flatnonzero(y == 1)
+    splits[0] = (single, order[-50:])
+    texts = texts_of(
+        BatchedGridSearchCV(softmax(batch_size="auto"), RATES, cv=splits), X, y
+    )
+    ((text, number),) = texts.items()
+    assert number == 1
+    assert text.startswith("y has one class only, 1, ")
+    assert text.endswith("(3 fits)")
+
+
+def test_losses_that_differ_are_told_once_for_a_rate(few):
+    X, y = few
+    rates = [0.1, 0.01, 0.001]
+    model = mlp(max_iter=3, batch_size=200)
+    search = BatchedGridSearchCV(model, {"learning_rate_init": rates}, cv=5)
+    texts = texts_of(search.set_params(refit=False), X * 1e4, y)
+    hopeless = [text for text in texts if "did not learn" in text]
+    assert len(hopeless) == 3
+    for rate, text in zip(rates, hopeless, strict=True):
+        assert f"which is {rate:g}, " in text
+        assert text.endswith(" (5 fits; this is the first)")
+
+
+def test_warnings_come_out_where_a_search_fails(few):
+    def refuse(results):
+        raise ValueError("None of them.")
+
+    search = BatchedGridSearchCV(softmax(tol=1e-9), RATES, cv=3, refit=refuse)
+    with (
+        pytest.warns(ConvergenceWarning, match=r"Maximum iterations.*\(9 fits\)"),
+        pytest.raises(ValueError, match="None of them"),
+    ):
+        search.fit(*few)
 
 
 class Unsure(Warning):

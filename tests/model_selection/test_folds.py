@@ -17,7 +17,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
-from small_models import mlp, softmax
+from small_models import in_vain, mlp, softmax
 
 from skdigits.model_selection import BatchedGridSearchCV
 
@@ -54,6 +54,7 @@ def fitted():
     return FITTED
 
 
+@in_vain
 @pytest.mark.parametrize(
     "model", [softmax(), mlp(), mlp(solver="lbfgs"), mlp(dropout=0.3)]
 )

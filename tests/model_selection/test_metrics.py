@@ -15,7 +15,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import accuracy_score, get_scorer, make_scorer
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut
 from sklearn.preprocessing import scale
-from small_models import mlp, softmax
+from small_models import in_vain, mlp, softmax
 
 from skdigits import _arrays
 from skdigits.engine import train
@@ -283,6 +283,7 @@ def test_searches_of_many_classes(
     assert one_by_one == []
 
 
+@in_vain
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
 def test_several_metrics(solver, few, one_by_one, assert_same_search):
     options = {"scoring": ["accuracy", "neg_log_loss", "f1_macro"], "refit": False}
@@ -342,6 +343,7 @@ def counting_scorer(calls):
     return score
 
 
+@in_vain
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
 def test_a_callable_is_called_once_a_model(solver, few):
     calls = []

@@ -62,6 +62,7 @@ def test_best_number_of_epochs_has_to_have_a_choice():
         best_number_of_epochs({}, "score", None)
 
 
+@small_models.in_vain
 @pytest.mark.parametrize(
     "model",
     [

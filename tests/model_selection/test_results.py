@@ -30,6 +30,7 @@ def outcome(by_epoch, final, split=0):
     return Outcome(0, split, {"test_scores": final}, by_epoch, False)
 
 
+@small_models.in_vain
 @pytest.mark.parametrize(
     "model",
     [softmax(), mlp(), mlp(solver="sgd", dropout=0.3), softmax(solver="lbfgs"),
