@@ -465,8 +465,13 @@ def plain_targets(y: Any) -> Any:
     ValueError
         If a label is missing.
     """
-    if issparse(y) or isinstance(y, Tensor):
+    if issparse(y):
         return dense_targets(y)
+    # Tensors and arrays of other namespaces have no missing labels but NaN.
+    if hasattr(y, "__array_namespace__") and not isinstance(y, np.ndarray):
+        return y
+    if isinstance(y, Tensor):
+        return y
 
     # scikit-learn tells of NaN; labels of other kinds need not even be comparable.
     missing = pd.isna(np.asarray(y, dtype=object))

@@ -166,6 +166,22 @@ def block_size(
     return max(1, n_samples // (batch_size * n_replicas))
 
 
+def _memories(
+    shape: tuple[int, int],
+    dtype: torch.dtype,
+    device: torch.device,
+    ahead: Workers | None,
+) -> list[Tensor | None]:
+    """Return memory for the blocks that are in use or gathered ahead at one time.
+
+    It is reused: memory that comes and goes with each block is mapped anew, and piles
+    up in the heaps of threads.
+    """
+    number = 1 if ahead is None else ahead.number + 2
+    with torch.inference_mode(False):  # as in the other thread, which writes here
+        return [torch.empty(shape, dtype=dtype, device=device) for _ in range(number)]
+
+
 def batches(
     data: Data,
     targets: Targets,
@@ -211,17 +227,10 @@ def batches(
     if order is not None:
         positions = (order[:, one].flatten() for one in slices)
 
-    number = 1 if ahead is None else ahead.number + 2
     memories: list[Tensor | None] = [None]
     if order is not None or not data.lies_in(dtype):
-        # Reused: memory that comes and goes with each block is mapped anew, and piles
-        # up in the heaps of threads.
         shape = (min(step, data.n_samples) * n_replicas, n_features)
-        with torch.inference_mode(False):  # as in the other thread, which writes here
-            memories = [
-                torch.empty(shape, dtype=dtype, device=data.X.device)
-                for _ in range(number)
-            ]
+        memories = _memories(shape, dtype, data.X.device, ahead)
     each = map if ahead is None else ahead.each
     blocks: Iterable[Data] = each(data.take, positions, itertools.cycle(memories))
 

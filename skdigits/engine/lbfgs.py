@@ -38,6 +38,7 @@ from skdigits.engine.types import (
 )
 
 STATUS = {0: "converged", 1: "max_iter", 2: "abnormal"}  # SciPy's codes
+ROUNDING = 8  # times the resolution of a dtype: a gradient so small is rounding alone
 
 
 class Objective(NamedTuple):
@@ -234,6 +235,9 @@ def _minimise_one(
         options=_options(plan),
     )
     status = "stopped" if iterations.stopped else STATUS[result.status]
+    rounding = ROUNDING * torch.finfo(state.params[0].dtype).eps
+    if status == "abnormal" and abs(result.jac).max() <= rounding:
+        status = "converged"
 
     # Without an iteration it started at the minimum: that is its only record.
     if not iterations.epochs:
