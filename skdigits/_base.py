@@ -42,6 +42,7 @@ class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
     """
 
     _multilabel = False  # whether the model was fitted to multilabel targets
+    _doubts = True  # whether numbers that may mean something else are warned of
     # Models of versions without ``pixels_`` read uint8 as pixels, whatever the fit was.
     _learnt = (-math.inf, math.inf, True)
 

@@ -212,6 +212,8 @@ def check_samples(
     classes: np.ndarray | None = None,
     class_weight: dict[Any, float] | str | None = None,
     takes_labels: bool = False,
+    name: str = "X",
+    doubts: list[str] | None = None,
 ) -> Samples:
     """Check the arguments of a fit, and leave out samples of weight zero.
 
@@ -230,6 +232,10 @@ def check_samples(
         Multiplies the weights of the samples of each class.
     takes_labels : bool
         Whether a sample may have several labels.
+    name : str
+        What messages call X.
+    doubts : list of str, optional
+        Where to leave a warning about the scale of X; default: it is emitted.
 
     Raises
     ------
@@ -262,7 +268,7 @@ def check_samples(
         )
     except (TypeError, ValueError) as error:
         raise_naming_columns(error, X)
-    checked = as_read(estimator, checked, fresh=reset)
+    checked = as_read(estimator, checked, fresh=reset, name=name, doubts=doubts)
     targets = check_targets(to_numpy(y))
     weight = None
     if sample_weight is not None:
@@ -285,10 +291,18 @@ def check_samples(
     return samples
 
 
-def as_read(estimator: "TorchClassifier", X: Array, *, fresh: bool = False) -> Array:
+def as_read(
+    estimator: "TorchClassifier",
+    X: Array,
+    *,
+    fresh: bool = False,
+    name: str = "X",
+    doubts: list[str] | None = None,
+) -> Array:
     """Return checked samples as a model reads them: pixels as uint8, or floats.
 
-    A ``fresh`` fit decides what integers mean, and later calls follow it.
+    A ``fresh`` fit decides what integers mean, and later calls follow it. A doubt, in
+    which X has a ``name``, is warned of, or added to ``doubts``.
 
     Raises
     ------
@@ -316,11 +330,13 @@ def as_read(estimator: "TorchClassifier", X: Array, *, fresh: bool = False) -> A
         return X
 
     dtype = str(X.dtype).rpartition(".")[2]
-    given = Given(dtype, smallest, largest, samples)
+    given = Given(name, dtype, smallest, largest, samples)
     if fresh and auto and integers:
         estimator.pixels_ = look_like_pixels(estimator, given)
-    text = doubt(estimator, given, fresh)
-    if text:
+    text = doubt(estimator, given, fresh) if estimator._doubts else ""
+    if text and doubts is not None:
+        doubts.append(text)
+    elif text:
         warn_user(text, UserWarning)
     return read_integers(estimator, X, given) if integers else X
 

@@ -30,8 +30,9 @@ CHUNK = 2**19  # numbers that are compared at once
 
 
 class Given(NamedTuple):
-    """Checked samples as they were given: the name of their dtype, and their range."""
+    """Checked samples as given: their name, that of their dtype, and their range."""
 
+    name: str
     dtype: str
     smallest: float
     largest: float
@@ -118,7 +119,7 @@ def images_of_integers(X: Array, decided: bool | None = None) -> Array:
     device = X.device if isinstance(X, Tensor) else torch.device("cpu")
     samples = to_tensor(X, device)
     smallest, largest = (bound.item() for bound in samples.aminmax())
-    given = Given(dtype, smallest, largest, samples)
+    given = Given("X", dtype, smallest, largest, samples)
     pixels = given.like_images if decided is None else decided and given.in_range
     return cast(X, "uint8" if pixels else "float64")
 
@@ -158,16 +159,16 @@ def doubt(model: "TorchClassifier", given: Given, fresh: bool) -> str:
         return text
     if 0 < given.largest < DARK and (fresh or not model.pixels_):
         return (
-            f"X is {given.dtype}, which is read as pixels of 0 to 255, but its largest "
-            f"value is only {given.largest:g}: if the features are not such pixels, "
-            "set pixels=False and fit again, or pass them as floats."
+            f"{given.name} is {given.dtype}, which is read as pixels of 0 to 255, but "
+            f"its largest value is only {given.largest:g}: if the features are not "
+            "such pixels, set pixels=False and fit again, or pass them as floats."
         )
     return ""
 
 
 def _doubt_about_floats(model: "TorchClassifier", given: Given, fresh: bool) -> str:
     name = type(model).__name__
-    found = f"X is {given.dtype} and has values up to {given.largest:g}"
+    found = f"{given.name} is {given.dtype} and has values up to {given.largest:g}"
     if model.pixels_ and fresh:
         return (
             f"pixels=True reads integers as X / 255, but {found}, which are taken as "
@@ -196,7 +197,7 @@ def _doubt_about_numbers(model: "TorchClassifier", given: Given, fresh: bool) ->
     may_be_images = image_sized(model, given.n_features)
     if fresh:
         wrapped = given.dtype == "int8" and given.smallest < -GREYS and may_be_images
-        return f"X {_range(given)}. {_WRAPPED}" if wrapped else ""
+        return f"{_range(given)}. {_wrapped(given)}" if wrapped else ""
 
     smallest, largest, _ = model._learnt
     learnt = max(largest, -smallest)
@@ -205,29 +206,29 @@ def _doubt_about_numbers(model: "TorchClassifier", given: Given, fresh: bool) ->
     if given.dtype != "uint8" and not may_be_images:
         return ""
     return (
-        f"X {_range(given)}, which {type(model).__name__} reads as plain numbers, as "
-        f"it was fitted to numbers of at most {learnt:g}. Bring X to that scale; for "
-        "pixels, fit to uint8, and pass uint8 here, too."
+        f"{_range(given)}, which {type(model).__name__} reads as plain numbers, as it "
+        f"was fitted to numbers of at most {learnt:g}. Bring {given.name} to that "
+        "scale; for pixels, fit to uint8, and pass uint8 here, too."
     )
 
 
 def _out_of_range(model: "TorchClassifier", given: Given) -> str:
     cure = "divide other pixels by their largest value, and set pixels=False otherwise."
     if given.dtype == "int8":
-        cure = _WRAPPED
+        cure = _wrapped(given)
     return (
-        f"X {_range(given)}, but {type(model).__name__} reads integers as pixels of 0 "
+        f"{_range(given)}, but {type(model).__name__} reads integers as pixels of 0 "
         f"to 255, such as uint8, and divides them by 255: {cure}"
     )
 
 
 def _range(given: Given) -> str:
+    bounds = f"from {given.smallest:g} to {given.largest:g}"
+    return f"{given.name} is {given.dtype} and has values {bounds}"
+
+
+def _wrapped(given: Given) -> str:
     return (
-        f"is {given.dtype} and has values from {given.smallest:g} to {given.largest:g}"
+        f"If {given.name} holds pixels, values above 127 have become negative in int8: "
+        f"pass {given.name}.view(np.uint8)."
     )
-
-
-_WRAPPED = (
-    "If X holds pixels, values above 127 have become negative in int8: pass "
-    "X.view(np.uint8)."
-)

@@ -56,7 +56,7 @@ class StepHyper(NamedTuple):
     They have the dtype of the parameters. ``alpha`` and ``momentum`` are None if they
     are 0 for all models, so that no step reads their values from the device. ``new_1``
     and ``new_2`` are the weights ``1 − β₁`` and ``1 − β₂`` of a new gradient in Adam's
-    moments.
+    moments. L-BFGS has ``alpha`` in float64.
     """
 
     # With None instead of zeros, a step also skips the work.

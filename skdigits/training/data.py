@@ -1,33 +1,22 @@
 """Validation samples: those that the user passes, or part of the training samples."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.model_selection import train_test_split
 from sklearn.utils import get_tags
 
-from skdigits._arrays import Array, take_samples, to_numpy, to_tensor
+from skdigits._arrays import take_samples, to_numpy, to_tensor
 from skdigits._input_checks import Samples, check_samples, warn_user
-from skdigits.engine.batches import Data, as_floats
+from skdigits.engine.batches import Data
+from skdigits.training.scales import difference, is_scaled_by_features
 
 if TYPE_CHECKING:
     from skdigits._gradient import GradientClassifier
 
-SAMPLE = 2**19  # numbers of X that suffice to judge its scale
-FEWEST = 10  # validation samples of which the median says something
-# Ten digits or flowers lie up to 1.4 times as far, digits that were not centred 1.8
-# times. They vary 0.6 times as much, but fractions beside standardised ones 0.3 times.
-FARTHEST = 1.75
-SMALLEST_SPREAD = 0.4
-TRANSFORMED = (
-    "If X went through steps of a Pipeline, X_val has to, too: enable metadata "
-    "routing, call set_fit_request(X_val=True, y_val=True) of the model, and pass "
-    "transform_input=['X_val'] to the Pipeline."
-)
+FEWEST = 10  # validation samples that tell a scale
 
 
 class ValidationSet(NamedTuple):
@@ -59,6 +48,7 @@ def check_validation_set(
             f"{found} was passed without {missing}: a validation set needs both."
         )
 
+    doubts: list[str] = []
     try:
         validation = check_samples(
             model,
@@ -68,66 +58,64 @@ def check_validation_set(
             reset=False,
             classes=samples.classes,
             takes_labels=get_tags(model).classifier_tags.multi_label,
+            name="X_val",
+            doubts=doubts,
         )
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         text = f"The validation set (X_val, y_val): {error}"
         if "features, but" in text:
-            text = f"{text} {TRANSFORMED}"
+            text = f"{text} {_transformed(given)}"
         raise kind(text) from error
-    _check_alike(samples, validation)
+
+    found = _difference(model, samples, validation)
+    if found or doubts:
+        texts = ["The validation set (X_val, y_val):", found, *doubts]
+        warn_user(" ".join([*filter(None, texts), _transformed(given)]), UserWarning)
     return validation
 
 
-def _check_alike(samples: Samples, validation: Samples) -> None:
-    """Check that training and validation samples are of one kind and on one scale."""
+def _transformed(given: ValidationSet) -> str:
+    """Return how a validation set goes through the steps of a Pipeline."""
+    names = ["X_val", "y_val"]
+    if given.sample_weight is not None:
+        names.append("sample_weight_val")
+    requests = ", ".join(f"{name}=True" for name in names)
+    arguments = ", ".join(f"{name}={name}" for name in names)
+    return (
+        "If X went through steps of a Pipeline, X_val has to, too: call "
+        "sklearn.set_config(enable_metadata_routing=True) and "
+        f"model.set_fit_request({requests}), pass transform_input=['X_val'] to the "
+        f"Pipeline, and call pipeline.fit(X, y, {arguments})."
+    )
+
+
+def _difference(
+    model: "GradientClassifier", samples: Samples, validation: Samples
+) -> str:
+    """Return how the scale of validation samples differs; empty if it does not.
+
+    Raises
+    ------
+    ValueError
+        If only one of the sets has labels.
+    """
     if samples.multilabel != validation.multilabel:
         raise ValueError(
             "The validation set (X_val, y_val): y_val must have the form of y, one "
             "class per sample or a column for each label."
         )
+
+    text = ""
     # Samples of some classes may well lie elsewhere than those of all.
     n_classes = [len(np.unique(one.codes)) for one in (samples, validation)]
-    if len(validation.codes) < FEWEST or n_classes[0] != n_classes[1]:
-        return
+    if len(validation.codes) >= FEWEST and n_classes[0] == n_classes[1]:
+        text = difference(samples.X, validation.X)
 
-    distance, spread = _beside(samples.X, validation.X)
-    if distance > FARTHEST or spread < SMALLEST_SPREAD:
-        warn_user(
-            "The validation set (X_val, y_val): X_val is on another scale than X. It "
-            f"lies {distance:.2g} times as far from the means of X as X does, and "
-            f"varies {spread:.2g} times as much. {TRANSFORMED}",
-            UserWarning,
-        )
-
-
-def _beside(X: Array, X_val: Array) -> tuple[float, float]:
-    """Return how far validation samples lie from the means of X, and how they vary.
-
-    Both are in units of what X itself does, feature by feature. Rare large values,
-    which scaled features may have, do not count for the typical distance of a sample,
-    and only make the samples vary more.
-    """
-    X, X_val = (
-        to_numpy(as_floats(to_tensor(some, torch.device("cpu")), torch.float64))
-        for some in (_some(X), _some(X_val))
-    )
-    spread = X.std(0)
-    varies = spread > 0
-    if not varies.any():
-        return 1.0, 1.0
-
-    mean = X.mean(0)
-    own, theirs = ((rows - mean)[:, varies] / spread[varies] for rows in (X, X_val))
-    sizes = [np.median(np.square(rows).mean(1)) for rows in (own, theirs)]
-    return math.sqrt(sizes[1] / sizes[0]), math.sqrt(theirs.var(0).mean())
-
-
-def _some(X: Array) -> Array:
-    """Return samples that suffice to judge a scale."""
-    n_samples = max(FEWEST, SAMPLE // X.shape[1])
-    some: Array = X[:: max(1, X.shape[0] // n_samples)]
-    return some
+    pixels = [str(one.X.dtype).endswith("uint8") for one in (samples, validation)]
+    if not text and pixels == [False, True] and is_scaled_by_features(samples.X):
+        text = "It is read as X_val / 255, but X was scaled feature by feature."
+    return f"X_val is on another scale than X. {text}" if text else ""
 
 
 def split(

@@ -289,7 +289,7 @@ def validation_scorer(
                 own = tuple(p[number : number + 1] for p in params)
                 if sound:
                     run = None if found is None else found[number]
-                    model = _without_feature_names(as_fitted(run, own))
+                    model = _for_checked_samples(as_fitted(run, own))
                     scores.append(_score(scorer, scoring, model, X, y, weight))
                 else:
                     scores.append(math.nan)
@@ -303,8 +303,9 @@ def _takes_weights(scorer: Callable[..., float]) -> bool:
     return "sample_weight" in signature(function).parameters
 
 
-def _without_feature_names(model: "GradientClassifier") -> "GradientClassifier":
-    """Return the model without names, which checked samples no longer have."""
+def _for_checked_samples(model: "GradientClassifier") -> "GradientClassifier":
+    """Return the model without names and doubts: checked samples have had both."""
+    model._doubts = False
     if hasattr(model, "feature_names_in_"):
         del model.feature_names_in_
     return model
