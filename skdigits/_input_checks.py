@@ -150,7 +150,7 @@ def check_parameters(estimator: BaseEstimator) -> None:
         if not POSITIVE.is_satisfied_by(rate) or "'learning_rate'" not in str(error):
             raise
         raise InvalidParameterError(
-            f"{error} It is the schedule of the learning rate, which itself is "
+            f"{error} It names the schedule: set the learning rate itself by "
             f"learning_rate_init={rate!r}."
         ) from None
 
@@ -425,7 +425,8 @@ def _warn_of_targets(targets: np.ndarray, classes: np.ndarray) -> None:
     if targets.ndim == 1:
         warn_user(
             f"y has one class only, {classes.tolist()[0]!r}, and the model predicts "
-            "nothing else. Check y: if labels are strings, y == 5 is False for all.",
+            "nothing else. Check how y was made: of labels that are strings, y == 5 is "
+            "False for all; compare with y == '5'.",
             UserWarning,
         )
     elif min(targets.shape) > 1 and (targets.sum(1) == 1).all():
@@ -499,8 +500,8 @@ def check_targets(y: np.ndarray) -> np.ndarray:
         if y.dtype.kind != "O":
             raise
         raise ValueError(
-            "y has labels that cannot be sorted, such as words beside numbers or None: "
-            "make all of them words, for example by y.astype(str)."
+            "y has labels that cannot be sorted, such as words beside numbers: make "
+            "words of all, for example by y.astype(str)."
         ) from error
     except ValueError as error:
         kinds = {type(label) for label in y.flat} if y.dtype.kind == "O" else set()
