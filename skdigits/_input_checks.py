@@ -463,7 +463,8 @@ def plain_targets(y: Any) -> Any:
     ValueError
         If a label is missing.
     """
-    if issparse(y) or isinstance(y, Tensor):
+    other = hasattr(y, "__array_namespace__") and not isinstance(y, np.ndarray)
+    if other or issparse(y) or isinstance(y, Tensor):
         return dense_targets(y)
 
     # scikit-learn tells of NaN; labels of other kinds need not even be comparable.
