@@ -342,11 +342,10 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         """Check that partial_fit is possible, and return its classes."""
         if self.early_stopping:
             raise ValueError(
-                "partial_fit does not support early_stopping=True, as a call is a "
-                "single epoch. To stop by itself, call fit, which goes on from the "
-                "model of before with warm_start=True. To call partial_fit, set "
-                "early_stopping=False; with X_val and y_val, each call adds to "
-                "validation_scores_, by which you can stop."
+                "partial_fit does not support early_stopping=True, as each call is one "
+                "epoch. Call fit, which stops by itself; or set early_stopping=False, "
+                "pass X_val and y_val to each partial_fit, and stop when the last of "
+                "validation_scores_ are no better than those before."
             )
         if self.class_weight == "balanced":
             raise ValueError(

@@ -151,7 +151,7 @@ def check_parameters(estimator: BaseEstimator) -> None:
         if not POSITIVE.is_satisfied_by(rate) or "'learning_rate'" not in str(error):
             raise
         raise InvalidParameterError(
-            f"{error} It is the schedule of the learning rate, which itself is "
+            f"{error} It names the schedule: set the learning rate itself by "
             f"learning_rate_init={rate!r}."
         ) from None
 
@@ -444,7 +444,8 @@ def _warn_of_targets(targets: np.ndarray, classes: np.ndarray) -> None:
     if targets.ndim == 1:
         warn_user(
             f"y has one class only, {classes.tolist()[0]!r}, and the model predicts "
-            "nothing else. Check y: if labels are strings, y == 5 is False for all.",
+            "nothing else. Check how y was made: of labels that are strings, y == 5 is "
+            "False for all; compare with y == '5'.",
             UserWarning,
         )
     elif min(targets.shape) > 1 and (targets.sum(1) == 1).all():
@@ -481,14 +482,9 @@ def plain_targets(y: Any) -> Any:
     ValueError
         If a label is missing.
     """
-    if issparse(y):
+    other = hasattr(y, "__array_namespace__") and not isinstance(y, np.ndarray)
+    if other or issparse(y) or isinstance(y, Tensor):
         return dense_targets(y)
-    # Tensors and arrays of other namespaces have no missing labels but NaN.
-    if hasattr(y, "__array_namespace__") and not isinstance(y, np.ndarray):
-        return y
-    if isinstance(y, Tensor):
-        return y
-
     # scikit-learn tells of NaN; labels of other kinds need not even be comparable.
     missing = pd.isna(np.asarray(y, dtype=object))
     if np.any(missing):
@@ -523,8 +519,8 @@ def check_targets(y: np.ndarray) -> np.ndarray:
         if y.dtype.kind != "O":
             raise
         raise ValueError(
-            "y has labels that cannot be sorted, such as words beside numbers or None: "
-            "make all of them words, for example by y.astype(str)."
+            "y has labels that cannot be sorted, such as words beside numbers: make "
+            "words of all, for example by y.astype(str)."
         ) from error
     except ValueError as error:
         kinds = {type(label) for label in y.flat} if y.dtype.kind == "O" else set()

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier, _multilayer_perceptron
+from sklearn.utils.estimator_checks import check_estimator
 
 from skdigits._input_checks import check_samples
 from skdigits.datasets import load_mnist
@@ -18,6 +20,7 @@ from skdigits.training.fitted import set_fitted_attributes
 from skdigits.training.messages import after_training, emit
 from skdigits.training.session import prepare, run
 
+ABSENT = r"cupy|dpnp|cuda|XPU|MPS"
 os.environ.setdefault("MPLBACKEND", "Agg")  # pictures are drawn, not shown
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(
@@ -77,6 +80,32 @@ def stratified_mlpclassifier(monkeypatch):
 
     monkeypatch.setattr(_multilayer_perceptron, "train_test_split", split)
     return MLPClassifier
+
+
+@pytest.fixture(scope="session")
+def assert_checks_pass():
+    """Run scikit-learn's checks of an estimator; return their names.
+
+    A check may be left out for a namespace or a device of other machines only, and no
+    warning may come but the ``expected`` ones.
+    """
+    absent = ABSENT.replace("cuda|", "") if torch.cuda.is_available() else ABSENT
+
+    def check(estimator, expected):
+        with pytest.warns() as caught:
+            results = check_estimator(estimator, on_fail=None)
+        for result in results:
+            if result["status"] == "skipped":
+                assert re.search(absent, str(result["exception"])), result
+            else:
+                name = result["check_name"]
+                assert result["status"] == "passed", (name, result["exception"])
+                assert not result["expected_to_fail"]
+        told = [f"{one.category} {one.message}" for one in caught]
+        assert not [text for text in told if not re.search(expected, text)]
+        return [result["check_name"] for result in results]
+
+    return check
 
 
 @pytest.fixture

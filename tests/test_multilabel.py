@@ -19,7 +19,7 @@ ONE_BATCH = {
     "random_state": 0,
 }
 SETTINGS = [
-    {"solver": "lbfgs"},
+    {"solver": "lbfgs", "batch_size": "auto"},
     {"solver": "adam", "learning_rate_init": 0.01, "shuffle": False},
     {
         "solver": "sgd",
@@ -60,9 +60,6 @@ def assert_same(ours, theirs, X):
 def test_labels_are_learnt_as_by_mlpclassifier(settings, labelled):
     X, Y = labelled
     settings = ONE_BATCH | settings
-    settings = (
-        settings if settings["solver"] != "lbfgs" else settings | {"batch_size": "auto"}
-    )
     theirs = MLPClassifier(**settings).fit(X, Y)
     ours = MLPClassifierTorch(**settings).fit(X, Y)
     assert_same(ours, theirs, X)
@@ -79,9 +76,6 @@ def test_two_classes_have_one_output_as_in_mlpclassifier(settings, labelled):
     X, Y = labelled
     y = np.array(["no", "yes"])[Y[:, 0]]
     settings = ONE_BATCH | settings
-    settings = (
-        settings if settings["solver"] != "lbfgs" else settings | {"batch_size": "auto"}
-    )
     theirs = MLPClassifier(**settings).fit(X, y)
     ours = MLPClassifierTorch(**settings).fit(X, y)
     assert_same(ours, theirs, X)
