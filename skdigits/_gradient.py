@@ -11,13 +11,13 @@ from sklearn.utils.metaestimators import available_if
 from skdigits._arrays import deal_chunks, isolated
 from skdigits._base import TorchClassifier
 from skdigits._input_checks import (
-    check_classes,
     check_parameters,
     check_samples,
     has_callbacks,
     refuse_unknown,
     rollback_on_error,
 )
+from skdigits._targets import check_classes
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.losses import LOGISTIC
 from skdigits.engine.process import hold_interrupts, release_interrupts

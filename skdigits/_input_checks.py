@@ -1,4 +1,4 @@
-"""Checks of everything that users pass: parameters, samples, targets and weights."""
+"""Checks of what users pass, parameters and samples, and what users are told."""
 
 import math
 import sys
@@ -11,7 +11,6 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
@@ -20,12 +19,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._array_api import check_same_namespace
 from sklearn.utils._param_validation import Interval, InvalidParameterError
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 from torch import Tensor
@@ -40,6 +37,7 @@ from skdigits._arrays import (
     training_device,
     within_operations,
 )
+from skdigits._columns import raise_naming_columns
 from skdigits._pictures import is_picture
 from skdigits._pixels import (
     BRIGHT,
@@ -49,6 +47,14 @@ from skdigits._pixels import (
     read_integers,
 )
 from skdigits._sparse import without_duplicates
+from skdigits._targets import (
+    check_targets,
+    check_total,
+    known_classes,
+    plain_targets,
+    several_columns,
+    weights_by_class,
+)
 from skdigits._unknown_names import unknown_name, unknown_parameter
 from skdigits.engine.types import Latest
 
@@ -58,10 +64,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 HALVES = (torch.float16, torch.bfloat16)
-NO_NUMBER = ("could not convert", "float() argument must be", "The DType")  # NumPy's
-MOST_NAMES = 8  # of columns in an error
 ROUNDING = 1e-3  # by which fractions may leave [0, 1]
-TOTAL_WEIGHTS = (1e-300, 1e300)  # sums of weights that float64 can divide by
 INSIDE = {
     "skdigits",
     "sklearn",
@@ -251,7 +254,7 @@ def check_samples(
         raise _not_flat(estimator, shape)
     columns: tuple[int, ...] = getattr(y, "shape", ())
     if not takes_labels and len(columns) == 2 and columns[1] > 1:
-        raise _several_columns(columns)
+        raise several_columns(columns)
 
     if y is not None and not (isinstance(y, np.ndarray) and y.dtype.kind != "O"):
         y = plain_targets(y)
@@ -269,16 +272,18 @@ def check_samples(
     except (TypeError, ValueError) as error:
         raise_naming_columns(error, X)
     checked = as_read(estimator, checked, fresh=reset, name=name, doubts=doubts)
-    targets = check_targets(to_numpy(y))
-    weight = None
-    if sample_weight is not None:
-        weight = _check_weight(sample_weight, checked)
+    targets = to_numpy(y)
+    if targets.ndim == 1 and targets.dtype.kind in "biu":
+        check_classification_targets(targets)  # warns of too many classes
+    else:
+        targets = check_targets(targets)
+    weight = None if sample_weight is None else _check_weight(sample_weight, checked)
 
     # A class whose samples all have no weight is not a class to learn.
     multilabel = targets.ndim == 2
     counted = targets if weight is None else targets[weight > 0]
     found = np.arange(targets.shape[1]) if multilabel else np.unique(counted)
-    known = found if classes is None else _known(found, classes, multilabel)
+    known = found if classes is None else known_classes(found, classes, multilabel)
     codes = targets.astype(np.int64) if multilabel else np.searchsorted(known, targets)
     if reset and (multilabel or (classes is None and len(known) == 1)):
         _warn_of_targets(targets, known)
@@ -287,7 +292,7 @@ def check_samples(
     if weight is not None:
         samples = samples.weighted(weight)
     if class_weight is not None:
-        samples = _class_weighted(samples, class_weight)
+        samples = samples.weighted(weights_by_class(samples, class_weight))
     return samples
 
 
@@ -366,68 +371,6 @@ def _as_array(X: Any) -> Any:
     return np.asarray(X) if several else X
 
 
-def raise_naming_columns(error: TypeError | ValueError, X: Any) -> NoReturn:
-    """Raise an error that is being handled; about words, name their columns and a cure.
-
-    X are the samples in which scikit-learn has found the error.
-    """
-    columns = _columns_of_no_numbers(X) if str(error).startswith(NO_NUMBER) else {}
-    if not columns:
-        raise error
-
-    names = ", ".join(map(repr, list(columns)[:MOST_NAMES]))
-    more = len(columns) - MOST_NAMES
-    listed = f"{names} and {more} more" if more > 0 else names
-    cure = "leave them out, or make numbers of them"
-    if any(columns.values()):
-        chosen = "columns" if more > 0 else f"[{names}]"
-        cure = (
-            "encode them before the model: make_pipeline(make_column_transformer("
-            f"(OneHotEncoder(handle_unknown='ignore'), {chosen}), "
-            "remainder='passthrough'), model)"
-        )
-    kind = TypeError if isinstance(error, TypeError) else ValueError
-    text = str(error).rstrip(".")
-    raise kind(f"{text}. X has columns that are not numbers: {listed}; {cure}.")
-
-
-def _columns_of_no_numbers(X: Any) -> dict[Any, bool]:
-    """Return columns that cannot be read as numbers, and whether they have words.
-
-    They are named, or counted from 0.
-    """
-    shape: tuple[int, ...] = getattr(X, "shape", ())
-    if len(shape) != 2 or issparse(X):
-        return {}
-
-    names = getattr(X, "columns", range(shape[1]))
-    table = getattr(X, "iloc", X)
-    columns = {name: table[:, place] for place, name in enumerate(names)}
-    return {
-        name: any(isinstance(value, str) for value in column)
-        for name, column in columns.items()
-        if not _is_numbers(column)
-    }
-
-
-def _is_numbers(column: Any) -> bool:
-    if getattr(getattr(column, "dtype", None), "kind", "") in ("M", "m"):
-        return False  # dates and durations
-    try:
-        np.asarray(column, dtype=np.float64)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _several_columns(shape: tuple[int, ...]) -> ValueError:
-    """Return the error about indicators for a classifier that takes one class each."""
-    return ValueError(
-        f"y should be a 1d array, got an array of shape {tuple(shape)} instead: pass "
-        "the class of each sample, as y.argmax(1) makes it of one-hot rows."
-    )
-
-
 def _check_weight(sample_weight: Any, X: Array) -> np.ndarray:
     """Return the weights of samples, as float64."""
     if isinstance(sample_weight, Tensor):
@@ -435,7 +378,7 @@ def _check_weight(sample_weight: Any, X: Array) -> np.ndarray:
     # Not as part of X's check: weights stay float64, whatever X is.
     weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
     weight = to_numpy(weight)
-    _check_total("sample_weight", weight)
+    check_total("sample_weight", weight)
     return weight
 
 
@@ -464,217 +407,6 @@ def _not_flat(estimator: BaseEstimator, shape: tuple[int, ...]) -> ValueError:
         f"{type(estimator).__name__}: X has shape {tuple(shape)}, flatten each image "
         "by X.reshape(len(X), -1)."
     )
-
-
-def dense_targets(y: Any) -> Any:
-    """Return a sparse indicator matrix as a dense one, and anything else as it is."""
-    return y.toarray() if issparse(y) else y
-
-
-def plain_targets(y: Any) -> Any:
-    """Return targets in a form of which scikit-learn keeps the labels.
-
-    Sparse indicators become dense. Nullable integers and booleans of pandas become
-    NumPy's, as scikit-learn would make floats of them.
-
-    Raises
-    ------
-    ValueError
-        If a label is missing.
-    """
-    other = hasattr(y, "__array_namespace__") and not isinstance(y, np.ndarray)
-    if other or issparse(y) or isinstance(y, Tensor):
-        return dense_targets(y)
-    # scikit-learn tells of NaN; labels of other kinds need not even be comparable.
-    missing = pd.isna(np.asarray(y, dtype=object))
-    if np.any(missing):
-        raise ValueError(
-            f"Input y contains NaN: {np.sum(missing)} of {np.size(missing)} labels are "
-            "missing. Leave out their samples, or give them a label."
-        )
-    if getattr(y, "ndim", 1) == 2 and hasattr(y, "iloc") and len(y):
-        return y.apply(_without_nulls)
-    return _without_nulls(y)
-
-
-def _without_nulls(column: Any) -> Any:
-    """Return a column of nullable integers or booleans as NumPy's."""
-    dtype = getattr(getattr(column, "dtype", None), "numpy_dtype", None)
-    if dtype is None or dtype.kind not in "biu":
-        return column
-    return column.astype(dtype)
-
-
-def check_targets(y: np.ndarray) -> np.ndarray:
-    """Return one class per sample (N,), or which labels each sample has (N, L).
-
-    Raises
-    ------
-    ValueError
-        If y is neither.
-    """
-    try:
-        check_classification_targets(y)
-    except TypeError as error:
-        if y.dtype.kind != "O":
-            raise
-        raise ValueError(
-            "y has labels that cannot be sorted, such as words beside numbers: make "
-            "words of all, for example by y.astype(str)."
-        ) from error
-    except ValueError as error:
-        kinds = {type(label) for label in y.flat} if y.dtype.kind == "O" else set()
-        if not kinds or not all(issubclass(kind, Real) for kind in kinds):
-            raise
-        names = " and ".join(sorted(kind.__name__ for kind in kinds))
-        whole = all(issubclass(kind, Integral) for kind in kinds)
-        cure = "bool" if kinds <= {bool, np.bool_} else "int" if whole else "float"
-        raise ValueError(
-            f"Unknown label type: y has dtype object and holds {names}: pass "
-            f"y.astype({cure})."
-        ) from error
-
-    if y.ndim == 1:
-        return y
-    # A column of classes has two axes as well, and scikit-learn's warning about it.
-    kind = type_of_target(y)
-    if kind == "multiclass-multioutput":
-        raise ValueError(
-            f"y has shape {y.shape}, several classes per sample: pass one column with "
-            "the class of each sample, or an indicator matrix of zeros and ones with a "
-            "column for each label."
-        )
-    if kind != "multilabel-indicator":
-        column: np.ndarray = column_or_1d(y, warn=True)
-        return column
-    if not np.isin(y, (0, 1)).all():
-        raise ValueError(
-            f"y has a column for each label, but values {np.unique(y).tolist()}: pass "
-            "1 for a label that a sample has, and 0 for any other."
-        )
-    return y
-
-
-def _check_total(name: str, weight: np.ndarray) -> None:
-    with np.errstate(over="ignore"):  # an overflow is reported below
-        total = weight.sum(dtype=np.float64)
-
-    if total == 0:
-        raise ValueError(
-            f"{name} is zero for all samples: at least one must have a positive weight."
-        )
-    smallest, largest = TOTAL_WEIGHTS
-    if not smallest < total < largest:
-        raise ValueError(
-            f"{name} sums to {total:g}, which is out of range for float64: scale it so "
-            "that its sum is near the number of samples."
-        )
-
-
-def _known(found: np.ndarray, classes: np.ndarray, multilabel: bool) -> np.ndarray:
-    """Return the known classes, if they include all that were found."""
-    if multilabel and len(found) != len(classes):
-        raise ValueError(
-            f"y has {len(found)} columns, one for each label, but the model has "
-            f"{len(classes)} labels: pass the labels of the first call."
-        )
-
-    unknown = np.setdiff1d(found, classes)
-    if len(unknown):
-        raise ValueError(
-            f"y has labels that are not among the classes: {unknown.tolist()}. The "
-            f"classes are {classes.tolist()}: those of the training samples or, for "
-            "partial_fit, of the first call, to which all of them must be passed."
-        )
-    return classes
-
-
-def _class_weighted(samples: Samples, class_weight: dict[Any, float] | str) -> Samples:
-    """Multiply weights by those of the classes, as scikit-learn computes them."""
-    if samples.multilabel:
-        raise ValueError(
-            f"class_weight={class_weight!r} weighs samples by their class, but y is "
-            "multilabel: pass sample_weight to fit."
-        )
-
-    weight = samples.weight
-    if weight is None:
-        weight = np.ones(len(samples.codes))
-    if isinstance(class_weight, dict):
-        each = _of_each_class(class_weight, samples.classes.tolist())
-    else:
-        each = compute_class_weight(
-            class_weight, classes=samples.classes, y=samples.y, sample_weight=weight
-        )
-
-    with np.errstate(over="ignore"):  # an overflow is reported below
-        weight = weight * each[samples.codes]
-    _check_total("sample_weight times class_weight", weight)
-    return samples.weighted(weight)
-
-
-def _of_each_class(class_weight: dict[Any, float], classes: list[Any]) -> np.ndarray:
-    """Return the weight of each class, 1 by default."""
-    if not all(NOT_NEGATIVE.is_satisfied_by(one) for one in class_weight.values()):
-        raise ValueError(
-            f"class_weight={class_weight!r} has negative weights, or some that are not "
-            "finite: the weight of a class must be a number of 0 or more."
-        )
-
-    # compute_class_weight would look for the label "3" as the number 3.
-    missing = [label for label in classes if label not in class_weight]
-    known = set(classes)
-    unknown = [label for label in class_weight if label not in known]
-    if missing and unknown:
-        raise ValueError(
-            f"The classes, {missing}, are not in class_weight={class_weight!r}, which "
-            f"has {unknown} instead: its keys must be labels of y."
-        )
-    return np.array(
-        [class_weight.get(label, 1.0) for label in classes], dtype=np.float64
-    )
-
-
-def _listed_classes(classes: ArrayLike) -> np.ndarray:
-    """Return the distinct classes among those that a user lists."""
-    try:
-        plain = hasattr(classes, "dtype") and not issparse(classes)
-        labels = to_numpy(plain_targets(classes)) if plain else np.asarray(classes)
-        if labels.ndim != 1:
-            raise ValueError(f"its shape is {labels.shape}")
-        with np.errstate(invalid="ignore"):
-            check_classification_targets(labels)
-        found: np.ndarray = np.unique(labels)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"classes must be a list of all labels, numbers or words, got {classes!r}: "
-            f"{error}"
-        ) from error
-    return found
-
-
-def check_classes(estimator: BaseEstimator, classes: ArrayLike | None) -> np.ndarray:
-    """Return the classes of a partial_fit: given in the first call, then unchanged.
-
-    Raises
-    ------
-    ValueError
-        If the first call gives none, or a later call gives others.
-    """
-    # Listed classes are sorted like those of fit, so that columns have the same order.
-    known = getattr(estimator, "classes_", None)
-    if classes is None:
-        if known is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        return to_numpy(known)
-
-    given = _listed_classes(classes)
-    if known is not None and not np.array_equal(known, given):
-        raise ValueError(
-            f"classes={given.tolist()}, but the model was started with "
-            f"{known.tolist()}. Leave classes out, or fit a new model."
-        )
-    return given
 
 
 def private_random_state(random_state: object) -> np.random.RandomState:

@@ -20,7 +20,6 @@ from skdigits._arrays import (
 )
 from skdigits._base import TorchClassifier
 from skdigits._input_checks import (
-    check_classes,
     check_parameters,
     check_samples,
     names_what_is_meant,
@@ -30,6 +29,7 @@ from skdigits._input_checks import (
 )
 from skdigits._parameters import TEMPLATES
 from skdigits._sparse import distinct_rows, with_narrow_indices
+from skdigits._targets import check_classes
 from skdigits.engine.templates import (
     chunk_size,
     class_distances,

@@ -13,7 +13,13 @@ ROOT = Path(skdigits.__file__).parent
 LAYERS = [
     ["skdigits.engine"],
     ["skdigits._arrays", "skdigits._sparse"],
-    ["skdigits._pixels", "skdigits._pictures", "skdigits._unknown_names"],
+    [
+        "skdigits._pixels",
+        "skdigits._pictures",
+        "skdigits._unknown_names",
+        "skdigits._targets",
+        "skdigits._columns",
+    ],
     ["skdigits._input_checks"],
     [
         "skdigits._parameters",

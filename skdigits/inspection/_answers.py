@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from skdigits._arrays import to_numpy
-from skdigits._input_checks import check_targets, dense_targets
+from skdigits._targets import check_targets, dense_targets
 from skdigits.inspection._display import innermost
 
 # By this much, the probabilities of a sample may sum to something else than 1: users

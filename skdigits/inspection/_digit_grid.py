@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 
-from skdigits._input_checks import dense_targets
 from skdigits._plotting import ORANGE
+from skdigits._targets import dense_targets
 from skdigits.inspection import _mosaic
 from skdigits.inspection._answers import (
     as_array,
