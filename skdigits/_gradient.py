@@ -343,8 +343,9 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         if self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True, as each call is one "
-                "epoch. Call fit, which stops by itself; or set early_stopping=False, "
-                "pass X_val and y_val to each partial_fit, and stop when the last of "
+                "epoch. Call fit, which stops by itself and, with warm_start=True, "
+                "continues from this model; or set early_stopping=False, pass X_val "
+                "and y_val to each partial_fit, and stop when the last of "
                 "validation_scores_ are no better than those before."
             )
         if self.class_weight == "balanced":
