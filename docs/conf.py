@@ -25,8 +25,10 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
-    "mathml",  # this and the next are in _ext
+    "long_names",  # this and all that follow are in _ext
+    "mathml",
     "page_figures",
+    "quantities",
 ]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
@@ -40,10 +42,11 @@ intersphinx_mapping = {
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
-# What a block prints is not copied.
+# What a block prints is not copied. Examples are written in "Python", docstrings in the
+# default, and code of pages that nobody runs in "py".
+COPIED = ("python", "Python", "py", "default", "sh")
 copybutton_selector = ", ".join(
-    f"div.highlight-{language} pre"
-    for language in ("python", "default", "sh")
+    f"div.highlight-{name} pre" for name in COPIED
 )
 # With this role, `SoftmaxRegression` in a docstring becomes a link.
 default_role = "py:obj"
@@ -55,6 +58,8 @@ html_static_path = ["_static"]
 html_css_files = ["skdigits.css"]
 html_sidebars = {"index": [], "install": [], "quick_start": []}
 html_show_sourcelink = False
+# The contents of a class name its methods without the class, which has no room there.
+toc_object_entries_show_parents = "hide"
 html_theme_options = {
     "show_toc_level": 2,
     "header_links_before_dropdown": 6,
@@ -88,6 +93,9 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "download_all_examples": False,
     "write_computation_times": False,
+    "min_reported_time": float(
+        "inf"
+    ),  # the seconds of whichever machine has built it
 }
 # A warning in an example is an error, also one that a search has caught.
 warnings.filterwarnings("error", module="__main__")

@@ -190,7 +190,7 @@ def confusion(y_true, y_pred):
         cmap="Blues",
         colorbar=False,
         text_kw={"fontsize": 8},
-        im_kw={"vmax": 1.5 * most},
+        im_kw={"vmax": 2 * most},
     )
 
 

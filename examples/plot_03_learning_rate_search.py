@@ -30,7 +30,7 @@ pipeline = make_pipeline(
     MinMaxScaler(),
     SoftmaxRegression(batch_size=32, max_iter=20, tol=None, random_state=0),
 )
-grid = {"softmaxregression__learning_rate_init": np.geomspace(1e-3, 10, 9)}
+grid = {"softmaxregression__learning_rate_init": np.geomspace(1e-3, 10, 9).tolist()}
 
 # %%
 # Both searches train nine models on each of three folds, and find the same scores. (At

@@ -29,14 +29,14 @@ print(f"{(predicted != y_test).sum()} of {len(y_test)} test digits are wrong")
 # %%
 # Which digits are confused
 # -------------------------
-# We use scikit-learn's confusion matrix. The colour scale ends at the most frequent
-# mistake. Otherwise, the many correct predictions would hide the few mistakes.
+# We use scikit-learn's confusion matrix. The colour scale ends at twice the most
+# frequent mistake. Otherwise, the many correct predictions would hide the few mistakes.
 
 counts = confusion_matrix(y_test, predicted)
 most = (counts - np.diag(np.diag(counts))).max()
 figure, ax = plt.subplots(figsize=(5.4, 5), layout="constrained")
 ConfusionMatrixDisplay(counts, display_labels=model.classes_).plot(
-    ax=ax, cmap="Blues", colorbar=False, im_kw={"vmax": 1.5 * most}
+    ax=ax, cmap="Blues", colorbar=False, im_kw={"vmax": 2 * most}
 )
 ax.set(title="Test digits, counted", xlabel="predicted", ylabel="true")
 plt.show()

@@ -59,10 +59,7 @@ def finish(app: Sphinx, env: object, docnames: list[str]) -> None:
 
 
 def show(app: Sphinx, name: str, source: list[str]) -> None:
-    """Put the figures of each block below it, and below what it prints.
-
-    A mean and its spread stay on one line.
-    """
+    """Put the figures of each block below it, and below what it prints."""
     text = source[0]
     blocks = list(enumerate(code_blocks(text)))
     for n_block, block in reversed(blocks):
@@ -73,7 +70,7 @@ def show(app: Sphinx, name: str, source: list[str]) -> None:
             options = f":alt: {alt}\n:width: {width}px\n:class: page-figure"
             shown += f"\n```{{image}} /{path}\n{options}\n```\n"
         text = text[: block.end] + shown + text[block.end :]
-    source[0] = text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+    source[0] = text
 
 
 def _width(png: Path) -> int:
