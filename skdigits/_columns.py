@@ -1,18 +1,25 @@
 """Names the columns of a table that hold no numbers, and how to encode them."""
 
+import math
 from typing import Any, NoReturn
 
 import numpy as np
 from scipy.sparse import issparse
 
+from skdigits._arrays import to_numpy
+from skdigits._pixels import SMALLEST_IMAGE
+
 NO_NUMBER = ("could not convert", "float() argument must be", "The DType")  # NumPy's
+NOT_NUMBERS = "columns that are not numbers"
 MOST_NAMES = 8  # of columns in an error
 
 
-def raise_naming_columns(error: TypeError | ValueError, X: Any) -> NoReturn:
+def raise_naming_columns(
+    error: TypeError | ValueError, X: Any, name: str = "X"
+) -> NoReturn:
     """Raise an error that is being handled; about words, name their columns and a cure.
 
-    X are the samples in which scikit-learn has found the error.
+    X are the samples in which scikit-learn has found the error, called ``name``.
     """
     columns = _columns_of_no_numbers(X) if str(error).startswith(NO_NUMBER) else {}
     if not columns:
@@ -22,16 +29,44 @@ def raise_naming_columns(error: TypeError | ValueError, X: Any) -> NoReturn:
     more = len(columns) - MOST_NAMES
     listed = f"{names} and {more} more" if more > 0 else names
     cure = "leave them out, or make numbers of them"
-    if any(columns.values()):
-        chosen = "columns" if more > 0 else f"[{names}]"
+    words = [name for name, has_words in columns.items() if has_words]
+    if words:
         cure = (
-            "encode them before the model: make_pipeline(make_column_transformer("
-            f"(OneHotEncoder(handle_unknown='ignore'), {chosen}), "
-            "remainder='passthrough'), model)"
+            "encode words before the model, and scale numbers: make_pipeline("
+            "make_column_transformer((OneHotEncoder(handle_unknown='ignore'), "
+            f"{words if len(words) <= MOST_NAMES else 'words'}), "
+            "remainder=StandardScaler()), model)"
         )
+    if 0 < len(words) < len(columns):
+        cure += "; leave the others out, or make numbers of them first"
     kind = TypeError if isinstance(error, TypeError) else ValueError
     text = str(error).rstrip(".")
-    raise kind(f"{text}. X has columns that are not numbers: {listed}; {cure}.")
+    if name != "X":
+        # X itself had been encoded: the caller says how.
+        raise kind(f"{text}. {name} has {NOT_NUMBERS}: {listed}.")
+    raise kind(f"{text}. X has {NOT_NUMBERS}: {listed}; {cure}.")
+
+
+def doubt_about_label(given: Any, X: Any, y: np.ndarray) -> str:
+    """Return a warning of a column of labels beside the pixels of images, or nothing.
+
+    ``given`` are the samples as the user passed them, and X is checked.
+    """
+    n_features = X.shape[1]
+    is_one_more = math.isqrt(n_features - 1) ** 2 == n_features - 1 >= SMALLEST_IMAGE
+    if not is_one_more or issparse(X) or y.ndim != 1 or y.dtype.kind not in "iuf":
+        return ""
+    for place in (0, n_features - 1):
+        column = to_numpy(X[:, place])
+        if np.array_equal(column, y) and np.ptp(y):
+            names = getattr(given, "columns", None)
+            name = place if names is None else repr(names[place])
+            side = math.isqrt(n_features - 1)
+            return (
+                f"Column {name} of X equals y: X has {n_features} features, one more "
+                f"than images of {side} x {side} pixels. Drop the labels from X."
+            )
+    return ""
 
 
 def _columns_of_no_numbers(X: Any) -> dict[Any, bool]:

@@ -37,7 +37,7 @@ from skdigits._arrays import (
     training_device,
     within_operations,
 )
-from skdigits._columns import raise_naming_columns
+from skdigits._columns import doubt_about_label, raise_naming_columns
 from skdigits._pictures import is_picture
 from skdigits._pixels import (
     BRIGHT,
@@ -72,6 +72,7 @@ INSIDE = {
     "contextlib",
     "copy",
     "pickle",
+    "skl2onnx",
     "skops",
 }  # never a user's own code
 
@@ -254,7 +255,7 @@ def check_samples(
         raise _not_flat(estimator, shape)
     columns: tuple[int, ...] = getattr(y, "shape", ())
     if not takes_labels and len(columns) == 2 and columns[1] > 1:
-        raise several_columns(columns)
+        raise several_columns(y)
 
     if y is not None and not (isinstance(y, np.ndarray) and y.dtype.kind != "O"):
         y = plain_targets(y)
@@ -270,7 +271,7 @@ def check_samples(
             multi_output=takes_labels,
         )
     except (TypeError, ValueError) as error:
-        raise_naming_columns(error, X)
+        raise_naming_columns(error, X, name)
     checked = as_read(estimator, checked, fresh=reset, name=name, doubts=doubts)
     targets = to_numpy(y)
     if targets.ndim == 1 and targets.dtype.kind in "biu":
@@ -287,6 +288,9 @@ def check_samples(
     codes = targets.astype(np.int64) if multilabel else np.searchsorted(known, targets)
     if reset and (multilabel or (classes is None and len(known) == 1)):
         _warn_of_targets(targets, known)
+    text = doubt_about_label(X, checked, targets) if reset else ""
+    if text:
+        warn_user(text, UserWarning)
 
     samples = Samples(checked, codes, None, known)
     if weight is not None:
@@ -394,8 +398,8 @@ def _warn_of_targets(targets: np.ndarray, classes: np.ndarray) -> None:
     elif min(targets.shape) > 1 and (targets.sum(1) == 1).all():
         warn_user(
             "y has exactly one 1 in every row, and a column for each label: if these "
-            "are classes in one-hot form, pass y.argmax(1). For multilabel targets, "
-            "ignore this warning.",
+            "are classes in one-hot form, pass y.argmax(1), or y.idxmax(axis=1) of a "
+            "DataFrame. For multilabel targets, ignore this warning.",
             UserWarning,
         )
 

@@ -75,7 +75,7 @@ class MLPClassifierTorch(GradientClassifier):
         improving, and to restore the model of the epoch with the best score. With
         ``tol=None``, training runs for all epochs, then restores the best one. The
         validation samples are ``X_val`` if passed to ``fit``, otherwise a part of X. A
-        warm start keeps the same part. Ignored by ``solver="lbfgs"``.
+        warm start on the same X keeps the same part. Ignored by ``solver="lbfgs"``.
     validation_fraction : float, default=0.1
         Fraction of the samples that ``early_stopping`` sets aside for validation,
         stratified by class.

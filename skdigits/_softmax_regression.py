@@ -33,7 +33,7 @@ class SoftmaxRegression(GradientClassifier):
         the same scale.
 
         ``"auto"`` is ``"lbfgs"`` for data of up to 10,000,000 numbers (samples times
-        features), and ``"sgd"`` for larger data. It is also ``"sgd"`` for sparse X, in
+        features), and ``"sgd"`` for larger data. It is also ``"sgd"`` in
         ``partial_fit``, with ``tol=None``, and if a parameter that ``"lbfgs"`` ignores
         differs from its default: ``learning_rate_init``, ``learning_rate``,
         ``batch_size``, ``shuffle``, ``momentum``, ``nesterovs_momentum``,
@@ -98,7 +98,7 @@ class SoftmaxRegression(GradientClassifier):
         improving, and to restore the model of the epoch with the best score. With
         ``tol=None``, training runs for all epochs, then restores the best one. The
         validation samples are ``X_val`` if passed to ``fit``, otherwise a part of X. A
-        warm start keeps the same part. Ignored by ``solver="lbfgs"``.
+        warm start on the same X keeps the same part. Ignored by ``solver="lbfgs"``.
     validation_fraction : float, default=0.1
         Fraction of the samples that ``early_stopping`` sets aside for validation,
         stratified by class.

@@ -72,11 +72,12 @@ def check_targets(y: np.ndarray) -> np.ndarray:
     return y
 
 
-def several_columns(shape: tuple[int, ...]) -> ValueError:
+def several_columns(y: Any) -> ValueError:
     """Return the error about indicators for a classifier that takes one class each."""
+    made = "y.idxmax(axis=1)" if hasattr(y, "iloc") else "y.argmax(1)"
     return ValueError(
-        f"y should be a 1d array, got an array of shape {tuple(shape)} instead: pass "
-        "the class of each sample, as y.argmax(1) makes it of one-hot rows."
+        f"y should be a 1d array, got an array of shape {tuple(y.shape)} instead: pass "
+        f"the class of each sample, as {made} makes it of one-hot rows."
     )
 
 
@@ -183,6 +184,12 @@ def known_classes(
         )
 
     unknown = np.setdiff1d(found, classes)
+    if multilabel and len(unknown):
+        raise ValueError(
+            f"y has {len(found)} columns, one for each label, but the model knows the "
+            "class of each sample: pass y.argmax(1) of one-hot rows, or "
+            "y.idxmax(axis=1) of a DataFrame."
+        )
     if len(unknown):
         raise ValueError(
             f"y has labels that are not among the classes: {unknown.tolist()}. The "

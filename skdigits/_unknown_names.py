@@ -55,6 +55,11 @@ MEANT = [
     ("beta_1", "the decay rates of Adam are beta_1 and beta_2", "betas"),
     ("device", "device='cuda' takes the GPU", "gpu use_gpu cuda use_cuda"),
     (
+        "max_iter",
+        "callbacks are set by a method, model.set_callbacks(...)",
+        "callbacks callback",
+    ),
+    (
         "sample_weight",
         "weights of samples are sample_weight",
         "sample_weights weight weights",

@@ -584,23 +584,28 @@ BAD_X = {
     "a word": (
         put("a", dtype=object),
         ValueError,
-        "could not convert string to float: 'a'.* are not numbers: 1; encode them",
+        "could not convert string to float: 'a'.* are not numbers: 1; encode words",
     ),
     "words in a frame": (
         frame(*X.T[:3], list("abc") * 4),
         ValueError,
         r"could not convert string to float: 'a'\. X has columns that are not "
-        r"numbers: 'd'; encode them before the model: .*OneHotEncoder\(.*, \['d'\]\)",
+        r"numbers: 'd'; encode words before the model, .*OneHotEncoder\(.*, \['d'\]\)",
+    ),
+    "words and dates in a frame": (
+        frame(*X.T[:2], list("abc") * 4, pd.date_range("2020", periods=12)),
+        ValueError,
+        r"are not numbers: 'c', 'd'; encode words .*, \['c'\]\).* leave the others out",
     ),
     "categories in a frame": (
         frame(*X.T[:2], *[pd.Categorical(list("abc") * 4)] * 2),
         ValueError,
-        "could not convert string to float.* are not numbers: 'c', 'd'; encode them",
+        "could not convert string to float.* are not numbers: 'c', 'd'; encode words",
     ),
     "words in polars": (
         pl.DataFrame(dict(zip("abcd", [*X.T[:3], list("abc") * 4], strict=True))),
         ValueError,
-        "could not convert string to float.* are not numbers: 'd'; encode them",
+        "could not convert string to float.* are not numbers: 'd'; encode words",
     ),
     "dates in a frame": (
         frame(*X.T[:3], pd.date_range("2020", periods=12)),

@@ -532,3 +532,34 @@ def test_parameter_validation_can_be_skipped(Model, iris):
         model.fit(*iris)
     with config_context(skip_parameter_validation=True):
         assert len(model.fit(*iris).classes_) == 3
+
+
+def test_labels_beside_pixels_are_warned_of(rng):
+    y = np.arange(40) % 10
+    X = pd.DataFrame(rng.integers(0, 256, (40, 64))).add_prefix("pixel")
+    table = X.assign(label=y)
+    model = SoftmaxRegression()
+    for given, name in ((table, "'label'"), (table.to_numpy()[:, ::-1], "0")):
+        with pytest.warns(UserWarning, match=f"Column {name} of X equals y: .*8 x 8"):
+            model.fit(given, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y)
+        model.fit(table.assign(label=y[::-1]), y)
+
+
+def test_one_hot_frames_have_a_cure_that_works(iris):
+    X, y = iris
+    names = np.array(["a", "b", "c"])[y]
+    one_hot = pd.get_dummies(pd.Series(names))
+    with pytest.raises(ValueError, match=r"pass the class .* y\.idxmax\(axis=1\)"):
+        SoftmaxRegression().fit(X, one_hot)
+    model = SoftmaxRegression().fit(X, one_hot.idxmax(axis=1))
+    np.testing.assert_array_equal(model.classes_, ["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"knows the class of each sample: .*idxmax"):
+        MLPClassifierTorch().fit(X, names, X_val=X, y_val=one_hot)
+
+
+def test_callbacks_are_set_by_a_method():
+    with pytest.raises(TypeError, match=r"'callbacks': .*model\.set_callbacks"):
+        MLPClassifierTorch(callbacks=[])

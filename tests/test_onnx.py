@@ -83,7 +83,9 @@ def test_pixels_are_read_as_fractions(model, few):
     model.fit(pixels, few[1])
     assert_agrees(model, pixels)
     _, proba = run(model, pixels)
-    _, of_fractions = run(model, (pixels / 255).astype(np.float32))
+    message = "fitted to pixels, .* float inputs takes them as they are: pass uint8"
+    with pytest.warns(UserWarning, match=message):
+        _, of_fractions = run(model, (pixels / 255).astype(np.float32))
     np.testing.assert_allclose(proba, of_fractions, atol=1e-5)
 
 

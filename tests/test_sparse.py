@@ -224,17 +224,21 @@ def test_distinct_rows_are_those_of_numpy(rng):
         np.testing.assert_array_equal(found.toarray(), np.unique(X, axis=0))
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_auto_stands_for_steps_that_need_few_dense_rows(few):
-    X, y = few
-    model = SoftmaxRegression(max_iter=5, random_state=0)
-    assert model.fit(X, y).solver_ == "lbfgs"
-    assert model.fit(sp.csr_array(X), y).solver_ == "sgd"
-    assert model.history_["learning_rate"].eq(0.01).all()
+def test_small_tables_with_words_need_no_scaling(rng):
+    table = pd.DataFrame({"shop": rng.integers(0, 300, 1000).astype(str)})
+    table["age"] = rng.integers(18, 80, 1000)
+    old = table["age"] > 50
+    words = (OneHotEncoder(), ["shop"])
+    X = make_column_transformer(words, remainder="passthrough").fit_transform(table)
+    assert sp.issparse(X)
 
-    search = BatchedGridSearchCV(model, {"alpha": [0.1, 0.01]}, cv=3)
-    assert search.fit(sp.csr_array(X), y).batched_.all()
-    assert search.best_estimator_.solver_ == "sgd"
+    model = SoftmaxRegression().fit(X, old)
+    reference = LogisticRegression(solver="newton-cholesky", tol=1e-8)
+    expected = reference.fit(X.toarray(), old).predict_proba(X.toarray())
+    np.testing.assert_allclose(model.predict_proba(X), expected, atol=0.01)
+    assert model.solver_ == "lbfgs"
+    search = BatchedGridSearchCV(SoftmaxRegression(), {"alpha": [0.1, 0.01]}, cv=3)
+    assert search.fit(X, old).best_estimator_.solver_ == "lbfgs"
 
 
 # The arguments of fit

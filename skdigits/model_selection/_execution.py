@@ -215,8 +215,7 @@ def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int,
     n_samples = len(fold.samples)
     name = model.solver
     if name == "auto":
-        sparse = issparse(samples.X)
-        name = solver_of(model, n_samples, n_features, sparse=sparse)
+        name = solver_of(model, n_samples, n_features)
     solver = SOLVERS[name]
     device = training_device(model.device, samples.X)
     if not network.trains_together(solver.n_moments, device):

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, _fit_context, clone, is_classifier
 from sklearn.callback import CallbackContext
@@ -285,9 +284,7 @@ def _trains_together(task: Task, group: Group) -> bool:
         device = training_device(model.device, task.X)
         solver = model.solver
         if solver == "auto":
-            n_samples = len(task.splits[0].train)
-            sparse = issparse(task.X)
-            solver = solver_of(model, n_samples, n_features, sparse=sparse)
+            solver = solver_of(model, len(task.splits[0].train), n_features)
         return network.trains_together(SOLVERS[solver].n_moments, device)
     except Exception:
         return False  # the evaluation of the group raises the error again, and reports

@@ -10,6 +10,7 @@ from skl2onnx.common.data_types import FloatTensorType, UInt8TensorType
 
 from skdigits._arrays import to_numpy, to_tensor
 from skdigits._convnet import ConvNetClassifier
+from skdigits._input_checks import warn_user
 from skdigits._mlp import MLPClassifierTorch
 from skdigits._softmax_regression import SoftmaxRegression
 from skdigits._template_matching import TemplateMatchingClassifier
@@ -188,6 +189,13 @@ def _samples(
     if _holds_pixels(model, given):
         graph = Graph(scope, container, dtype)
         return graph, graph.Div(graph.cast(name), 255.0)
+    if model.pixels_:
+        warn_user(
+            f"{type(model).__name__} was fitted to pixels, read as X / 255, and a "
+            "graph with float inputs takes them as they are: pass uint8 to to_onnx, "
+            "such as X[:1].astype(np.uint8), or divide pixels by 255 before the graph.",
+            UserWarning,
+        )
 
     # Classifiers, too, convert all dtypes but float32 and uint8 to float64.
     if getattr(model, "_precision", "auto") == "auto" and not isinstance(

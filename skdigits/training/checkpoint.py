@@ -274,8 +274,8 @@ def another_training(path: Path, before: Fingerprint, now: Fingerprint) -> Value
     return ValueError(
         f"The checkpoint {str(path)!r} belongs to another training, which has not "
         f"ended. It differs in: {'; '.join(found)}. Fit with the same parameters and "
-        "samples to continue it; to train from scratch, delete it or choose another "
-        "path."
+        "samples to continue it; to give it up, delete it or choose another path. "
+        "Before, load_checkpoint can save its model, to fit it with warm_start=True."
     )
 
 

@@ -9,6 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import get_tags
 
 from skdigits._arrays import take_samples, to_numpy, to_tensor
+from skdigits._columns import NOT_NUMBERS
 from skdigits._input_checks import Samples, check_samples, warn_user
 from skdigits.engine.batches import Data
 from skdigits.training.scales import difference, is_scaled_by_features
@@ -64,7 +65,7 @@ def check_validation_set(
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         text = f"The validation set (X_val, y_val): {error}"
-        if "features, but" in text:
+        if "features, but" in text or NOT_NUMBERS in text:
             text = f"{text} {_transformed(given)}"
         raise kind(text) from error
 

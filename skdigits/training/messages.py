@@ -352,9 +352,9 @@ def _is_hopeless(
     guessing = math.log(n_classes + 1)
     if samples.multilabel:
         guessing = n_classes * math.log(2)
-    if run.status == "converged":
-        return last > HOPELESS * guessing
-    if run.status != "max_iter" or partial:
+    if run.status == "converged" and last > HOPELESS * guessing:
+        return True
+    if run.status not in ("converged", "max_iter") or partial:
         return False
 
     # Losses other than cross-entropy cannot be compared with that of guessing. With

@@ -35,7 +35,6 @@ from skdigits.augmentation import is_users
 from skdigits.engine.batches import BLOCK_SAMPLES, Data
 from skdigits.engine.network import Network, join, select
 from skdigits.engine.solvers import SOLVERS
-from skdigits.engine.sparse import SparseRows
 from skdigits.engine.train import fresh_state, train
 from skdigits.engine.types import (
     Epoch,
@@ -167,8 +166,8 @@ def prepare(
     )
     solver = first.solver
     if solver == "auto":
-        kind = {"sparse": isinstance(data.X, SparseRows), "incremental": incremental}
-        solver = solver_of(first, data.n_samples, data.X.shape[1], **kind)
+        shape = (data.n_samples, data.X.shape[1])
+        solver = solver_of(first, *shape, incremental=incremental)
 
     if resuming:
         check_resumable(first, first_samples, network)

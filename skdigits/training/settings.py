@@ -42,16 +42,14 @@ def solver_of(
     n_samples: int,
     n_features: int,
     *,
-    sparse: bool,
     incremental: bool = False,
 ) -> str:
     """Return the solver that ``solver="auto"`` stands for.
 
-    It is L-BFGS for small and dense data, unless the model is to be trained epoch by
-    epoch: ``incremental`` stands for ``partial_fit``.
+    It is L-BFGS for small data, unless the model is to be trained epoch by epoch:
+    ``incremental`` stands for ``partial_fit``.
     """
-    # L-BFGS would make all samples dense, and again for each of its evaluations.
-    suits = not sparse and n_samples * n_features <= LARGEST_FULL_BATCH
+    suits = n_samples * n_features <= LARGEST_FULL_BATCH
     return "lbfgs" if suits and not incremental and not is_stochastic(model) else "sgd"
 
 

@@ -432,3 +432,13 @@ def test_a_class_too_small_to_set_part_of_it_aside_is_named(digits):
         ValueError, match=r"cannot be done\. .*few members are: \['rare'\]"
     ):
         SoftmaxRegression(early_stopping=True).fit(digits[0][:101], names)
+
+
+def test_words_in_a_validation_set_lead_to_transform_input(rng):
+    table = pd.DataFrame({"word": rng.choice(list("abc"), 60)})
+    y = (table["word"] == "a").to_numpy()
+    pipeline = make_pipeline(OneHotEncoder(), MLPClassifierTorch(4, max_iter=2))
+    with pytest.raises(ValueError, match=r"X_val has columns .*transform_input"):
+        pipeline.fit(
+            table, y, mlpclassifiertorch__X_val=table, mlpclassifiertorch__y_val=y
+        )

@@ -303,3 +303,13 @@ def test_tensors_of_pixels_are_pixels_without_dispatch(digits):
     np.testing.assert_array_equal(
         model.fit(torch.from_numpy(pixels), digits[1]).coef_, expected
     )
+
+
+def test_a_loss_that_ends_far_above_that_of_guessing_is_warned_of(rng):
+    """Also where training has stopped as its loss no longer improved."""
+    words = np.eye(300)[rng.integers(0, 300, 1000)]
+    age = rng.integers(18, 80, 1000)
+    model = SoftmaxRegression(solver="sgd", random_state=0)
+    with pytest.warns(ConvergenceWarning, match="did not learn: .* scale the features"):
+        model.fit(np.column_stack([words, age]), age > 50)
+    assert model.n_iter_ < model.max_iter
