@@ -1,13 +1,9 @@
 """Names the columns of a table that hold no numbers, and how to encode them."""
 
-import math
 from typing import Any, NoReturn
 
 import numpy as np
 from scipy.sparse import issparse
-
-from skdigits._arrays import to_numpy
-from skdigits._pixels import SMALLEST_IMAGE
 
 NO_NUMBER = ("could not convert", "float() argument must be", "The DType")  # NumPy's
 NOT_NUMBERS = "columns that are not numbers"
@@ -45,28 +41,6 @@ def raise_naming_columns(
         # X itself had been encoded: the caller says how.
         raise kind(f"{text}. {name} has {NOT_NUMBERS}: {listed}.")
     raise kind(f"{text}. X has {NOT_NUMBERS}: {listed}; {cure}.")
-
-
-def doubt_about_label(given: Any, X: Any, y: np.ndarray) -> str:
-    """Return a warning of a column of labels beside the pixels of images, or nothing.
-
-    ``given`` are the samples as the user passed them, and X is checked.
-    """
-    n_features = X.shape[1]
-    is_one_more = math.isqrt(n_features - 1) ** 2 == n_features - 1 >= SMALLEST_IMAGE
-    if not is_one_more or issparse(X) or y.ndim != 1 or y.dtype.kind not in "iuf":
-        return ""
-    for place in (0, n_features - 1):
-        column = to_numpy(X[:, place])
-        if np.array_equal(column, y) and np.ptp(y):
-            names = getattr(given, "columns", None)
-            name = place if names is None else repr(names[place])
-            side = math.isqrt(n_features - 1)
-            return (
-                f"Column {name} of X equals y: X has {n_features} features, one more "
-                f"than images of {side} x {side} pixels. Drop the labels from X."
-            )
-    return ""
 
 
 def _columns_of_no_numbers(X: Any) -> dict[Any, bool]:

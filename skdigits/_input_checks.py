@@ -37,7 +37,7 @@ from skdigits._arrays import (
     training_device,
     within_operations,
 )
-from skdigits._columns import doubt_about_label, raise_naming_columns
+from skdigits._columns import raise_naming_columns
 from skdigits._pictures import is_picture
 from skdigits._pixels import (
     BRIGHT,
@@ -288,9 +288,6 @@ def check_samples(
     codes = targets.astype(np.int64) if multilabel else np.searchsorted(known, targets)
     if reset and (multilabel or (classes is None and len(known) == 1)):
         _warn_of_targets(targets, known)
-    text = doubt_about_label(X, checked, targets) if reset else ""
-    if text:
-        warn_user(text, UserWarning)
 
     samples = Samples(checked, codes, None, known)
     if weight is not None:

@@ -434,13 +434,15 @@ def test_one_hot_targets_are_warned_of(wrap, iris):
     X, y = iris
     model = MLPClassifierTorch(3, max_iter=2, tol=None, random_state=0)
     for fit in (model.fit, lambda X, y: clone(model).partial_fit(X, y, [0, 1, 2])):
-        with pytest.warns(UserWarning, match=r"one-hot form, pass y.argmax\(1\)"):
+        with pytest.warns(
+            UserWarning, match=r"one-hot form, pass y.argmax\(1\), or y.idxmax"
+        ):
             fit(X, wrap(np.eye(3)[y].astype(int)))
     labels = np.eye(3)[y].astype(int)
     labels[0] = 1
     assert model.fit(X, wrap(labels))._multilabel  # does not warn
     for Model in (SoftmaxRegression, TemplateMatchingClassifier):
-        message = "1d array, got an array of shape .150, 3. instead.*y.argmax"
+        message = "1d array, got an array of shape .150, 3. instead.*y.(arg|idx)max"
         with pytest.raises(ValueError, match=message):
             Model().fit(X, wrap(np.eye(3)[y].astype(int)))
 

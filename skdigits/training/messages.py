@@ -12,14 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skdigits._arrays import to_numpy
 from skdigits._input_checks import Samples, users_place
-from skdigits._pixels import WHITE, image_sized
-from skdigits.engine.batches import Data
-from skdigits.engine.network import Network
+from skdigits._pixels import SMALLEST_IMAGE, WHITE, image_sized
 from skdigits.engine.schedules import DIVISOR
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.sparse import Rows, SparseRows
@@ -96,22 +97,22 @@ def _as_message(caught: warnings.WarningMessage) -> Message:
     return Message(text, category, place, getattr(caught.message, CAUSE, ""))
 
 
-def before_training(
-    model: "GradientClassifier",
-    network: Network,
-    solver: str,
-    data: Data,
-    incremental: bool,
-) -> list[Message]:
+def before_training(session: "Session", incremental: bool) -> list[Message]:
     """Return messages about samples and settings that training will suffer from.
 
     ``incremental`` stands for ``partial_fit``.
     """
+    model = session.models[0]
+    network = session.network
+    data = session.data
     X = data.X
     found: list[Message | None] = []
     if network.reads_images and model.image_shape is None:
         found.insert(0, _not_square(X.shape[1]))
-    if not SOLVERS[solver].full_batch:
+    side = math.isqrt(X.shape[1] - 1)
+    if side**2 == X.shape[1] - 1 >= SMALLEST_IMAGE:
+        found.append(_labels_beside_pixels(session, side))
+    if not SOLVERS[session.plan.solver].full_batch:
         for_images = network.reads_images or model.augment is not None
         found.append(_large_features(model, X, for_images))
         if incremental:
@@ -119,6 +120,24 @@ def before_training(
         elif model.batch_size != "auto" and model.batch_size > data.n_samples:
             found.append(_large_batch(model.batch_size, data.n_samples))
     return [message for message in found if message is not None]
+
+
+def _labels_beside_pixels(session: "Session", side: int) -> Message | None:
+    """Return a message about a first or last column that holds the labels."""
+    samples = session.samples
+    if issparse(samples.X) or samples.multilabel:
+        return None
+
+    for place in (0, side**2):
+        if np.array_equal(to_numpy(samples.X[:, place]), samples.y):
+            names = getattr(session.template, "feature_names_in_", None)
+            name = place if names is None else repr(names[place])
+            return Message(
+                f"Column {name} of X equals y: X has {side**2 + 1} features, one more "
+                f"than images of {side} x {side} pixels. Drop the labels from X.",
+                UserWarning,
+            )
+    return None
 
 
 def _not_square(n_features: int) -> Message | None:

@@ -166,8 +166,7 @@ def prepare(
     )
     solver = first.solver
     if solver == "auto":
-        shape = (data.n_samples, data.X.shape[1])
-        solver = solver_of(first, *shape, incremental=incremental)
+        solver = solver_of(first, data.n_samples, data.X.shape[1], incremental)
 
     if resuming:
         check_resumable(first, first_samples, network)
@@ -197,8 +196,9 @@ def prepare(
         plan=plan_of(first, network, solver, data, start.noise_seeds),
         hyper=hyper_of(models, data, network, solver),
         start=start,
-        messages=before_training(first, network, solver, data, incremental),
+        messages=[],
     )
+    session = session._replace(messages=before_training(session, incremental))
     if first.scoring in (None, "loss"):
         return session
     score = validation_scorer(first.scoring, held_out, partial(snapshot, session))

@@ -41,7 +41,6 @@ def solver_of(
     model: "GradientClassifier",
     n_samples: int,
     n_features: int,
-    *,
     incremental: bool = False,
 ) -> str:
     """Return the solver that ``solver="auto"`` stands for.
