@@ -55,7 +55,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
     --------
     CenterByMass : Only centres digits.
     Deskew : Makes digits upright, for use after this transformer.
-    skdigits.datasets.read_image_folder : Reads image files of one size.
+    skdigits.datasets.read_image_folder : Reads image files, of several sizes too.
 
     Notes
     -----
