@@ -49,7 +49,9 @@ except ImportError as error:
 from skdigits.onnx._classifiers import register_classifiers
 from skdigits.onnx._ensembles import register_ensembles
 from skdigits.onnx._members import register_wrappers
+from skdigits.onnx._transformers import register_transformers
 
 register_classifiers()
+register_transformers()
 register_wrappers()
 register_ensembles()
