@@ -1,8 +1,8 @@
-"""Conversion to ONNX: importing this module teaches skl2onnx skdigits' classifiers.
+"""Conversion to ONNX: importing this module teaches skl2onnx skdigits' estimators.
 
-They convert alone, at the end of a Pipeline, as the best estimator of a search, frozen
-by `sklearn.frozen.FrozenEstimator`, and in `CalibratedClassifierCV` (a temperature
-included), `StackingClassifier`, `VotingClassifier`, `BaggingClassifier`,
+Classifiers convert alone, at the end of a Pipeline, as the best estimator of a search,
+frozen by `sklearn.frozen.FrozenEstimator`, and in `CalibratedClassifierCV` (a
+temperature included), `StackingClassifier`, `VotingClassifier`, `BaggingClassifier`,
 `AdaBoostClassifier`, `OneVsRestClassifier`, `OneVsOneClassifier`,
 `TunedThresholdClassifierCV`, `FixedThresholdClassifier` and `MultiOutputClassifier`.
 
@@ -12,6 +12,13 @@ options ``zipmap="columns"``, ``nocl`` and ``output_class_labels`` also work. Wi
 ``raw_scores=True``, the decision function takes the place of the probabilities; two
 classes have two columns, ``−d`` and ``d``. After a multilabel fit, the labels are an
 indicator matrix. Labels that do not fit into int64 are an error.
+
+`DigitNormalizer`, `Deskew` and `CenterByMass` convert as steps of a Pipeline, which is
+then one graph from raw images on. Declare its input as rows, or as images of any size,
+by ``initial_types=[("X", UInt8TensorType([None, None, None]))]``. From uint8 images,
+the transformers' graphs make Python's to the last bit. A parameter that they cannot
+express is an error. Graphs do not check images: NaN, and values below 0 in front of
+`Deskew` and `CenterByMass`, are no errors there.
 
 A graph computes in the dtype of the classifier: the wider dtype of the samples and of
 the model. Integers are read as the model reads them (see its ``pixels_``), as pixels or

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skl2onnx.common._container import ModelComponentContainer
     from skl2onnx.common._topology import Operator, Scope, Variable
 
-# What graphs express. Parameters of other steps must have the value that turns them off.
+# What graphs express. Other parameters must have the value that turns their step off.
 EXPRESSED = {"size", "digit_size", "invert", "threshold", "image_shape", "device"}
 OFF: dict[str, object] = {}
 

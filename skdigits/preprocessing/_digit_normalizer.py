@@ -188,7 +188,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         return partial(normalise, **self._settings())
 
     def _settings(self) -> Settings:
-        """Return what the engine's function is told, and a converted graph expresses."""
+        """Return the arguments of the engine's function."""
         # A relation of two parameters, which _parameter_constraints cannot express.
         if self.digit_size > self.size:
             raise ValueError(
