@@ -215,13 +215,16 @@ def _steps(pipeline: Pipeline) -> list[BaseEstimator]:
 
 
 def _parse_step(
-    scope: "Scope", step: BaseEstimator, inputs: "list[Variable]"
+    scope: "Scope",
+    step: BaseEstimator,
+    inputs: "list[Variable]",
+    custom_parsers: dict[type, object] | None = None,
 ) -> "list[Variable]":
     """Parse a step of a Pipeline; scikit-learn's own read uint8 as float64."""
     is_uint8 = [isinstance(variable.type, UInt8TensorType) for variable in inputs]
     if is_uint8 == [True] and not concerns_skdigits(step):
         inputs = _parse_sklearn(scope, CastTransformer(dtype=np.float64), inputs)
-    found: list[Variable] = _parse_sklearn(scope, step, inputs)
+    found: list[Variable] = _parse_sklearn(scope, step, inputs, custom_parsers)
     return found
 
 
@@ -251,13 +254,21 @@ def _parse_pipeline(
         )
         return found
 
-    steps = _steps(model)
     options = scope.get_options(model, {"zipmap": True})
-    for step in steps:
-        if is_classifier(step) and id(step) not in (scope.options or {}):
-            scope.add_options(id(step), options)
-        inputs = _parse_step(scope, step, inputs)
+    for step in _steps(model):
+        if is_classifier(step):
+            _hand_on(scope, step, options)
+        inputs = _parse_step(scope, step, inputs, custom_parsers)
     return inputs
+
+
+def _hand_on(scope: "Scope", step: BaseEstimator, options: dict[str, object]) -> None:
+    """Give a classifier the options of its Pipeline, unless it has its own."""
+    given = scope.options or {}
+    if id(step) not in given and type(step) not in given:
+        scope.add_options(id(step), options)
+    elif "raw_scores" in options and concerns_skdigits(step):
+        scope.add_options(id(step), {"raw_scores": options["raw_scores"]})
 
 
 def _convert(
