@@ -17,7 +17,7 @@ from skdigits.datasets._image_file import (
 )
 
 
-def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
+def read_image_folder(path: str | os.PathLike[str], *, as_list: bool = False) -> Bunch:
     """Read a folder that has one sub-folder of image files for each class.
 
     This is the layout of MNIST's PNG editions: ``path/0/*.png`` to ``path/9/*.png``.
@@ -38,6 +38,9 @@ def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
         files without the suffix of an image. The contents of a file decide its format:
         BMP, GIF, JPEG (.jpg, .jpeg, .jpe, .jfif), PNG, PBM, PGM, PPM, TIFF, WebP or
         AVIF, or HEIC if pillow-heif is registered.
+    as_list : bool, default=False
+        Whether images may differ in size, such as photographs, and become a list for a
+        `skdigits.preprocessing.DigitNormalizer`. By default, they become rows.
 
     Returns
     -------
@@ -45,11 +48,12 @@ def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
         With these members:
 
         - data : uint8 ndarray of shape (n_images, height * width). Grey values, row by
-          row.
+          row. With ``as_list=True``, a list of uint8 ndarrays of shape (height, width).
         - target : ndarray of shape (n_images,). Labels: int64 if the name of every
           sub-folder is an integer in its usual form (such as 7, but not 07), otherwise
           str.
-        - image_shape : tuple (height, width). Shape of the images.
+        - image_shape : tuple (height, width). Shape of the images; None if the images
+          of a list differ in size.
         - filenames : list of str. The file of each sample, sorted by folder and file.
         - target_names : ndarray of shape (n_classes,). The labels, sorted.
 
@@ -57,10 +61,10 @@ def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
     ------
     ValueError
         If there is no image, or if an image cannot be read, is in another format (such
-        as HEIC or SVG), is animated, has more than 16 bits or differs in size from the
-        others. The message names the file, what was expected and what was found. If the
-        images are one folder deeper, as in ``training/`` and ``testing/``, the message
-        names the folder to pass.
+        as HEIC or SVG), is animated, has more than 16 bits or, without
+        ``as_list=True``, differs in size from the others. The message names the file,
+        what was expected and what was found. If the images are one folder deeper, as in
+        ``training/`` and ``testing/``, the message names the folder to pass.
     FileNotFoundError
         If the folder does not exist.
     ImportError
@@ -89,26 +93,40 @@ def read_image_folder(path: str | os.PathLike[str]) -> Bunch:
     >>> images = read_image_folder(folder)
     >>> images.data.shape, images.image_shape, images.target
     ((2, 24), (6, 4), array([0, 7]))
+
+    Photographs of several sizes are a list, which a DigitNormalizer brings to one size:
+
+    >>> Image.new("L", (40, 30), 255).save(folder / "7" / "second.png")
+    >>> images = read_image_folder(folder, as_list=True)
+    >>> [image.shape for image in images.data]
+    [(6, 4), (6, 4), (30, 40)]
     """
     files = _image_files(expanded(path))
     images = list(map(read_image, files))
+    if not as_list:
+        _check_sizes(files, images)
 
+    shapes = {image.shape for image in images}
+    target = _labels([file.parent.name for file in files])
+    return Bunch(
+        data=images if as_list else np.stack(images).reshape(len(images), -1),
+        target=target,
+        image_shape=shapes.pop() if len(shapes) == 1 else None,
+        filenames=[str(file) for file in files],
+        target_names=np.unique(target),
+    )
+
+
+def _check_sizes(files: list[Path], images: list[np.ndarray]) -> None:
+    """Refuse an image that differs in size from the first."""
     for file, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
             raise ValueError(
                 f"{file}: expected an image of {_size(images[0])}, the size of "
-                f"{files[0]}, but found {_size(image)}. Bring all images to one size "
-                "first."
+                f"{files[0]}, but found {_size(image)}. Pass as_list=True to get a "
+                "list, whose images DigitNormalizer brings to one size, or bring them "
+                "to one size first."
             )
-
-    target = _labels([file.parent.name for file in files])
-    return Bunch(
-        data=np.stack(images).reshape(len(images), -1),
-        target=target,
-        image_shape=images[0].shape,
-        filenames=[str(file) for file in files],
-        target_names=np.unique(target),
-    )
 
 
 def _image_files(path: Path) -> list[Path]:

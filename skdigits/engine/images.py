@@ -44,16 +44,17 @@ def by_chunks(
     """Apply a function to images (N, h, w); return rows (N, n_out) in their own dtype.
 
     The function is called with one chunk at a time, on the device. It computes on uint8
-    images as float32 fractions of 255, and its results for them are rounded.
+    images as float64 fractions of 255, and its results for them are rounded, halves up.
     """
     pixels = images.dtype == torch.uint8
-    dtype = torch.float32 if pixels else images.dtype
+    # In float32, the order of a sum would decide some grey levels.
+    dtype = torch.float64 if pixels else images.dtype
     made = torch.empty(len(images), n_out, dtype=images.dtype, device=images.device)
 
     size = max(1, CHUNK_PIXELS // max(images[0].numel(), n_out))
     for chunk, out in zip(images.split(size), made.split(size), strict=True):
         rows = function(as_floats(chunk.to(device), dtype)).flatten(1)
-        out.copy_(rows.mul(255).round_() if pixels else rows)
+        out.copy_(whole(rows * 255) if pixels else rows)
     return made
 
 
@@ -75,8 +76,8 @@ def moments(images: Tensor) -> Moments:
     columns = torch.arange(width, dtype=torch.float64, device=images.device)
 
     # One pass over the images: the mass and the first moment of each row suffice.
-    weights = torch.stack([torch.ones_like(columns), columns], 1).to(images.dtype)
-    mass, moment = (images @ weights).double().unbind(2)
+    weights = torch.stack([torch.ones_like(columns), columns], 1)
+    mass, moment = (images.double() @ weights).unbind(2)
     total = mass.sum(1)
     total = total.where(total > 0, 1)
     row = mass @ rows / total

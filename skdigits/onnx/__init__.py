@@ -14,6 +14,13 @@ also work. With ``raw_scores=True``, the second output is the decision function;
 classes, it has two columns, ``−d`` and ``d``. After a multilabel fit, the labels are an
 indicator matrix. Labels that do not fit into int64 raise an error.
 
+`DigitNormalizer`, `Deskew` and `CenterByMass` convert as steps of a Pipeline, which is
+then one graph from raw images on. Declare its input as rows, or as images of any size,
+by ``initial_types=[("X", UInt8TensorType([None, None, None]))]``. For uint8 images, the
+graphs of the transformers return the same pixels as Python, to the last bit. A
+parameter that they cannot express is an error. Graphs do not check images: NaN, and
+values below 0 in front of `Deskew` and `CenterByMass`, are no errors there.
+
 A graph computes in the wider dtype of the samples and of the model. Pixels, and models
 fitted to pixels, count as float32. The graph reads integers as the model does (see
 ``pixels_``): as pixels or as plain numbers. A `ConvNetClassifier` fitted with
@@ -49,7 +56,9 @@ except ImportError as error:
 from skdigits.onnx._classifiers import register_classifiers
 from skdigits.onnx._ensembles import register_ensembles
 from skdigits.onnx._members import register_wrappers
+from skdigits.onnx._transformers import register_transformers
 
 register_classifiers()
+register_transformers()
 register_wrappers()
 register_ensembles()

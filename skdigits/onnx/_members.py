@@ -17,7 +17,8 @@ from skl2onnx.common.data_types import (
     Int64TensorType,
     UInt8TensorType,
 )
-from sklearn.base import BaseEstimator
+from skl2onnx.sklapi import CastTransformer
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -30,6 +31,7 @@ from skdigits.model_selection import (
 )
 from skdigits.onnx._graph import Graph
 from skdigits.onnx._outputs import set_shapes, wants_decision
+from skdigits.preprocessing._base import ImageTransformer
 
 if TYPE_CHECKING:
     from skl2onnx.common._container import ModelComponentContainer
@@ -51,6 +53,7 @@ PLACES = (
     "final_estimator_",
     "estimators_",
     "calibrated_classifiers_",
+    "transformer_list",
 )
 
 
@@ -78,13 +81,15 @@ def everything_in(model: object) -> Iterator[object]:
         found += [step for _, step in model.steps]
     for one in found:
         for member in one if isinstance(one, list | np.ndarray) else [one]:
+            # A FeatureUnion lists names beside transformers.
+            member = member[1] if isinstance(member, tuple) else member
             if member is not None and not isinstance(member, str):
                 yield from everything_in(member)
 
 
 def concerns_skdigits(model: object) -> bool:
     """Return whether an estimator holds what only skdigits teaches to skl2onnx."""
-    ours = (TorchClassifier, *WRAPPERS)
+    ours = (TorchClassifier, ImageTransformer, *WRAPPERS)
     return any(
         # skl2onnx has no temperature.
         isinstance(one, ours) or getattr(one, "method", None) == "temperature"
@@ -195,20 +200,32 @@ class Members:
 
     def _transformed(self, pipeline: Pipeline, X: "Variable") -> "Variable":
         """Add all steps of a Pipeline but the last."""
-        steps = [
-            (name, step)
-            for name, step in pipeline.steps[:-1]
-            if step is not None and step != "passthrough"
-        ]
-        if not steps:
-            return X
-        operator = self.graph.scope.declare_local_operator(
-            "SklearnPipeline", Pipeline(steps)
-        )
-        operator.inputs.append(X)
-        transformed = self.variable("transformed")
-        operator.outputs.append(transformed)
-        return transformed
+        for step in _steps(pipeline)[:-1]:
+            (X,) = _parse_step(self.graph.scope, step, [X])
+        return X
+
+
+def _steps(pipeline: Pipeline) -> list[BaseEstimator]:
+    """Return the steps that do something."""
+    return [
+        step
+        for _, step in pipeline.steps
+        if step is not None and not isinstance(step, str)
+    ]
+
+
+def _parse_step(
+    scope: "Scope",
+    step: BaseEstimator,
+    inputs: "list[Variable]",
+    custom_parsers: dict[type, object] | None = None,
+) -> "list[Variable]":
+    """Parse a step of a Pipeline; scikit-learn's own read uint8 as float64."""
+    is_uint8 = [isinstance(variable.type, UInt8TensorType) for variable in inputs]
+    if is_uint8 == [True] and not concerns_skdigits(step):
+        inputs = _parse_sklearn(scope, CastTransformer(dtype=np.float64), inputs)
+    found: list[Variable] = _parse_sklearn(scope, step, inputs, custom_parsers)
+    return found
 
 
 def _parse(
@@ -230,15 +247,28 @@ def _parse_pipeline(
     inputs: "list[Variable]",
     custom_parsers: dict[type, object] | None = None,
 ) -> "list[Variable]":
-    """Parse a Pipeline; its last step also gets the option ``raw_scores``."""
-    last = model.steps[-1][1]
-    raw = (scope.get_options(model) or {}).get("raw_scores")
-    if raw is not None and concerns_skdigits(last):
-        scope.add_options(id(last), {"raw_scores": raw})
-    found: list[Variable] = _parse_sklearn_pipeline(
-        scope, model, inputs, custom_parsers=custom_parsers
-    )
-    return found
+    """Parse a Pipeline, whose last step gets its options."""
+    if not concerns_skdigits(model):
+        found: list[Variable] = _parse_sklearn_pipeline(
+            scope, model, inputs, custom_parsers=custom_parsers
+        )
+        return found
+
+    options = scope.get_options(model, {"zipmap": True})
+    for step in _steps(model):
+        if is_classifier(step):
+            _hand_on(scope, step, options)
+        inputs = _parse_step(scope, step, inputs, custom_parsers)
+    return inputs
+
+
+def _hand_on(scope: "Scope", step: BaseEstimator, options: dict[str, object]) -> None:
+    """Give a classifier the options of its Pipeline, unless it has its own."""
+    given = scope.options or {}
+    if id(step) not in given and type(step) not in given:
+        scope.add_options(id(step), options)
+    elif "raw_scores" in options and concerns_skdigits(step):
+        scope.add_options(id(step), {"raw_scores": options["raw_scores"]})
 
 
 def _convert(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +15,15 @@ from skdigits._parameters import StrOptions
 from skdigits.engine.images import normalise
 from skdigits.preprocessing._base import IMAGE_SHAPE, ImageTransformer
 from skdigits.preprocessing._images import Images, list_of_images
+
+
+class Settings(TypedDict):
+    """Arguments of `skdigits.engine.images.normalise`."""
+
+    size: int
+    digit_size: int
+    threshold: float
+    inverted: bool | None
 
 
 class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
@@ -58,7 +68,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
     --------
     CenterByMass : Only centres digits.
     Deskew : Makes digits upright, for use after this transformer.
-    skdigits.datasets.read_image_folder : Reads image files of one size.
+    skdigits.datasets.read_image_folder : Reads image files, of several sizes too.
 
     Notes
     -----
@@ -179,6 +189,10 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         return self.size**2
 
     def _function(self) -> Callable[[Tensor], Tensor]:
+        return partial(normalise, **self._settings())
+
+    def _settings(self) -> Settings:
+        """Return the arguments of the engine's function."""
         # A relation of two parameters, which _parameter_constraints cannot express.
         if self.digit_size > self.size:
             raise ValueError(
@@ -186,8 +200,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
                 "must fit into its image. Make size larger, or digit_size smaller."
             )
 
-        return partial(
-            normalise,
+        return Settings(
             size=int(self.size),
             digit_size=int(self.digit_size),
             threshold=float(self.threshold),

@@ -13,9 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
 
+from skdigits import SoftmaxRegression
 from skdigits.datasets import read_image_folder
+from skdigits.preprocessing import DigitNormalizer
 
 FUZZ = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "fuzz.py"))
 SUFFIXES = sorted(FUZZ["SUFFIXES"])
@@ -115,6 +119,85 @@ def test_an_image_of_another_size_is_an_error(tmp_path):
         read_image_folder(tmp_path)
     assert str(tmp_path / "1" / "b.png") in str(error.value)
     assert "found 5 x 4 pixels" in str(error.value)
+    assert "Pass as_list=True" in str(error.value)
+
+
+def test_images_of_several_sizes_are_a_list(tmp_path, rng):
+    images = {
+        "3/a.png": rng.integers(256, size=(4, 6), dtype=np.uint8),
+        "3/b.png": rng.integers(256, size=(9, 5), dtype=np.uint8),
+        "7/a.png": rng.integers(256, size=(1, 1), dtype=np.uint8),
+    }
+    for name, pixels in images.items():
+        write(tmp_path / name, pixels)
+
+    found = read_image_folder(tmp_path, as_list=True)
+    assert found.image_shape is None
+    assert found.target.tolist() == [3, 3, 7]
+    assert found.filenames == [str(tmp_path / name) for name in images]
+    for image, pixels in zip(found.data, images.values(), strict=True):
+        assert image.dtype == np.uint8
+        np.testing.assert_array_equal(image, pixels)
+
+
+def test_a_list_of_one_size_holds_the_same_images(tmp_path, rng):
+    for label in "012":
+        write(tmp_path / label / "a.png", rng.integers(256, size=(4, 6), dtype="u1"))
+    rows = read_image_folder(tmp_path)
+    images = read_image_folder(tmp_path, as_list=True)
+    np.testing.assert_array_equal(np.stack(images.data), rows.data.reshape(3, 4, 6))
+    assert rows.pop("data").shape == (3, 24)
+    del images["data"]
+    assert repr(images) == repr(rows)
+
+
+def photograph(digit, scale, colours, orientation):
+    """An enlarged digit on coloured paper, stored as the phone was held."""
+    paper, ink = np.array(colours)
+    strength = np.pad(np.kron(digit, np.ones((scale, scale))), 2 * scale)
+    pixels = paper + (ink - paper) * strength[:, :, np.newaxis]
+    turn = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}
+    picture = Image.fromarray(pixels.astype(np.uint8))
+    if turn[orientation] is not None:
+        picture = picture.transpose(turn[orientation])
+    picture.getexif()[0x0112] = orientation
+    return picture
+
+
+def test_a_folder_of_photographs_is_read_by_a_pipeline(tmp_path, digits):
+    """Several sizes, formats, colours and orientations; files may not say the label."""
+    X, y = digits
+    model = make_pipeline(
+        DigitNormalizer(size=12, digit_size=8),
+        SoftmaxRegression(0.1, solver="adam", max_iter=20, tol=None, random_state=0),
+    )
+    small = (X * 255).astype(np.uint8).reshape(-1, 8, 8)
+    model.fit(small[:1000], y[:1000])
+
+    looks = [
+        (7, [(236, 228, 205), (40, 45, 90)], 1, "png"),
+        (10, [(255, 255, 255), (0, 0, 0)], 6, "jpg"),
+        (13, [(20, 60, 20), (250, 250, 240)], 3, "tif"),
+    ]
+    for n, (digit, label) in enumerate(zip(X[1000:1150], y[1000:1150], strict=True)):
+        scale, colours, orientation, suffix = looks[n % 3]
+        picture = photograph(digit.reshape(8, 8), scale, colours, orientation)
+        path = tmp_path / str(label) / f"{n}.{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        picture.save(path, exif=picture.getexif(), quality=95)
+
+    found = read_image_folder(tmp_path, as_list=True)
+    assert {image.shape for image in found.data} == {(84, 84), (120, 120), (156, 156)}
+    expected = model.score(small[1000:1150], y[1000:1150])
+    assert expected > 0.85
+    assert model.score(found.data, found.target) >= expected - 0.02
+
+    # What fits to arrays fits to a list, and scikit-learn divides it.
+    pages, new, labels, truth = train_test_split(
+        found.data, found.target, test_size=50, random_state=0
+    )
+    model.fit(pages, labels)
+    assert model.score(new, truth) > 0.6
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", None])
@@ -124,6 +207,55 @@ def test_a_damaged_image_is_an_error(content, tmp_path, rng):
     path.write_bytes(path.read_bytes()[:-40] if content is None else content)
     with pytest.raises(ValueError, match=re.escape(f"{path}: expected an image")):
         read_image_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file_format", "name", "settings"),
+    [
+        ("PPM", "a.pgm", {}),
+        ("TIFF", "a.tif", {}),
+        ("TIFF", "a.tiff", {"compression": "tiff_adobe_deflate"}),
+        ("PNG", "a.png", {}),
+        ("JPEG", "a.jpg", {}),
+        ("BMP", "a.bmp", {}),
+        ("GIF", "a.gif", {}),
+        ("WEBP", "a.webp", {"lossless": True}),
+    ],
+)
+def test_a_file_that_is_cut_short_is_named(file_format, name, settings, tmp_path, rng):
+    path = tmp_path / "0" / name
+    path.parent.mkdir()
+    picture = Image.fromarray(rng.integers(256, size=(20, 30), dtype=np.uint8))
+    picture.save(path, file_format, **settings)
+    whole = path.read_bytes()
+    assert read_image_folder(tmp_path).image_shape == (20, 30)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=rf"{re.escape(str(path))}: expected an image"):
+        read_image_folder(tmp_path)
+
+
+def test_an_eps_file_of_another_name_starts_no_program(tmp_path):
+    path = tmp_path / "0" / "a.png"
+    path.parent.mkdir()
+    Image.new("RGB", (3, 2)).save(path, "EPS")
+    started = FUZZ["watch"]()
+    n_before = len(started)
+    with pytest.raises(ValueError, match=r"a.png: expected an image that Pillow can r"):
+        read_image_folder(tmp_path)
+    assert len(started) == n_before
+
+
+def test_lab_is_as_bright_as_its_colours(tmp_path, rng):
+    colours = Image.fromarray(rng.integers(256, size=(9, 7, 3), dtype=np.uint8))
+    srgb = ImageCms.createProfile("sRGB")
+    lab = ImageCms.createProfile("LAB")
+    picture = ImageCms.profileToProfile(colours, srgb, lab, outputMode="LAB")
+    (tmp_path / "0").mkdir()
+    picture.save(tmp_path / "0" / "a.tif")
+    found = read_image_folder(tmp_path).data.reshape(9, 7).astype(int)
+    # Eight bits of LAB are coarser than those of colours.
+    assert abs(found - np.asarray(colours.convert("L"))).max() < 16
+    assert np.ptp(found) > 150
 
 
 def test_a_folder_without_images_is_an_error(tmp_path):

@@ -199,7 +199,7 @@ def test_memory_mapped_images(transformer, images, tmp_path):
     np.save(tmp_path / "X.npy", images)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     assert isinstance(mapped, np.memmap)
-    found = transformer.fit(mapped).transform(mapped)
+    found = clone(transformer).fit(mapped).transform(mapped)
     np.testing.assert_array_equal(found, transformer.transform(images))
 
 
