@@ -62,7 +62,7 @@ def exported(model: BaseEstimator, image_shape: Shape | None = None) -> Record:
         "own": own,
         "dark": parts.dark,
         "steps": [*own_steps(shape), *steps] if own else steps,
-        **_scale(classifier),
+        **scale(classifier),
         "shape": shape,
         "classifier": _computed(classifier),
     }
@@ -98,7 +98,7 @@ def shape_of_rows(parts: Parts, image_shape: Shape | None) -> Shape:
     return checked_shape(known, classifier.n_features_in_)
 
 
-def _scale(classifier: TorchClassifier) -> Record:
+def scale(classifier: TorchClassifier) -> Record:
     """Return what full ink is to a classifier, and whether pixels are whole bytes.
 
     Raises
@@ -134,7 +134,7 @@ def _templates(classifier: TemplateMatchingClassifier) -> Record:
         "metric": classifier._metric,
         "temperature": float(classifier.temperature_),
         "seen": [bool(count > 0) for count in to_numpy(classifier.class_count_)],
-        "templates": _packed(classifier.templates_),
+        "templates": packed(classifier.templates_),
     }
 
 
@@ -151,7 +151,7 @@ def _network(classifier: Any) -> Record:
     for weight, bias in classifier._layers:
         values = to_numpy(weight)
         values = values.T if values.ndim == 2 else _kernel(values, network.activation)
-        layers.append({"weight": _packed(values), "bias": _packed(bias)})
+        layers.append({"weight": packed(values), "bias": packed(bias)})
 
     if isinstance(classifier, ConvNetClassifier):
         for record, layer in zip(layers, network.convolutions, strict=False):
@@ -172,7 +172,7 @@ def _kernel(weight: np.ndarray, activation: str) -> np.ndarray:
     return standardised(flat, ACTIVATIONS[activation].gain).numpy()
 
 
-def _packed(values: Any) -> str:
+def packed(values: Any) -> str:
     """Return numbers as base64 of float32, the first byte the lowest."""
     content = np.ascontiguousarray(to_numpy(values), dtype="<f4").tobytes()
     return base64.b64encode(content).decode("ascii")

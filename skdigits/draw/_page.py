@@ -183,6 +183,6 @@ def _hash(text: str) -> str:
 
 
 def _inert(data: dict[str, Any]) -> str:
-    """Return JSON that cannot end the element it stands in, whatever labels there are."""
+    """Return JSON that cannot end its element, whatever the labels are."""
     text = json.dumps(data, allow_nan=False)
     return re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text)
