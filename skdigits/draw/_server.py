@@ -127,6 +127,8 @@ class Handler(BaseHTTPRequestHandler):
     server: DrawServer
     server_version = "skdigits"
     sys_version = ""
+    error_content_type = "text/plain; charset=utf-8"
+    error_message_format = "%(message)s\n"
     timeout = SECONDS
 
     def do_GET(self) -> None:
@@ -174,9 +176,8 @@ class Handler(BaseHTTPRequestHandler):
         _, token, *places = [*url.path.split("/"), ""][:3]
         known = hmac.compare_digest(token.encode(), self.server.token.encode())
         if not known or url.path.count("/") != 2:
-            raise RefusedError(
-                HTTPStatus.NOT_FOUND, "Open the address that was printed."
-            )
+            reason = "Open the address that was printed."
+            raise RefusedError(HTTPStatus.NOT_FOUND, reason)
         return places[0], url.query
 
     def _body(self) -> bytes:
