@@ -25,8 +25,9 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
-    "mathml",  # this and the next are in _ext
+    "mathml",  # this and the next two are in _ext
     "page_figures",
+    "draw_page",
 ]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

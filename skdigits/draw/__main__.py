@@ -1,6 +1,7 @@
 """``python -m skdigits.draw``: a page to draw on, as a file or from a server."""
 
 import argparse
+import os
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ def _write(given: argparse.Namespace) -> None:
     file = Path(given.html).expanduser().resolve()
     print(f"The page is {file}", flush=True)
     if given.open:
-        webbrowser.open(file.as_uri())
+        _open(file.as_uri())
 
 
 def _serve(given: argparse.Namespace) -> None:
@@ -81,11 +82,20 @@ def _serve(given: argparse.Namespace) -> None:
     ) as server:
         print(f"Open {server.url}\nCtrl-C ends the server.", flush=True)
         if given.open:
-            webbrowser.open(server.url)
+            _open(server.url)
         try:
             server.serve()
         except KeyboardInterrupt:
             print()
+
+
+def _open(url: str) -> None:
+    """Open a page in a browser with windows; without one, the printed line must do."""
+    # Browsers of terminals run no scripts, and would take this one.
+    window = sys.platform in ("win32", "darwin") or "DISPLAY" in os.environ
+    if (window or "WAYLAND_DISPLAY" in os.environ) and webbrowser.open(url):
+        return
+    print(f"No browser was found: open {url} in one.", flush=True)
 
 
 def _models(given: argparse.Namespace) -> list[Any]:
