@@ -35,6 +35,8 @@ class DrawDisplay:
     ----------
     html : str
         The page.
+    title : str
+        Its title.
     height : int
         Height of the page in the notebook, in pixels.
 
@@ -52,7 +54,7 @@ class DrawDisplay:
     >>> X, y = load_digits(return_X_y=True)
     >>> model = make_pipeline(DigitNormalizer(), TemplateMatchingClassifier())
     >>> DrawDisplay(model.fit(X, y))  # the last line of a cell shows the page
-    <DrawDisplay of 78 kB>
+    <DrawDisplay: Draw a digit>
     """
 
     def __init__(
@@ -67,16 +69,17 @@ class DrawDisplay:
         if not COUNT.is_satisfied_by(height):
             raise ValueError(f"height={height!r} must be a whole number, 1 or more.")
         self.html = page(model, title=title, compare=compare, image_shape=image_shape)
+        self.title = title
         self.height = int(height)
 
     def __repr__(self) -> str:
-        return f"<DrawDisplay of {len(self.html) // 1000} kB>"
+        return f"<DrawDisplay: {self.title}>"
 
     def _repr_html_(self) -> str:
         """Return a frame that holds the page, for notebooks."""
         # The page needs scripts, and nothing of the notebook around it.
         return (
             f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts" '
-            f'title="Draw a digit" width="100%" height="{self.height}" '
+            f'title="{html.escape(self.title)}" width="100%" height="{self.height}" '
             'style="border: 0"></iframe>'
         )

@@ -101,19 +101,29 @@ class DrawServer(HTTPServer):
                 waiting.remove(each)
                 self._serve_one(each)
             if self.socket in ready:
-                waiting.append(self.socket.accept()[0])
+                waiting += self._accepted()
             for old in waiting[:-MOST_WAITING]:
                 waiting.remove(old)
                 self.shutdown_request(old)
         for each in waiting:
             self.shutdown_request(each)
 
+    def _accepted(self) -> list[socket.socket]:
+        # A connection may be gone before it is accepted.
+        try:
+            return [self.socket.accept()[0]]
+        except OSError:
+            return []
+
     def _serve_one(self, connection: socket.socket) -> None:
-        # A client that goes away in the middle is none of the server's business.
+        address = (ADDRESS, 0)
         try:
             connection.settimeout(SECONDS)
-            self.process_request(connection, (ADDRESS, 0))
-        except OSError:
+            self.process_request(connection, address)
+        except OSError:  # the client went away in the middle
+            self.shutdown_request(connection)
+        except Exception:
+            self.handle_error(connection, address)  # prints it
             self.shutdown_request(connection)
 
     def stop(self) -> None:

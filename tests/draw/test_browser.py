@@ -3,10 +3,12 @@
 import base64
 import math
 import re
+import threading
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 
 from skdigits import (
@@ -15,8 +17,12 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
+from skdigits.datasets import read_image_folder
 from skdigits.draw import DrawDisplay, page
+from skdigits.draw._drawings import Drawings
 from skdigits.draw._page import composed
+from skdigits.draw._reader import Reader
+from skdigits.draw._server import DrawServer
 from skdigits.preprocessing import CenterByMass, Deskew, DigitNormalizer
 
 pytestmark = pytest.mark.browser
@@ -111,7 +117,7 @@ def results(tab):
     """Return the results that the panels show."""
     return tab.evaluate(
         "panels.map(p => p.result && {...p.result, "
-        "image: [...p.result.image.values], logits: [...p.result.logits]})"
+        "image: [...p.result.image.values], logits: [...(p.result.logits ?? [])]})"
     )
 
 
@@ -610,6 +616,49 @@ def test_a_notebook_shows_a_page_that_works(visit, simple):
     answer = frame.locator(".answer")
     answer.filter(has_text=re.compile(r"^\d$")).wait_for(timeout=10_000)
     assert answer.text_content() in set("0123456789")
+
+
+def test_a_server_answers_the_page_and_files_drawings(browser, pixels, tmp_path):
+    X, y = pixels
+    forest = RandomForestClassifier(20, random_state=0)
+    model = make_pipeline(DigitNormalizer(), forest).fit(X.reshape(-1, 8, 8), y)
+    readers = [Reader(model, ink=255), Reader(CLASSIFIERS["templates"].fit(X, y))]
+    folder = tmp_path / "drawings"
+    server = DrawServer(readers, drawings=Drawings(folder, readers[0].classes))
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    context = browser.new_context()
+    try:
+        tab = context.new_page()
+        tab.goto(server.url)
+        stroke(tab)
+        tab.get_by_role("status").filter(has_text="RandomForest").wait_for()
+        ink = drawing(tab)
+        found = results_of_server(tab)
+        expected = model.predict_proba(ink[np.newaxis])[0]
+        np.testing.assert_allclose(found[0]["probabilities"], expected, atol=1e-9)
+        seen = DigitNormalizer().transform(ink[np.newaxis])[0]
+        np.testing.assert_allclose(255 * np.array(found[0]["image"]), seen, atol=1e-4)
+        assert tab.locator("canvas.shape").count() == 10
+
+        tab.get_by_role("button", name="7", exact=True).click()
+        tab.get_by_role("alert").filter(has_text="Saved as").wait_for()
+        assert not drawing(tab).any()
+    finally:
+        context.close()
+        server.stop()
+        thread.join()
+        server.server_close()
+
+    filed = read_image_folder(folder)
+    assert filed.target.tolist() == [7]
+    np.testing.assert_array_equal(filed.data[0], ink.ravel())
+
+
+def results_of_server(tab):
+    """Wait for the answer to the latest drawing."""
+    tab.wait_for_function("!asking && panels[0].result")
+    return results(tab)
 
 
 def test_a_server_s_page_says_that_its_server_is_gone(visit, simple):
