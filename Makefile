@@ -22,7 +22,7 @@ define INSTALL_TORCH
 	echo "$(TORCH_CPU) does not answer: pip looks for torch elsewhere, where it may come with CUDA."; }
 endef
 
-.PHONY: demo test test-next test-oldest test-package lint bench docs clean
+.PHONY: demo draw test test-next test-oldest test-package lint bench docs clean
 .NOTPARALLEL:
 
 # scikit-learn dispatches to array APIs from scipy 1.14 on, later than the oldest.
@@ -45,6 +45,10 @@ $(VENV)/%.done: pyproject.toml constraints.txt $(BROKEN)
 
 demo: $(VENV)/plot.done  ## classify handwritten digits
 	$(BIN)/python examples/demo.py
+
+draw: $(VENV)/plot.done  ## draw a digit in a browser
+	@mkdir -p build
+	$(BIN)/python -m skdigits.draw --demo --html build/draw.html --open
 
 test: $(VENV)/test.done  ## all tests, on all cores
 	$(TEST) $(BIN)/$(PYTEST)

@@ -65,6 +65,7 @@ def inside():
     from sklearn.datasets import load_digits
 
     import skdigits
+    from skdigits.draw import page
     from skdigits.model_selection import BatchedGridSearchCV
 
     assert Path(skdigits.__file__).is_relative_to(sys.prefix), skdigits.__file__
@@ -91,6 +92,9 @@ def inside():
         model.fit(pixels[:1200], y[:1200])
         again = pickle.loads(pickle.dumps(model))
         assert again.score(pixels[1200:], y[1200:]) > 0.8, model
+
+    # What the page consists of is no module, and has to be in the wheel all the same.
+    assert "touch-action" in page(model.best_estimator_)
     print(f"The wheel alone: {len(names)} modules import, and every classifier learns.")
 
 

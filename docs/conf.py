@@ -29,6 +29,7 @@ extensions = [
     "mathml",
     "page_figures",
     "quantities",
+    "draw_page",
 ]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     )  # one worker a core: threads would only wait for each other
 
 
+def chromium():
+    """Return the path of Chromium or a relative of it, None if there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
 def pytest_collection_modifyitems(config, items):
     reasons = {}
     if not Path(os.environ.get("SKDIGITS_DATA", "/nowhere"), "mnist").is_dir():
@@ -36,6 +43,8 @@ def pytest_collection_modifyitems(config, items):
         )
     if not torch.cuda.is_available():
         reasons["gpu"] = "needs CUDA, and torch finds none here"
+    if chromium() is None:
+        reasons["browser"] = "needs Chromium: apt-get install chromium"
     for item in items:
         for name, reason in reasons.items():
             if item.get_closest_marker(name):
@@ -66,6 +75,20 @@ def mnist():
         mnist.target[mnist.train],
         mnist.target[mnist.test],
     )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window. It is closed before another module's event loop."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        # In containers, the sandbox has no rights.
+        found = driver.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox"]
+        )
+        yield found
+        found.close()
 
 
 @pytest.fixture

@@ -33,7 +33,12 @@ LAYERS = [
     ["skdigits._gradient", "skdigits._template_matching"],
     ["skdigits._softmax_regression", "skdigits._mlp", "skdigits._convnet"],
     ["skdigits.preprocessing", "skdigits.model_selection"],
-    ["skdigits.inspection", "skdigits.onnx", "skdigits._show_versions"],
+    [
+        "skdigits.draw",
+        "skdigits.inspection",
+        "skdigits.onnx",
+        "skdigits._show_versions",
+    ],
     ["skdigits"],
 ]
 ENGINE_MAY_IMPORT = {"torch", "numpy", "scipy", "skdigits"} | set(

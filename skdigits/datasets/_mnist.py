@@ -145,6 +145,17 @@ def load_mnist(
     )
 
 
+def has_mnist() -> bool:
+    """Return whether `load_mnist` needs no network.
+
+    Raises
+    ------
+    FileNotFoundError
+        If some of the files are missing.
+    """
+    return bool(_find(None))
+
+
 def _find(data_home: str | os.PathLike[str] | None) -> dict[str, Path]:
     """Return MNIST's four files by their usual names; none if there are none.
 

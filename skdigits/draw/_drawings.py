@@ -1,0 +1,108 @@
+"""Labelled drawings as PNG files, in one folder for each class."""
+
+import os
+import re
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+# Signs that some file system does not allow in a name, and names of devices.
+FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|^[.\s]|[.\s]$|^$')
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+LONGEST = 255  # bytes
+
+
+class Drawings:
+    """A folder of drawings, as `skdigits.datasets.read_image_folder` reads it.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The folder, which is made with the first drawing.
+    labels : sequence of str
+        The classes, whose names become those of folders.
+
+    Raises
+    ------
+    ValueError
+        If a label cannot be the name of a folder, or two are the same but for case.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], labels: Sequence[str]):
+        self.folder = Path(folder).expanduser()
+        self.labels = list(labels)
+        for label in self.labels:
+            if not _may_name_a_folder(label):
+                raise ValueError(
+                    f"--save files drawings in folders named by the classes, but "
+                    f"{label!r} cannot name one: fit the model to other labels."
+                )
+        if len({label.casefold() for label in self.labels}) < len(self.labels):
+            raise ValueError(
+                "--save files drawings in folders named by the classes, but some "
+                f"differ in nothing but case: {self.labels}. Fit the model to other "
+                "labels."
+            )
+
+    def add(self, number: int, picture: np.ndarray) -> Path:
+        """Write a picture of a class by its number; return the new file.
+
+        Raises
+        ------
+        ValueError
+            If there is no such class, or its folder is a link to elsewhere.
+        """
+        if not 0 <= number < len(self.labels):
+            raise ValueError(
+                f"class {number} is none of the {len(self.labels)} classes, which "
+                "count from 0."
+            )
+        folder = self.folder / self.labels[number]
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.resolve().parent != self.folder.resolve():
+            raise ValueError(f"{folder} leads out of {self.folder}: remove the link.")
+
+        content = png(picture)
+        while True:
+            file = folder / f"{_next_number(folder)}.png"
+            try:
+                # "x" neither overwrites a file nor follows a link.
+                with file.open("xb") as stream:
+                    stream.write(content)
+            except FileExistsError:
+                continue
+            return file
+
+
+def _may_name_a_folder(label: str) -> bool:
+    if FORBIDDEN.search(label) or DEVICES.fullmatch(label):
+        return False
+    try:
+        return len(os.fsencode(label)) <= LONGEST
+    except UnicodeEncodeError:
+        return False
+
+
+def _next_number(folder: Path) -> int:
+    """Return one more than the largest number that names a file."""
+    stems = [file.stem for file in folder.iterdir()]
+    return max((int(stem) for stem in stems if stem.isdecimal()), default=0) + 1
+
+
+def png(picture: np.ndarray) -> bytes:
+    """Return a PNG file of grey values (h, w) in uint8."""
+    height, width = picture.shape
+    # A byte before each row names its filter: 0 is none.
+    rows = np.zeros((height, width + 1), np.uint8)
+    rows[:, 1:] = picture
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 9))]
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in [*chunks, (b"IEND", b"")]:
+        content += struct.pack(">I", len(data)) + kind + data
+        content += struct.pack(">I", zlib.crc32(kind + data))
+    return content
