@@ -119,6 +119,9 @@ def test_transformers_agree(transformer, dtype, raw):
     tolerance = {"uint8": 0, "float32": 1e-6}.get(dtype, 1e-11)
     for images in raw:
         X = as_dtype(images, dtype)
+        if dtype == "int64":  # a fit decides whether they are pixels
+            transformer = clone(transformer).fit(X)
+            graph = session(transformer, dtype)
         (found,) = graph.run(None, {"X": X})
         expected = transformer.transform(X)
         assert found.dtype == expected.dtype

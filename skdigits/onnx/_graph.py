@@ -75,7 +75,8 @@ class Graph:
     def ascending(self, x: str) -> str:
         """Add rows (N, n) with their values sorted."""
         n = self._node("Reshape", self.length(x, 1), np.array([1]))
-        names = [self.scope.get_unique_variable_name(n) for n in ("sorted", "places")]
+        unique = self.scope.get_unique_variable_name
+        names: list[str] = [unique(one) for one in ("sorted", "places")]
         name = self.scope.get_unique_operator_name("TopK")
         self.container.add_node("TopK", [x, n], names, name=name, largest=0, sorted=1)
         return names[0]

@@ -51,12 +51,22 @@ def check_expressible(model: ImageTransformer) -> None:
             )
 
 
-def _made_type(given: TensorType) -> type[TensorType]:
+def _reads_pixels(model: ImageTransformer, given: TensorType) -> bool:
+    """Return whether a transformer makes uint8 of images of such a type."""
+    if isinstance(given, UInt8TensorType):
+        return True
+    # What integers are, a fit has decided: a graph cannot look at them.
+    return "Int" in type(given).__name__ and getattr(model, "_reads_pixels", False)
+
+
+def _made_type(model: ImageTransformer, given: TensorType) -> type[TensorType]:
     """Return the type of images made from such a type, as in Python."""
-    for kind in (FloatTensorType, UInt8TensorType):
-        if isinstance(given, kind):
-            return kind
-    return DoubleTensorType
+    made: type[TensorType] = DoubleTensorType
+    if _reads_pixels(model, given):
+        made = UInt8TensorType
+    elif isinstance(given, FloatTensorType):
+        made = FloatTensorType
+    return made
 
 
 def _parse(
@@ -69,7 +79,7 @@ def _parse(
     operator = scope.declare_local_operator(get_model_alias(type(model)), model)
     for variable in inputs:
         operator.inputs.append(variable)
-    made = _made_type(inputs[0].type)
+    made = _made_type(model, inputs[0].type)
     operator.outputs.append(scope.declare_local_variable("images", made()))
     found: list[Variable] = list(operator.outputs)
     return found
@@ -115,7 +125,7 @@ def _set_shapes(operator: "Operator") -> None:
     n_out = None
     if isinstance(model, DigitNormalizer) or found is not None:
         n_out = model._n_out(found)
-    made = _made_type(variable.type)
+    made = _made_type(model, variable.type)
     operator.outputs[0].set_type(made([variable.get_first_dimension(), n_out]))
 
 
@@ -123,7 +133,7 @@ def _images(graph: Graph, operator: "Operator") -> str:
     """Add the images (N, h, w) of an input, as floats to compute with."""
     variable = operator.inputs[0]
     images = graph.cast(variable.full_name)
-    if isinstance(variable.type, UInt8TensorType):
+    if _reads_pixels(operator.raw_operator, variable.type):
         images = graph.Div(images, 255.0)
     if len(variable.type.shape) == 3:
         return images
@@ -164,7 +174,7 @@ def _convert(
 
     made = graph.Flatten(_made(graph, model, _images(graph, operator)))
     name = operator.outputs[0].full_name
-    if isinstance(given, UInt8TensorType):
+    if _reads_pixels(model, given):
         levels = whole(graph, graph.Mul(made, 255.0))
         container.add_node("Cast", levels, name, to=TensorProto.UINT8)
     else:
