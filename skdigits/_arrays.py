@@ -411,6 +411,16 @@ def take_samples(array: Array, samples: np.ndarray) -> Array:
     return taken
 
 
+def take_features(array: Array, features: np.ndarray) -> Array:
+    """Return some features of samples, in their own namespace; sparse ones stay so."""
+    if issparse(array):
+        columns: Array = array[:, features]
+        return columns
+    xp, _, device = get_namespace_and_device(array)
+    taken: Array = xp.take(array, xp.asarray(features, device=device), axis=1)
+    return taken
+
+
 @overload
 def to_tensor(array: CompressedRows, device: torch.device) -> SparseRows: ...
 

@@ -323,7 +323,13 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         validation_samples = None
         if any(part is not None for part in validation_set):
-            validation_samples = check_validation_set(self, validation_set, samples)
+            # A later batch tells less of the scale than the first, in the same time.
+            validation_samples = check_validation_set(
+                self,
+                validation_set,
+                samples,
+                compares_scales=not (resuming and incremental),
+            )
         saved = None
         if callbacks is not None:
             saved = callbacks.saved(samples, validation_samples)

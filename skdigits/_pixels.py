@@ -72,22 +72,27 @@ class Given(NamedTuple):
         if isinstance(self.samples, Tensor):
             parts = self.samples.split(max(1, CHUNK // self.n_features))
 
-        for part in parts:
-            beyond, present = _counts(part, limit)
-            typical = (2 * beyond > present) & (beyond.square() >= self.n_features)
-            if typical.any():
-                return True
-        return False
+        return any(_exceeds(part, limit) for part in parts)
 
 
-def _counts(samples: Rows, limit: float) -> tuple[Tensor, Tensor]:
-    """Return how many values of each row exceed a limit, and how many are not 0."""
+def _exceeds(samples: Rows, limit: float) -> bool:
+    """Return whether most values of a row exceed a limit, and not just a few."""
     if isinstance(samples, Tensor):
-        return (samples > limit).sum(1), (samples != 0).sum(1)
+        # Counting takes several times as long as a maximum, and few rows need it.
+        samples = samples[samples.amax(1) > limit]
+        beyond = (samples > limit).sum(1)
+    else:
+        rows, _, values = samples.entries()
+        beyond = rows[values > limit].bincount(minlength=len(samples))
 
-    rows, _, values = samples.entries()
-    beyond = rows[values > limit].bincount(minlength=len(samples))
-    return beyond, rows[values != 0].bincount(minlength=len(samples))
+    enough = beyond.square() >= samples.shape[1]
+    if not enough.any():
+        return False
+    if isinstance(samples, Tensor):
+        present = (samples[enough] != 0).sum(1)
+    else:
+        present = rows[values != 0].bincount(minlength=len(samples))[enough]
+    return bool((2 * beyond[enough] > present).any())
 
 
 def image_sized(model: "TorchClassifier", n_features: int) -> bool:

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from skdigits import (
     ConvNetClassifier,
@@ -23,6 +24,8 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
+from skdigits._arrays import to_tensor
+from skdigits._pixels import Given
 from skdigits.model_selection import (
     BatchedGridSearchCV,
     learning_rate_range_test,
@@ -344,6 +347,44 @@ def test_another_scale_of_a_single_row_is_warned_of(name, wrap):
     mixed[7] *= 255
     with pytest.warns(UserWarning, match="numbers from 0 to 1, but X .* up to"):
         fractions.predict(wrap(mixed))
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("D", [1, 9, 64, 100])
+def test_most_values_of_a_row_exceed_a_limit(D, wrap):
+    """Counted in a loop over rows; a row has to have √D such values."""
+    rng = np.random.default_rng(D)
+    answers = []
+    for _ in range(60):
+        X = rng.choice([0, 1, 200], p=rng.dirichlet([3, 1, 1]), size=(3, D))
+        X = X.astype(rng.choice(["uint8", "int64", "float32"]))
+        expected = False
+        for row in X:
+            beyond = sum(1 for value in row if value > 1.5)
+            present = sum(1 for value in row if value != 0)
+            expected |= beyond > present / 2 and beyond >= D**0.5
+        samples = to_tensor(wrap(X), torch.device("cpu"))
+        given = Given("X", X.dtype.name, float(X.min()), float(X.max()), samples)
+        assert given.exceeds(1.5) == expected
+        answers.append(expected)
+    assert set(answers) == {True, False}
+
+
+def test_one_large_value_lets_one_row_be_counted():
+    class Comparisons(TorchDispatchMode):
+        n = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor) and out.dtype == torch.bool:
+                self.n += out.numel()
+            return out
+
+    samples = torch.full((1000, 64), 0.5)
+    samples[300, 5] = 200
+    with Comparisons() as comparisons:
+        assert not Given("X", "float32", 0.5, 200.0, samples).exceeds(1.5)
+    assert 64 <= comparisons.n < 1000 + 5 * 64
 
 
 def test_a_rare_count_is_no_other_scale():

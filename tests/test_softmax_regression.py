@@ -5,13 +5,16 @@ from itertools import product
 
 import numpy as np
 import pytest
+import scipy.optimize
 import torch
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from skdigits import SoftmaxRegression
+from skdigits.engine import lbfgs
 from skdigits.training import settings
 
 C = 0.3
@@ -37,9 +40,6 @@ def objective(model, X, y, sample_weight=None):
     return loss + (model.coef_**2).sum() / (2 * C * n)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:lbfgs stopped after:sklearn.exceptions.ConvergenceWarning"
-)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dataset", ["digits", "iris"])
 def test_lbfgs_reaches_logistic_regression(dataset, weighted, request):
@@ -58,9 +58,6 @@ def test_lbfgs_reaches_logistic_regression(dataset, weighted, request):
     assert expected < 0.9 * np.log(len(ours.classes_))
 
 
-@pytest.mark.filterwarnings(
-    "ignore:lbfgs stopped after:sklearn.exceptions.ConvergenceWarning"
-)
 def test_lbfgs_in_float32_comes_as_close_as_logistic_regression(digits):
     X, y = digits
     exact = logistic_regression(X, y)
@@ -266,3 +263,40 @@ def test_iterations_do_not_depend_on_the_size_of_weights(digits, scale):
     model = SoftmaxRegression(solver="lbfgs", alpha=1e-4)
     expected = model.fit(X, digits[1], weight).n_iter_
     assert abs(model.fit(X, digits[1], weight * scale).n_iter_ - expected) <= 3
+
+
+def end_abnormally(monkeypatch, **changes):
+    """Let SciPy end as if its line search had found no lower objective.
+
+    Whether rounding leads there differs between processors.
+    """
+
+    def minimize(*args, options, **rest):
+        result = scipy.optimize.minimize(*args, options=options | changes, **rest)
+        result.status = 2
+        return result
+
+    monkeypatch.setattr(lbfgs, "minimize", minimize)
+
+
+def test_lbfgs_that_rounding_ends_has_converged(monkeypatch):
+    """A case of scikit-learn's tests of array APIs."""
+    X, y = load_iris(return_X_y=True)
+    weight = np.random.default_rng(0).uniform(-1, 5, len(X)).clip(0, None)
+    options = {"tol": 1e-12, "max_iter": 500, "class_weight": "balanced"}
+    exact = LogisticRegression(C=0.01, **options).fit(X, y, weight)
+
+    end_abnormally(monkeypatch)
+    ours = SoftmaxRegression(solver="lbfgs", alpha=100 / weight.sum(), **options)
+    ours.fit(X.astype(np.float32), y, weight)  # a warning is an error here
+    assert ours.coef_.dtype == np.float32
+    assert np.abs(exact.coef_).max() > 0.1
+    np.testing.assert_allclose(ours.coef_, exact.coef_, atol=1e-4, rtol=0)
+
+
+def test_lbfgs_that_ends_far_from_the_minimum_warns(iris, monkeypatch):
+    X, y = iris
+    end_abnormally(monkeypatch, maxiter=3)
+    with pytest.warns(ConvergenceWarning, match="lbfgs stopped after 3 iterations"):
+        found = by_lbfgs(X.astype(np.float32), y)
+    assert np.abs(found.coef_ - logistic_regression(X, y).coef_).max() > 0.01

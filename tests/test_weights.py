@@ -40,9 +40,6 @@ def assert_repeats(model, weighted, dtype=np.float64):
     assert np.abs(clone(model).fit(X, y).predict_proba(X) - found).max() > 1e-3
 
 
-@pytest.mark.filterwarnings(
-    "ignore:lbfgs stopped after:sklearn.exceptions.ConvergenceWarning"
-)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_lbfgs_of_any_loss(loss, weighted):
     """Compare at the minimum, which is unique for a linear model with a penalty."""

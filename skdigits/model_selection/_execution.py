@@ -3,10 +3,9 @@
 import math
 import time
 import traceback
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -72,6 +71,7 @@ class Job(NamedTuple):
     """Groups of candidates with the same steps before the model, and their folds.
 
     ``memory`` bounds the bytes of a run. ``context`` and ``search`` are for callbacks.
+    ``heard`` takes the lists of messages of its runs, for a search that fails.
     ``store`` keeps outcomes of runs in files.
     ``past`` are outcomes to continue from, by candidate and fold; if it is not None,
     outcomes keep what it takes to continue.
@@ -85,6 +85,7 @@ class Job(NamedTuple):
     scoring: Scoring
     memory: float
     search: Search
+    heard: list[list[Message]]
     store: Store | None = None
     context: CallbackContext = None  # filled in before the job is evaluated
     past: dict[tuple[int, int], Outcome] | None = None
@@ -182,7 +183,7 @@ def _errors_noted(failures: list[Failure], groups: Sequence[Group]) -> Iterator[
 def _fold_data(job: Job) -> Iterator[FoldData]:
     """Yield the samples of the job's folds."""
     first = job.groups[0].seeds[0][0]
-    given = (first.model, job.X, job.y, job.weight, job.splits, job.scoring)
+    given = (first.model, job.X, job.y, job.weight, job.splits, job.scoring, job.heard)
     # Balanced class weights, like a prefix, are computed for each fold.
     if first.prefix is None and first.model.class_weight != "balanced":
         yield from shared_folds(*given)
@@ -251,8 +252,10 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
     )
     if job.past:
         session, entries = _continued(job, session, entries)
+    notes = [[*entry.fold.messages, *session.messages] for entry in entries]
+    job.heard.extend(notes)
+    scored = _ScoredSession(job, session, entries, notes)
     # The printer first, so that an epoch is printed before a callback reports it.
-    scored = _ScoredSession(job, session, entries)
     observers: list[Observer] = [EpochPrinter(models)] if models[0].verbose else []
     if job.scoring.by_epoch or has_callbacks(job.search):
         observers.append(scored)
@@ -266,8 +269,7 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
     ]
     for number, (entry, one) in enumerate(zip(entries, runs, strict=True)):
         # Halving cuts runs short on purpose.
-        told = after_training(entry.model, one, session, job.past is not None)
-        scored.notes[number] += [*entry.fold.messages, *session.messages, *told]
+        notes[number] += after_training(entry.model, one, session, job.past is not None)
 
     fit_seconds = time.perf_counter() - began - scored.seconds
     results = scored.results(runs, fit_seconds)
@@ -278,7 +280,7 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
             result,
             entry.curve,
             len(entries) == 1,
-            messages=tuple(dict.fromkeys(scored.notes[number])),
+            messages=tuple(dict.fromkeys(notes[number])),
             solver=session.plan.solver,
         )
         for number, (entry, result) in enumerate(zip(entries, results, strict=True))
@@ -384,10 +386,8 @@ class _ScoredSession:
     job: Job
     session: Session
     entries: list[Entry]
+    notes: list[list[Message]]
     seconds: float = 0.0
-    notes: defaultdict[int, list[Message]] = field(
-        default_factory=partial(defaultdict, list)
-    )
     context: CallbackContext = None
 
     @contextmanager

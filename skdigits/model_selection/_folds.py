@@ -70,10 +70,16 @@ def shared_folds(
     weight: ArrayLike | None,
     splits: Sequence[Split],
     scoring: Scoring,
+    heard: list[list[Message]],
 ) -> Iterator[FoldData]:
-    """Yield folds over one X, checked once; folds that lack a class are left out."""
+    """Yield folds over one X, checked once; folds that lack a class are left out.
+
+    Lists of messages are put in ``heard`` when they begin to fill.
+    """
     template = clone(model)
-    with noted() as of_all:
+    of_all: list[Message] = []
+    heard.append(of_all)
+    with noted(of_all):
         samples = check_samples(
             template,
             X,
@@ -97,7 +103,9 @@ def shared_folds(
             places = np.searchsorted(samples.kept, with_weight)
         if len(np.unique(samples.codes[places])) == n_classes:
             test = scoring_data(scoring, X, y, split.test, samples.classes)
-            with noted() as of_test:
+            of_test: list[Message] = []
+            heard.append(of_test)
+            with noted(of_test):
                 checked = check_features(template, test.samples)
             told = tuple(dict.fromkeys(of_all + of_test))
             folds.append(Fold(split, places, test, checked, messages=told))
@@ -116,10 +124,16 @@ def separate_folds(
     weight: ArrayLike | None,
     splits: Sequence[Split],
     scoring: Scoring,
+    heard: list[list[Message]],
 ) -> Iterator[FoldData]:
-    """Yield each fold by itself, with a prefix fitted to its train samples."""
+    """Yield each fold by itself, with a prefix fitted to its train samples.
+
+    Lists of messages are put in ``heard`` when they begin to fill.
+    """
     for split in splits:
-        with noted() as messages:
+        messages: list[Message] = []
+        heard.append(messages)
+        with noted(messages):
             given = (prefix, model, X, y, weight, split, scoring)
             found = _separate_fold(*given)
         if found is None:

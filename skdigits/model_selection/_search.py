@@ -8,7 +8,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from itertools import chain, product
 from typing import Any, NamedTuple
@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator, _fit_context, clone, is_classifier
 from sklearn.callback import CallbackContext
-from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.model_selection._validation import (
     _fit_and_score,
@@ -73,7 +72,9 @@ class Task(NamedTuple):
 
     ``routed`` has the parameters of the estimator's fit, of the scorer and of the
     splitter. ``weight`` has the model's sample weights among them. ``arguments`` are
-    passed to callbacks. ``store`` saves the finished work to files.
+    passed to callbacks. ``messages`` are those of all fits. ``heard`` are lists that
+    fill while candidates are evaluated, for an evaluation that raises an error.
+    ``store`` saves the finished work to files.
     """
 
     search: Search
@@ -86,6 +87,8 @@ class Task(NamedTuple):
     weight: Any
     scoring: Scoring
     arguments: dict[str, Any]
+    messages: list[Message]
+    heard: list[list[Message]]
     store: Store | None = None
 
 
@@ -125,34 +128,34 @@ def fit_search(
     by_epoch = search.return_epoch_scores or search.refit_epochs is not None
     choices = (search.return_train_score, search.error_score, by_epoch)
     scoring = Scoring(scorers, routed.scorer.score, *choices)
-    task = Task(
-        search, estimator, X, y, listed, splits, routed, of_model, scoring, arguments
-    )
-
+    given = (estimator, X, y, listed, splits, routed, of_model, scoring, arguments)
+    task = Task(search, *given, messages=[], heard=[])
     if has_callbacks(search):
         task = task._replace(store=store_of(task))
 
     # Set cv_results_ before the selection: a callable ``refit`` reads it.
-    messages: list[Message] = []
     try:
         if iterations is None:
             outcomes = evaluate_all(task, context)
-            messages += chain.from_iterable(one.messages for one in outcomes)
+            task.messages.extend(chain.from_iterable(o.messages for o in outcomes))
             report(task, outcomes)
         else:
             loop = partial(search._run_search, callback_ctx=context)
             outcomes = iterations(task, loop)
-            messages += chain.from_iterable(one.messages for one in outcomes)
-        _select(task, outcomes, refit_metric, messages)
+            task.messages.extend(chain.from_iterable(o.messages for o in outcomes))
+        _select(task, outcomes, refit_metric)
         if search.refit:
-            _refit(task, context, messages)
-    finally:
-        emit(messages)
-    several = isinstance(scorers, _MultimetricScorer)
-    search.scorer_ = scorers._scorers if several else scorers
-    context.call_on_fit_task_end(**arguments)
-    if task.store is not None:
-        task.store.finish(search)
+            _refit(task, context)
+        search.scorer_ = getattr(scorers, "_scorers", scorers)  # of several metrics
+        context.call_on_fit_task_end(**arguments)
+        if task.store is not None:
+            task.store.finish(search)
+    except BaseException:
+        # The user needs this error, also where warnings are errors.
+        with suppress(Warning):
+            emit(task.messages or dict.fromkeys(chain.from_iterable(task.heard)))
+        raise
+    emit(task.messages)
 
 
 def checked_splits(
@@ -254,7 +257,8 @@ def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
     search = task.search
     memory = search.working_memory
     memory = MIB * (get_config()["working_memory"] if memory is None else memory)
-    rest = (task.X, task.y, task.weight, task.scoring, memory, search, task.store)
+    samples = (task.X, task.y, task.weight)
+    rest = (*samples, task.scoring, memory, search, task.heard, task.store)
     n_jobs = effective_n_jobs(search.n_jobs)
     batched = []
     single = []
@@ -307,12 +311,16 @@ def _one_by_one(
         context.subcontext(task_name="candidate-split-evaluation") for _ in missing
     ]
     store = task.store
+    # Other processes fill copies of these.
+    lists: list[list[Message]] = [[] for _ in missing]
+    task.heard.extend(lists)
     results = parallel(
         delayed(
             _noting_warnings
             if store is None
             else partial(store.once, _noting_warnings, (candidate, split.number))
         )(
+            notes,
             clone(task.estimator),
             task.X,
             task.y,
@@ -332,23 +340,26 @@ def _one_by_one(
             caller=search,
             callback_ctx=own,
         )
-        for (candidate, split), own in zip(missing, contexts, strict=True)
+        for (candidate, split), own, notes in zip(missing, contexts, lists, strict=True)
     )
 
     context.call_on_fit_task_end(estimator=search)
     return {
         (candidate, split.number): Outcome(
-            candidate, split.number, result, None, True, messages=messages
+            candidate, split.number, result, None, True, messages=told
         )
-        for (candidate, split), (result, messages) in zip(missing, results, strict=True)
+        for (candidate, split), (result, told) in zip(missing, results, strict=True)
     }
 
 
 def _noting_warnings(
-    estimator: BaseEstimator, *args: Any, **params: Any
+    messages: list[Message], estimator: BaseEstimator, *args: Any, **params: Any
 ) -> tuple[dict[str, Any], tuple[Message, ...]]:
-    """Fit and score as scikit-learn does; return the result and distinct warnings."""
-    with noted() as messages:
+    """Fit and score as scikit-learn does; return the result and distinct warnings.
+
+    The warnings are in ``messages``, too, for a fit that raises an error.
+    """
+    with noted(messages):
         try:
             result = _fit_and_score(estimator, *args, **params)
         except ValueError as error:
@@ -435,9 +446,7 @@ def report(
     search.batched_ = ~np.array(alone).any(1)
 
 
-def _select(
-    task: Task, outcomes: Sequence[Outcome], metric: Any, messages: list[Message]
-) -> None:
+def _select(task: Task, outcomes: Sequence[Outcome], metric: Any) -> None:
     """Set ``best_index_``, ``best_score_`` and ``best_params_``.
 
     Selects the best candidate as GridSearchCV does, or with the best number of epochs.
@@ -448,7 +457,7 @@ def _select(
     ranks = [results[name] for name in results if name.startswith("rank_test_")]
     if any(len(set(column)) < len(column) for column in ranks):
         solvers = [one.solver for one in outcomes[:: search.n_splits_]]
-        messages += without_effect(task.estimator, results["params"], solvers)
+        task.messages.extend(without_effect(task.estimator, results["params"], solvers))
 
     scores = outcomes[0].result["test_scores"]
     search.multimetric_ = isinstance(scores, dict)
@@ -474,7 +483,7 @@ def _select(
     search.best_params_ = results["params"][search.best_index_]
 
 
-def _refit(task: Task, context: CallbackContext, messages: list[Message]) -> None:
+def _refit(task: Task, context: CallbackContext) -> None:
     """Fit the best candidate to all samples, and add its messages."""
     search = task.search
     fit_params = task.routed.estimator.fit
@@ -487,7 +496,7 @@ def _refit(task: Task, context: CallbackContext, messages: list[Message]) -> Non
     fitted = best if search.refit_epochs is None else split_pipeline(best)[1]
     store = task.store
     followed = nullcontext() if store is None else store.follow(best)
-    with context.propagate_callback_context(fitted), followed, noted(messages):
+    with context.propagate_callback_context(fitted), followed, noted(task.messages):
         context.call_on_fit_task_begin(**task.arguments)
         began = time.time()
         if search.refit_epochs is not None:

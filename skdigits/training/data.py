@@ -17,8 +17,6 @@ from skdigits.training.scales import difference, is_scaled_by_features
 if TYPE_CHECKING:
     from skdigits._gradient import GradientClassifier
 
-FEWEST = 10  # validation samples that tell a scale
-
 
 class ValidationSet(NamedTuple):
     """A validation set as passed to fit."""
@@ -29,9 +27,15 @@ class ValidationSet(NamedTuple):
 
 
 def check_validation_set(
-    model: "GradientClassifier", given: ValidationSet, samples: Samples
+    model: "GradientClassifier",
+    given: ValidationSet,
+    samples: Samples,
+    *,
+    compares_scales: bool = True,
 ) -> Samples | None:
     """Check a validation set against the training samples; None if there is none.
+
+    It ``compares_scales`` where the samples are those of a fit, or the first ones.
 
     Raises
     ------
@@ -69,7 +73,12 @@ def check_validation_set(
             text = f"{text} {_transformed(given)}"
         raise kind(text) from error
 
-    found = _difference(model, samples, validation)
+    if samples.multilabel != validation.multilabel:
+        raise ValueError(
+            "The validation set (X_val, y_val): y_val must have the form of y, one "
+            "class per sample or a column for each label."
+        )
+    found = _difference(samples, validation) if compares_scales else ""
     if found or doubts:
         texts = ["The validation set (X_val, y_val):", found, *doubts]
         warn_user(" ".join([*filter(None, texts), _transformed(given)]), UserWarning)
@@ -91,26 +100,12 @@ def _transformed(given: ValidationSet) -> str:
     )
 
 
-def _difference(
-    model: "GradientClassifier", samples: Samples, validation: Samples
-) -> str:
-    """Return how the scale of validation samples differs; empty if it does not.
-
-    Raises
-    ------
-    ValueError
-        If only one of the sets has labels.
-    """
-    if samples.multilabel != validation.multilabel:
-        raise ValueError(
-            "The validation set (X_val, y_val): y_val must have the form of y, one "
-            "class per sample or a column for each label."
-        )
-
+def _difference(samples: Samples, validation: Samples) -> str:
+    """Return how the scale of validation samples differs; empty if it does not."""
     text = ""
     # Samples of some classes may well lie elsewhere than those of all.
     n_classes = [len(np.unique(one.codes)) for one in (samples, validation)]
-    if len(validation.codes) >= FEWEST and n_classes[0] == n_classes[1]:
+    if n_classes[0] == n_classes[1]:
         text = difference(samples.X, validation.X)
 
     pixels = [str(one.X.dtype).endswith("uint8") for one in (samples, validation)]

@@ -6,6 +6,7 @@ return messages; `emit` warns of them at the user's own line.
 
 import math
 import os
+import threading
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -76,12 +77,20 @@ def emit(messages: Iterable[Message]) -> None:
 
 
 @contextmanager
-def noted(found: list[Message] | None = None) -> Iterator[list[Message]]:
-    """Note the warnings of a block in a list, each once, instead of giving them."""
-    found = [] if found is None else found
+def noted(found: list[Message]) -> Iterator[None]:
+    """Note the warnings of a block in a list, each once, instead of giving them.
+
+    The list has them also if the block raises an error. Outside the main thread,
+    warnings are given as they come: `catch_warnings` belongs to the process,
+    and threads that leave it in another order than they entered would silence it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
     with warnings.catch_warnings(record=True) as caught:
         try:
-            yield found
+            yield
         finally:
             found += dict.fromkeys(map(_as_message, caught))
 

@@ -1,8 +1,11 @@
 """BatchedGridSearchCV and BatchedRandomizedSearchCV against scikit-learn's searches."""
 
 import random
+import subprocess
+import sys
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -25,6 +28,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from small_models import in_vain, mlp, softmax
 
 from skdigits import SoftmaxRegression
+from skdigits.callbacks import Checkpoint, load_checkpoint
 from skdigits.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
 
 RATES = {"learning_rate_init": [0.01, 0.1, 0.001]}
@@ -621,3 +625,117 @@ def test_the_gpu_searches_as_the_cpu_does(make, solver, few, assert_same_results
     assert found.batched_.all()
     assert found.best_estimator_.device_.startswith("cuda")
     assert_same_results(found, expected, rtol=1e-6)
+
+
+SEARCHES_IN_THREADS = """
+import threading
+import warnings
+
+import numpy as np
+
+from skdigits import SoftmaxRegression
+from skdigits.model_selection import BatchedGridSearchCV
+
+X = np.random.default_rng(0).standard_normal((90, 4))
+y = np.arange(90) % 3
+model = SoftmaxRegression(solver="sgd", max_iter=5, tol=1e-9, random_state=0)
+search = BatchedGridSearchCV(model, {"learning_rate_init": [0.01, 0.1]}, cv=3)
+
+
+def fit_many():
+    for _ in range(6):
+        search.__sklearn_clone__().fit(X, y)
+
+
+before = warnings.showwarning, warnings._showwarnmsg_impl
+threads = [threading.Thread(target=fit_many) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+after = warnings.showwarning, warnings._showwarnmsg_impl
+print("restored:", before == after)
+warnings.warn("Does anybody see this?")
+"""
+
+
+def test_searches_in_threads_leave_warnings_alone():
+    """In a process of its own, which has no filters of pytest's."""
+    command = [sys.executable, "-W", "always", "-c", SEARCHES_IN_THREADS]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["restored:", "True"]
+    assert "UserWarning: Does anybody see this?" in ended.stderr
+    assert "Maximum iterations (5) reached" in ended.stderr
+
+
+def test_a_search_in_a_thread_warns_in_the_users_context(few):
+    search = BatchedGridSearchCV(softmax(tol=1e-9), RATES, cv=3, refit=False)
+    search.set_params(scoring=make_scorer(hesitant))
+    with pytest.warns() as caught, ThreadPoolExecutor(1) as pool:
+        pool.submit(search.fit, *few).result()
+    texts = Counter(str(one.message) for one in caught)
+    assert texts.pop("I do not know.") == 9  # each as it comes
+    ((text, number),) = texts.items()
+    assert text.endswith("(9 fits)")
+    assert number == 1
+
+
+class Refuses:
+    """A metric that warns in every call, and raises an error in one of them."""
+
+    def __init__(self, error, call):
+        self.error = error
+        self.call = call
+        self.n_calls = 0
+
+    def __call__(self, y_true, y_pred):
+        self.n_calls += 1
+        warnings.warn(f"Call {self.n_calls}.", UserWarning, stacklevel=1)
+        if self.n_calls >= self.call:
+            raise self.error
+        return accuracy_score(y_true, y_pred)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("No more."), KeyboardInterrupt("No more.")]
+)
+@pytest.mark.parametrize("alone", [False, True], ids=["batched", "one by one"])
+@pytest.mark.parametrize("call", [1, 4])
+def test_an_evaluation_that_fails_gives_its_warnings(error, alone, call, few):
+    metric = Refuses(error, call)
+    model = softmax(scoring="accuracy" if alone else None)
+    options = {"scoring": make_scorer(metric), "error_score": "raise"}
+    search = BatchedGridSearchCV(model, {"alpha": [0.1, 1.0]}, cv=3, **options)
+    with (
+        pytest.warns(UserWarning, match=r"Call \d") as caught,
+        pytest.raises(type(error), match="No more"),
+    ):
+        search.fit(*few)
+    texts = [str(one.message) for one in caught]
+    calls = [text for text in texts if text.startswith("Call")]
+    assert calls == [f"Call {number + 1}." for number in range(metric.n_calls)]
+    assert metric.n_calls >= call
+
+
+def test_a_search_is_whole_where_its_warnings_are_errors(few, tmp_path):
+    """Scorers are set, and the file of its Checkpoint has the fitted search."""
+    scoring = ["accuracy", "neg_log_loss"]
+    search = BatchedGridSearchCV(
+        softmax(tol=1e-9), RATES, cv=3, refit=False, scoring=scoring
+    )
+    search.set_callbacks(Checkpoint(tmp_path / "search"))
+    with pytest.raises(ConvergenceWarning, match=r"Maximum iterations.*\(9 fits\)"):
+        search.fit(*few)
+    assert search.scorer_.keys() == set(scoring)
+    saved = load_checkpoint(tmp_path / "search")
+    found = saved.cv_results_["mean_test_accuracy"]
+    np.testing.assert_array_equal(found, search.cv_results_["mean_test_accuracy"])
+
+
+def test_an_error_stays_itself_where_warnings_are_errors(few):
+    def refuse(results):
+        raise ValueError("None of them.")
+
+    search = BatchedGridSearchCV(softmax(tol=1e-9), RATES, cv=3, refit=refuse)
+    with pytest.raises(ValueError, match="None of them"):
+        search.fit(*few)

@@ -1,5 +1,6 @@
 """Validation samples on another scale than those that are learnt from: one warning."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -182,6 +183,106 @@ def test_random_splits_are_on_one_scale(name, n, digits):
     for seed in range(40):
         train, val = train_test_split(X, test_size=n, random_state=seed)
         assert difference(train, val) == ""
+
+
+HEAVY = {
+    "log-normal, 1": lambda rng, shape: rng.lognormal(0, 1, shape),
+    "log-normal, 1.5": lambda rng, shape: rng.lognormal(0, 1.5, shape),
+    "log-normal, 2": lambda rng, shape: rng.lognormal(0, 2, shape),
+    "t2": lambda rng, shape: rng.standard_t(2, shape),
+}
+
+
+@pytest.mark.parametrize("n", [10, 30, 100, 400])
+@pytest.mark.parametrize("name", HEAVY)
+def test_random_splits_of_heavy_tails_are_on_one_scale(name, n):
+    """A few samples hold most of the variance, on whichever side they are."""
+    for D in range(1, 9):
+        for seed in range(20):
+            X = HEAVY[name](np.random.default_rng(seed), (1000, D))
+            train, val = train_test_split(X, test_size=n, random_state=seed)
+            assert difference(train, val) == ""
+        assert "at least" in difference(train, 1e4 + 30 * np.abs(val))
+
+
+@pytest.mark.parametrize("n_features", [2**14, 2**20])
+def test_random_splits_of_hashed_text_are_on_one_scale(n_features):
+    """Most words of X_val are in none of the few samples that are judged."""
+    rng = np.random.default_rng(0)
+    words = rng.zipf(1.3, (400, 60)) * 40503 % n_features
+    shape = (400, n_features)
+    places = (np.repeat(np.arange(400), 60), words.ravel())
+    X = csr_array((np.ones(400 * 60), places), shape=shape)
+    X.sum_duplicates()
+    for seed in range(8):
+        train, val = train_test_split(X, test_size=0.3, random_state=seed)
+        tracemalloc.start()
+        assert difference(train, val) == ""
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 64e6  # a dense copy of ten samples takes 84 MB
+    if n_features == 2**14:  # of more, few of the words are judged
+        assert "as far" in difference(train, val * 100)
+
+
+def test_samples_in_an_order_are_on_one_scale():
+    """Ten classes that repeat: every tenth sample would be of one class."""
+    rng = np.random.default_rng(0)
+    centres = 10 * rng.normal(size=(10, 512))
+    X = np.tile(centres, (1024, 1)) + rng.normal(size=(10240, 512))
+    assert difference(X, X[rng.permutation(len(X))[:500]]) == ""
+    assert difference(X, 50 + X[:500])
+
+
+def test_few_samples_tell_no_scale():
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    assert difference(X[:29], 50 + X[29:]) == ""
+    assert difference(X[:50], 50 + X[51:]) == ""
+    assert difference(X[:30], 50 + X[30:])
+    assert difference(X[:50], 50 + X[50:])
+
+
+@pytest.mark.parametrize("factor", [1e160, 1e308])
+def test_numbers_of_any_size_give_no_warning_of_numpy(factor):
+    X = np.random.default_rng(0).uniform(-1, 1, (200, 4))
+    X[:, 0] *= factor
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert difference(X[:100], X[100:]) == ""
+        assert "nan" not in difference(X[:100] / factor, X[100:])
+        far = difference(X[:100], X[100:] + 50)
+    assert "as far" in far
+    assert "inf" not in far
+    assert "nan" not in far
+
+
+def test_samples_at_the_mean_have_no_distance():
+    X = np.zeros((100, 2))
+    X[:2] = [[1, -1], [-1, 1]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert difference(X, X[:20]) == ""
+        assert difference(X, X[50:]) == ""
+
+
+def test_a_later_batch_is_not_compared(digits):
+    """One of twenty samples, or of one class, does not tell the scale of all."""
+    X, y = digits
+    scaled = StandardScaler().fit_transform(X)
+    model = clone(MODEL).set_params(solver="sgd")
+    given = {"X_val": X[1200:], "y_val": y[1200:]}
+    first = dict(classes=np.unique(y), **given)
+    with pytest.warns(UserWarning, match="X_val is on another scale than X"):
+        model.partial_fit(scaled[:1200], y[:1200], **first)
+    model.partial_fit(scaled[:1200], y[:1200], **given)  # does not warn
+    for start in range(0, 1200, 20):
+        model.partial_fit(X[start : start + 20], y[start : start + 20], **given)
+    assert len(model.validation_scores_) == 62
+
+    model = clone(MODEL).set_params(warm_start=True)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="X_val is on another scale than X"):
+            model.fit(scaled[:1200], y[:1200], **given)
 
 
 @scalers
