@@ -187,7 +187,7 @@ SETTINGS = {
     "two classes, convnet": ConvNetClassifier((3, 6), max_iter=2, random_state=0),
     "medoids": TemplateMatchingClassifier(n_templates=3, metric="mae", random_state=0),
     "sigmoid": MLPClassifierTorch(
-        9, activation="logistic", loss="sigmoid_mse", **QUICK
+        9, activation="logistic", loss="sigmoid_mse", **QUICK | {"max_iter": 30}
     ),
     "squares": SoftmaxRegression(0.1, loss="softmax_mse", **SHORT),
     "linear": MLPClassifierTorch(9, activation="identity", **QUICK),
