@@ -14,7 +14,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skdigits import (
     ConvNetClassifier,
@@ -465,7 +465,7 @@ def test_words_of_any_kind_are_labels(model, wrap, few):
 
 
 # The cure is made of their names.
-NAMED = (make_column_transformer, make_pipeline, OneHotEncoder)
+NAMED = (make_column_transformer, make_pipeline, OneHotEncoder, StandardScaler)
 
 
 def test_encoded_words_are_learnt(few):

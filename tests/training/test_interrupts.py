@@ -169,6 +169,7 @@ warnings.simplefilter("ignore")
 X = np.random.default_rng(0).random((30, 4))
 y = np.arange(30) % 3
 handling = threading.Event()
+pressed = threading.Event()
 original = _gradient.set_fitted_attributes
 
 def slowly(*args):
@@ -177,8 +178,8 @@ def slowly(*args):
     for _ in range(10):
         time.sleep(0.001)
     original(*args)
-    for _ in range(10):
-        time.sleep(0.001)
+    # A press that came later would be one of another fit.
+    assert pressed.wait(10)
 
 class Presses:
     # Ctrl-C after the second epoch, and some more while the model is made.
@@ -193,6 +194,7 @@ class Presses:
         for gap in gaps:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(gap)
+        pressed.set()
 
     def setup(self, estimator, context):
         pass
@@ -209,6 +211,7 @@ rng = random.Random(0)
 kept = 0
 for trial in range(36):
     handling.clear()
+    pressed.clear()
     presses = Presses(trial % 6, rng)
     model = SoftmaxRegression(
         solver="sgd", max_iter=1_000_000, tol=None, batch_size=15, random_state=trial
