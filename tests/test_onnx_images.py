@@ -367,3 +367,10 @@ def test_the_graph_is_small():
     assert operators.count("TopK") == 1
     assert operators.count("ArgMax") == 4
     assert "GridSample" not in operators
+
+
+def test_a_clean_up_is_refused(small):
+    model = make_pipeline(DigitNormalizer(clean_up=True), TEMPLATES)
+    model.fit(as_dtype(small[0], "uint8"), small[1])
+    with pytest.raises(NotImplementedError, match=r"=True.* set clean_up=False"):
+        responses(model, "uint8", as_dtype(small[0], "uint8"))

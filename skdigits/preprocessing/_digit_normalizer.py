@@ -5,16 +5,24 @@ from functools import partial
 from typing import TypedDict
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from torch import Tensor
 
-from skdigits._arrays import isolated
-from skdigits._input_checks import COUNT, FRACTION
+from skdigits._arrays import isolated, to_numpy
+from skdigits._input_checks import COUNT, FRACTION, warn_user
 from skdigits._parameters import StrOptions
 from skdigits.engine.images import normalise
 from skdigits.preprocessing._base import IMAGE_SHAPE, ImageTransformer
+from skdigits.preprocessing._clean_up import find_ink
 from skdigits.preprocessing._images import Images, list_of_images
+
+# Images of up to this side, in pixels, are digits that somebody has cut out, as MNIST's
+# are: they show no page that could be cleaned, and their strokes are a few pixels wide.
+LARGEST_CUT_OUT = 40
+# A warning names so many images without a digit, and the number of the others.
+N_NAMED = 20
 
 
 class Settings(TypedDict):
@@ -48,6 +56,11 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         Fraction of the largest difference from the background. Pixels above this
         fraction count as foreground when the transformer searches for the bounds of the
         digit. In [0, 1).
+    clean_up : bool, default=False
+        Whether pages are cleaned first, see `find_ink`: uneven light, a desk around the
+        sheet, ruled lines, printed boxes and specks are taken off. A page is an image
+        of which both sides exceed 40 pixels; smaller ones, such as MNIST's, are not
+        cleaned. Set it for photographs and scans. Graphs of ONNX cannot express it.
     image_shape : tuple (height, width), default=None
         Shape of the images if X holds them in rows. None stands for square images. If
         the number of features is not a square number, None stands for images of one row
@@ -68,11 +81,20 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
     --------
     CenterByMass : Only centres digits.
     Deskew : Makes digits upright, for use after this transformer.
+    find_ink : Cleans a page, and shows what is left of it.
     skdigits.datasets.read_image_folder : Reads image files, of several sizes too.
 
     Notes
     -----
-    Each image is transformed in four steps:
+    With ``clean_up=True``, a page is replaced by its ink as `find_ink` finds it, bright
+    on black, and ``invert`` decides which side is ink unless it is ``"auto"``. A page
+    that shows nothing but noise has no ink.
+
+    Its row is then 0, and a UserWarning lists the positions of all such images in X:
+    ``no digit in X[3], X[7]``. Leave these rows out of predictions:
+    ``rows.any(axis=1)`` is False for them.
+
+    Each image is then transformed in four steps:
 
     1. The background is the median of the border pixels, and the foreground is every
        difference from the background towards the darker or the brighter side.
@@ -97,10 +119,9 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
     `skdigits.datasets.read_image_folder`, with its palette, transparency and EXIF
     orientation. Images of modes "I" and "F" and of 16 bits keep their values.
 
-    The background is a single value for the whole image, and everything that differs
-    from it is foreground. Even out a strong gradient of light first. Raise
-    ``threshold`` (for example to 0.4) if the page has lines. Leave out pages without a
-    digit: their noise would become the foreground.
+    In an image that is not cleaned, the background is a single value, and everything
+    that differs from it is foreground: lines, specks, shadows, and the noise of a blank
+    page. Raise ``threshold`` (for example to 0.4) if such an image has lines.
 
     MNIST's own digits were made from scans in this way [1]_.
 
@@ -135,6 +156,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         "digit_size": [COUNT],
         "invert": ["boolean", StrOptions({"auto"})],
         "threshold": [FRACTION],
+        "clean_up": ["boolean"],
     }
     _any_size = True
 
@@ -145,6 +167,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         digit_size=20,
         invert="auto",
         threshold=0.2,
+        clean_up=False,
         image_shape=None,
         device="auto",
     ):
@@ -152,6 +175,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         self.digit_size = digit_size
         self.invert = invert
         self.threshold = threshold
+        self.clean_up = clean_up
         self.image_shape = image_shape
         self.device = device
 
@@ -172,6 +196,7 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
             Digits in rows, in the dtype of X: from 0 to 255 in uint8, from 0 to 1 in
             float32 and float64. Any other dtype becomes float64, and so do lists of
             several dtypes. Pillow images with up to 8 bits per channel become uint8.
+            With ``clean_up=True``, the row of a page without a digit is 0.
 
         Raises
         ------
@@ -179,7 +204,10 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
             If a parameter or X is invalid, for example if X is a single image. If the
             file of a Pillow image is damaged, the message names the file.
         """
-        return super().transform(X)
+        made = super().transform(X)
+        if self.clean_up:
+            _warn_of_blank_images(to_numpy(made))
+        return made
 
     @property
     def _n_features_out(self) -> int:
@@ -189,7 +217,10 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         return self.size**2
 
     def _function(self) -> Callable[[Tensor], Tensor]:
-        return partial(normalise, **self._settings())
+        settings = self._settings()
+        if self.clean_up:
+            return partial(_cleaned, settings=settings)
+        return partial(normalise, **settings)
 
     def _settings(self) -> Settings:
         """Return the arguments of the engine's function."""
@@ -236,3 +267,31 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
             made[places] = super()._transformed(Images(stack, shape))
 
         return made
+
+
+def _cleaned(images: Tensor, *, settings: Settings) -> Tensor:
+    """Normalise images (B, h, w), of which pages are replaced by their ink."""
+    if min(images.shape[1:]) <= LARGEST_CUT_OUT:
+        return normalise(images, **settings)
+
+    dark = settings["inverted"]
+    inks = np.stack([find_ink(page, dark=dark) for page in images.cpu().numpy()])
+    found = torch.from_numpy(inks).to(images)
+    return normalise(found, **{**settings, "inverted": False})
+
+
+def _warn_of_blank_images(rows: np.ndarray) -> None:
+    """Warn of images in which there is no digit."""
+    blank = np.flatnonzero(~rows.any(axis=1))
+    if not blank.size:
+        return
+
+    named = ", ".join(f"X[{place}]" for place in blank[:N_NAMED])
+    others = len(blank) - N_NAMED
+    if others > 0:
+        named += f" and {others} others"
+    subject = "its row is" if len(blank) == 1 else "their rows are"
+    warn_user(
+        f"no digit in {named}: {subject} 0. Leave such images out; rows.any(axis=1) of "
+        "the result tells them."
+    )
