@@ -326,7 +326,7 @@ def test_png_files_hold_the_pixels(rng, tmp_path, shape):
 def test_any_classifier_of_rows(pixels, drawing, ink):
     X, y = pixels
     rows = X if ink == 255 else X * (ink / 255)
-    model = LogisticRegression(tol=0.1, max_iter=1000).fit(rows, y)
+    model = LogisticRegression(solver="newton-cholesky").fit(rows, y)
     found = Reader(model, ink=ink).read(drawing)
     row = DigitNormalizer(size=8, digit_size=6).transform(drawing[np.newaxis])
     expected = model.predict_proba(row if ink == 255 else row * (ink / 255))[0]
