@@ -267,10 +267,11 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         if self.verbose:
             for line in ending(self, result, session.plan):
                 print(line)
-        partial = incremental or epochs is not None
-        emit(after_training(self, result, session, partial))
         if callbacks is not None:
             callbacks.end()
+        # Last: a warning may be an error.
+        partial = incremental or epochs is not None
+        emit(after_training(self, result, session, partial))
         return self
 
     def _after_interrupt(self, latest):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -231,6 +232,26 @@ def test_callbacks_are_torn_down_after_an_error(digits):
         model.fit(*digits)
     assert callback.torn_down == 1
     assert not hasattr(model, "coef_")
+
+
+class Ends(Recorder):
+    """Notes the name of each task that ends."""
+
+    def setup(self, estimator, context):
+        self.names = []
+
+    def on_fit_task_end(self, estimator, context):
+        self.names.append(context.task_name)
+
+
+def test_a_fit_has_ended_before_its_warning_is_an_error(digits):
+    callback = Ends()
+    model = SoftmaxRegression(solver="sgd", max_iter=2, random_state=0)
+    # pytest's configuration makes errors of warnings.
+    with pytest.raises(ConvergenceWarning, match="hasn't converged"):
+        model.set_callbacks(callback).fit(*digits)
+    assert callback.names == ["epoch", "epoch", "fit"]
+    assert model.n_iter_ == 2
 
 
 @pytest.mark.parametrize("Search", [GridSearchCV, BatchedGridSearchCV])
