@@ -173,6 +173,11 @@ def _step(transformer: BaseEstimator) -> Step:
             "classifier of skdigits, it takes DigitNormalizer, Deskew and "
             f"CenterByMass. {THE_SERVER}"
         )
+    if transformer.clean_up:
+        raise TypeError(
+            "A page cannot compute clean_up=True of DigitNormalizer, and drawings are "
+            "clean: call set_params(clean_up=False) of it. It need not be fitted again."
+        )
 
     return {
         "kind": "normalise",

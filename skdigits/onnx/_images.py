@@ -276,8 +276,7 @@ def resampling(
 ) -> str:
     """Add weights (N, size, n) that scale the box and move its centre, from places."""
     wide = graph.wide
-    # onnxruntime has no Ceil in float64.
-    length = wide.Neg(wide.Floor(wide.Sub(TIE, wide.Mul(box.size, scale))))
+    length = wide.Ceil(wide.Sub(wide.Mul(box.size, scale), TIE))
     room = wide.Sub(float(size), length)
     offset = wide.Add(wide.Sub(centre, box.first), 0.5)
     start = whole(wide, wide.Sub(size // 2 + 0.5, wide.Mul(offset, scale)))

@@ -153,6 +153,16 @@ def test_other_models_are_referred_to_the_server(digits, model, message):
         page(model.fit(*digits))
 
 
+def test_a_clean_up_is_switched_off(digits):
+    X, y = digits
+    normaliser = DigitNormalizer(clean_up=True)
+    model = make_pipeline(normaliser, SOFTMAX).fit(X, y)
+    with pytest.raises(TypeError, match=r"=True .*set_params\(clean_up=False\)"):
+        page(model)
+    normaliser.set_params(clean_up=False)
+    assert page(model).startswith("<!DOCTYPE html>")
+
+
 def test_a_subclass_may_compute_something_else(digits):
     class Other(SoftmaxRegression):
         pass
