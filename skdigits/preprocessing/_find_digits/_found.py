@@ -1,0 +1,35 @@
+"""A digit that was found on a page."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class FoundDigit:
+    """A digit on a page, as `find_digits` returns it.
+
+    Attributes
+    ----------
+    row : int
+        With ``layout="free"``, the line of the digit, from 0. Lines count from the top;
+        those of a second column of text follow the last line of the first one. With
+        ``layout="cells"``, the row of its cell, from 0.
+    column : int
+        With ``layout="free"``, the place in the line, from 0. With ``layout="cells"``,
+        the column of its cell, from 0. Several digits in one cell share row and column;
+        the list has them from left to right.
+    box : tuple of int (top, left, bottom, right)
+        Bounds of the digit in the image's own pixels: ``image[top:bottom, left:right]``
+        shows it. In an empty cell, the bounds of the cell.
+    cut_out : ndarray of shape (height, width) in uint8, or None
+        The digit's ink alone, bright (255) on black (0), upright as the line or grid
+        runs. Both sides are at most 40 pixels, so that
+        `skdigits.preprocessing.DigitNormalizer` takes it as cut out already. None in an
+        empty cell.
+    """
+
+    row: int
+    column: int
+    box: tuple[int, int, int, int]
+    cut_out: np.ndarray | None
