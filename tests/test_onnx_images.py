@@ -51,10 +51,17 @@ MODELS = [
     MLPClassifierTorch((16, 8), **TRAINED),
     ConvNetClassifier((3, 5), max_iter=1, learning_rate_init=0.05, random_state=0),
 ]
+
+
+def normaliser(**parameters):
+    """A DigitNormalizer without the clean-up, which no graph expresses."""
+    return DigitNormalizer(clean_up=False, **parameters)
+
+
 TRANSFORMERS = [
-    DigitNormalizer(),
-    DigitNormalizer(invert=True, threshold=0.0, size=12, digit_size=9),
-    DigitNormalizer(invert=False, threshold=0.6, size=21, digit_size=21),
+    normaliser(),
+    normaliser(invert=True, threshold=0.0, size=12, digit_size=9),
+    normaliser(invert=False, threshold=0.6, size=21, digit_size=21),
     Deskew(),
     CenterByMass(),
 ]
@@ -154,7 +161,7 @@ def test_halves_of_grey_levels():
     halves_up = (sums + 2) // 4
     assert (sums % 4 == 2).mean() > 0.2
 
-    normalizer = DigitNormalizer(size=20)
+    normalizer = normaliser(size=20)
     (found,) = session(normalizer, "uint8").run(None, {"X": images})
     for made in (found, normalizer.transform(images)):
         np.testing.assert_array_equal(made.reshape(50, 20, 20), halves_up)
@@ -163,8 +170,8 @@ def test_halves_of_grey_levels():
 @pytest.mark.parametrize("scale", [1e30, 1e-30])
 def test_floats_of_any_scale(scale, raw):
     X = (scale * (raw[4] - 0.5)).astype(np.float32)
-    (found,) = session(DigitNormalizer(), "float32").run(None, {"X": X})
-    np.testing.assert_allclose(found, DigitNormalizer().transform(X), atol=1e-6)
+    (found,) = session(normaliser(), "float32").run(None, {"X": X})
+    np.testing.assert_allclose(found, normaliser().transform(X), atol=1e-6)
 
 
 def test_a_photograph(digits):
@@ -172,8 +179,8 @@ def test_a_photograph(digits):
     page = np.zeros((1, 3000, 2000))
     page[0, 700:2300, 300:1500] = enlarged(digits[0][20:24], (1600, 1200), rng)[3]
     X = (220 - 150 * page + rng.normal(0, 3, page.shape)).clip(0, 255).astype(np.uint8)
-    (found,) = session(DigitNormalizer(), "uint8").run(None, {"X": X})
-    np.testing.assert_array_equal(found, DigitNormalizer().transform(X))
+    (found,) = session(normaliser(), "uint8").run(None, {"X": X})
+    np.testing.assert_array_equal(found, normaliser().transform(X))
     assert found.max() == 255
 
 
@@ -200,13 +207,13 @@ print(worst)
 def test_one_graph_reads_raw_images_without_torch(model, raw, small, tmp_path):
     """1,000 images of ten sizes, by three Pipelines, in a process of its own."""
     behind = {
-        "normalizer": make_pipeline(DigitNormalizer(), clone(model)),
+        "normalizer": make_pipeline(normaliser(), clone(model)),
         "several": make_pipeline(
-            DigitNormalizer(size=16, digit_size=14), Deskew(), CenterByMass(),
+            normaliser(size=16, digit_size=14), Deskew(), CenterByMass(),
             clone(model),
         ),
         "inverted": make_pipeline(
-            DigitNormalizer(size=9, digit_size=8, invert=True), clone(model)
+            normaliser(size=9, digit_size=8, invert=True), clone(model)
         ),
     }  # fmt: skip
     arrays = {}
@@ -236,7 +243,7 @@ def test_raw_images_are_read_as_what_they_are(raw, digits):
     """The graph is right where the labels are known: on enlarged digits."""
     X, y = digits
     model = SoftmaxRegression(random_state=0)
-    pipeline = make_pipeline(DigitNormalizer(size=12, digit_size=9), model)
+    pipeline = make_pipeline(normaliser(size=12, digit_size=9), model)
     pages = enlarged(X[1000:], (30, 30), np.random.default_rng(1))
     pipeline.fit(as_dtype(pages[3:], "uint8"), y[1003:])
     for n in (4, 7, 9):
@@ -246,7 +253,7 @@ def test_raw_images_are_read_as_what_they_are(raw, digits):
 
 
 def normalised(*steps):
-    return make_pipeline(DigitNormalizer(size=12, digit_size=9), *steps)
+    return make_pipeline(normaliser(size=12, digit_size=9), *steps)
 
 
 SOFTMAX = SoftmaxRegression(**TRAINED)
@@ -329,11 +336,11 @@ def test_inputs_that_have_no_graph():
     ):
         session(CenterByMass(), "float32", [None, 6, 6, 3])
     with pytest.raises(ValueError, match=r"with the number of pixels, such as"):
-        session(DigitNormalizer(), "uint8", [None, None])
+        session(normaliser(), "uint8", [None, None])
     with pytest.raises(ValueError, match="digit_size=29 is more than size=28"):
-        session(DigitNormalizer(digit_size=29), "uint8")
+        session(normaliser(digit_size=29), "uint8")
     with pytest.raises(ValueError, match="The 'threshold' parameter"):
-        session(DigitNormalizer(threshold=2.0), "uint8")
+        session(normaliser(threshold=2.0), "uint8")
 
 
 class Cleaned(DigitNormalizer):
@@ -345,10 +352,10 @@ class Cleaned(DigitNormalizer):
 
 
 def test_steps_that_a_graph_cannot_express_are_refused():
-    message = r"Cleaned has clean='ruled', .* set clean=False and fit again, or run Cl"
+    message = r"Cleaned has clean='ruled', .* call set_params\(clean=False\) of it"
     with pytest.raises(NotImplementedError, match=message):
-        check_expressible(Cleaned())
-    check_expressible(Cleaned(clean=False))
+        check_expressible(Cleaned(), [None, None])
+    check_expressible(Cleaned(clean=False), [None, None])
 
 
 @pytest.mark.parametrize("transformer", TRANSFORMERS[2:], ids=str)
@@ -361,7 +368,7 @@ def test_every_parameter_is_expressed_or_refused(transformer, monkeypatch):
 
 
 def test_the_graph_is_small():
-    model = DigitNormalizer()
+    model = normaliser()
     graph = to_onnx(model, initial_types=[("X", FloatTensorType([None, None, None]))])
     operators = [node.op_type for node in graph.graph.node]
     assert len(operators) < 200
@@ -371,7 +378,24 @@ def test_the_graph_is_small():
 
 
 def test_a_clean_up_is_refused(small):
-    model = make_pipeline(DigitNormalizer(clean_up=True), TEMPLATES)
-    model.fit(as_dtype(small[0], "uint8"), small[1])
-    with pytest.raises(NotImplementedError, match=r"=True.* set clean_up=False"):
-        responses(model, "uint8", as_dtype(small[0], "uint8"))
+    X = as_dtype(small[0], "uint8")
+    model = make_pipeline(DigitNormalizer(), TEMPLATES).fit(X, small[1])
+    message = r"=True.* shape \(None, None\): call set_params\(clean_up=False\) of it"
+    with pytest.raises(NotImplementedError, match=message):
+        session(model, "uint8")
+    with pytest.raises(NotImplementedError, match=r"clean_up=True.* \(41, 60\)"):
+        session(model, "uint8", [None, 41, 60])
+
+    model[0].set_params(clean_up=False)
+    (found, *_) = session(model, "uint8").run(None, {"X": X})
+    np.testing.assert_array_equal(found, model.predict(X))
+
+
+@pytest.mark.parametrize("shape", [(None, 64), (None, 8, 8), (None, 40, None)])
+def test_a_clean_up_leaves_cut_outs_alone(shape, small):
+    X = as_dtype(small[0], "uint8")
+    model = make_pipeline(DigitNormalizer(), TEMPLATES).fit(X.reshape(-1, 64), small[1])
+    images = np.kron(X, np.ones((5, 6), np.uint8)) if None in shape[1:] else X
+    images = images.reshape(-1, 64) if len(shape) == 2 else images
+    found = session(model, "uint8", shape).run(None, {"X": images})
+    np.testing.assert_array_equal(found[0], model.predict(images))

@@ -1,5 +1,6 @@
 """Image transformers in front of a classifier: one graph from raw images on."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from skdigits.onnx._graph import Graph
 from skdigits.onnx._images import centre, deskew, normalise, whole
 from skdigits.preprocessing import CenterByMass, Deskew, DigitNormalizer
 from skdigits.preprocessing._base import ImageTransformer
+from skdigits.preprocessing._digit_normalizer import LARGEST_CUT_OUT
 
 if TYPE_CHECKING:
     from skl2onnx.common._container import ModelComponentContainer
@@ -29,11 +31,19 @@ EXPRESSED = {"size", "digit_size", "invert", "threshold", "image_shape", "device
 OFF: dict[str, object] = {}
 
 
-def check_expressible(model: ImageTransformer) -> None:
+def check_expressible(model: ImageTransformer, shape: Sequence[object]) -> None:
     """Refuse a transformer with a step that its graph would leave out.
 
     A new parameter belongs into `EXPRESSED` once graphs follow it, or into `OFF` with
     the value that turns it off, unless that is False.
+
+    Parameters
+    ----------
+    model : estimator
+        The transformer.
+    shape : sequence of int or None
+        Height and width of an image, as far as they are known. A clean-up takes no step
+        if they are those of a digit that was cut out.
 
     Raises
     ------
@@ -41,14 +51,18 @@ def check_expressible(model: ImageTransformer) -> None:
         If a parameter asks for a step that graphs do not express.
     """
     kind = type(model).__name__
+    known = [side for side in shape if isinstance(side, int)]
+    cut_out = min(known, default=LARGEST_CUT_OUT + 1) <= LARGEST_CUT_OUT
     for name, value in model.get_params(deep=False).items():
         off = OFF.get(name, False)
-        if name not in EXPRESSED and value != off:
-            raise NotImplementedError(
-                f"{kind} has {name}={value!r}, a step that ONNX cannot express: set "
-                f"{name}={off!r} and fit again, or run {kind} in Python and convert "
-                "the steps behind it."
-            )
+        if name in EXPRESSED or value == off or (name == "clean_up" and cut_out):
+            continue
+        raise NotImplementedError(
+            f"{kind} has {name}={value!r}, a step that ONNX cannot express for images "
+            f"of the declared shape {tuple(shape)}: call set_params({name}={off!r}) of "
+            f"it, which needs no new fit, or run {kind} in Python and convert the "
+            "steps behind it."
+        )
 
 
 def _reads_pixels(model: ImageTransformer, given: TensorType) -> bool:
@@ -129,7 +143,34 @@ def _set_shapes(operator: "Operator") -> None:
     operator.outputs[0].set_type(made([variable.get_first_dimension(), n_out]))
 
 
-def _images(graph: Graph, operator: "Operator") -> str:
+def _shape(operator: "Operator") -> list[int | None]:
+    """Return height and width of the images, None where they may differ.
+
+    Raises
+    ------
+    ValueError
+        If the input has rows, and neither it nor the transformer says their length.
+    """
+    variable = operator.inputs[0]
+    sizes = list(variable.type.shape)[1:]
+    n_pixels = _n_pixels(operator)
+    if len(sizes) == 2:
+        return [size if isinstance(size, int) else None for size in sizes]
+
+    model = operator.raw_operator
+    if model.image_shape is not None:
+        return list(given_shape(model.image_shape, grey=True)[:2])
+    if n_pixels is not None:
+        return list(shape_of_images(None, n_pixels, grey=True)[:2])
+    raise ValueError(
+        f"The input of the graph has shape {variable.type.shape}, and "
+        f"{type(model).__name__} was not fitted to rows: pass initial_types with "
+        "the number of pixels, such as [('X', UInt8TensorType([None, 784]))], or "
+        "set image_shape=(height, width)."
+    )
+
+
+def _images(graph: Graph, operator: "Operator", shape: list[int | None]) -> str:
     """Add the images (N, h, w) of an input, as floats to compute with."""
     variable = operator.inputs[0]
     images = graph.cast(variable.full_name)
@@ -137,20 +178,6 @@ def _images(graph: Graph, operator: "Operator") -> str:
         images = graph.Div(images, 255.0)
     if len(variable.type.shape) == 3:
         return images
-
-    model = operator.raw_operator
-    n_pixels = _n_pixels(operator)
-    if model.image_shape is not None:
-        shape = given_shape(model.image_shape, grey=True)[:2]
-    elif n_pixels is not None:
-        shape = shape_of_images(None, n_pixels, grey=True)[:2]
-    else:
-        raise ValueError(
-            f"The input of the graph has shape {variable.type.shape}, and "
-            f"{type(model).__name__} was not fitted to rows: pass initial_types with "
-            "the number of pixels, such as [('X', UInt8TensorType([None, 784]))], or "
-            "set image_shape=(height, width)."
-        )
     return graph.Reshape(images, np.array([-1, *shape]))
 
 
@@ -167,12 +194,13 @@ def _convert(
     """Add the graph of an image transformer to a container."""
     model = operator.raw_operator
     check_parameters(model)
-    check_expressible(model)
+    shape = _shape(operator)
+    check_expressible(model, shape)
     given = operator.inputs[0].type
     narrow = isinstance(given, FloatTensorType)
     graph = Graph(scope, container, np.dtype(np.float32 if narrow else np.float64))
 
-    made = graph.Flatten(_made(graph, model, _images(graph, operator)))
+    made = graph.Flatten(_made(graph, model, _images(graph, operator, shape)))
     name = operator.outputs[0].full_name
     if _reads_pixels(model, given):
         levels = whole(graph, graph.Mul(made, 255.0))

@@ -20,8 +20,9 @@ def large(digits):
 
 
 def normalised(X, **parameters):
-    """Normalised images (n, 28, 28)."""
-    return DigitNormalizer(**parameters).transform(X).reshape(-1, 28, 28)
+    """Normalised images (n, 28, 28), which were not cleaned before."""
+    normaliser = DigitNormalizer(clean_up=False, **parameters)
+    return normaliser.transform(X).reshape(-1, 28, 28)
 
 
 def placed(images, height, width, seed=0):
@@ -286,7 +287,7 @@ def readers(mnist):
     X = mnist[0][:20000]
     y = mnist[2][:20000]
     plain = SoftmaxRegression(0.1, max_iter=8, tol=None, random_state=0)
-    behind = make_pipeline(DigitNormalizer(), clone(plain))
+    behind = make_pipeline(DigitNormalizer(clean_up=False), clone(plain))
     return plain.fit(X, y), behind.fit(X, y)
 
 
@@ -299,5 +300,16 @@ def test_renderings_of_test_digits_are_read_as_the_originals(rendering, mnist, r
     original = plain.score(X, y)
     images = RENDERINGS[rendering](X.reshape(-1, 28, 28))
     assert original > 0.86
-    assert plain.score(DigitNormalizer().transform(images), y) > original - 0.01
+    rows = DigitNormalizer(clean_up=False).transform(images)
+    assert plain.score(rows, y) > original - 0.01
     assert behind.score(images, y) > original - 0.01
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_the_clean_up_leaves_clean_digits_alone(rendering, mnist, readers):
+    X = mnist[1][:200]
+    images = RENDERINGS[rendering](X.reshape(-1, 28, 28))
+    cleaned = readers[0].predict(DigitNormalizer().transform(images))
+    rows = DigitNormalizer(clean_up=False).transform(images)
+    assert (cleaned == readers[0].predict(rows)).mean() > 0.96

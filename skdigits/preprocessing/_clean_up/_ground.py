@@ -13,6 +13,8 @@ COARSE = 32
 WINDOWS = (0.4, 0.25)
 # A long and narrow image counts as if its shorter side were this part of the longer.
 NARROWEST = 0.5
+# The rim of a drawing has exactly one value on this part of its way.
+FLAT = 0.3
 # The ground is even if most of it varies by this part of the strength of the ink.
 EVEN = 0.25
 # Pixels below this part of the strength are ground.
@@ -25,6 +27,15 @@ BLUR = 0.8
 # Paper in shadow is brighter than this part of the brightest ground; without a limit,
 # the noise of black corners would be divided by next to nothing.
 DARKEST_GROUND = 0.1
+
+
+def flat_ground(grey: np.ndarray) -> float | None:
+    """Return the one value of a drawing's ground, or None for photographs."""
+    rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    values, counts = np.unique(rim, return_counts=True)
+    if counts.max() <= FLAT * rim.size:
+        return None
+    return float(values[counts.argmax()])
 
 
 def is_dark(grey: np.ndarray) -> bool:

@@ -11,9 +11,15 @@ COVERED = 0.65
 COVERED_IN_CORNERS = 0.9
 # Ways across a corner that are shorter than this part of a side are not looked at.
 SHORTEST = 0.25
+# A line begins and ends this near to the edges of the page, as parts of a side or in
+# pixels; a stroke of a digit that was cut out closely does not.
+END = 0.04
+END_PIXELS = 2
 # Lines are thinner than this part of the longer side, or than so many pixels.
 THIN = 0.03
 THIN_PIXELS = 6
+# This part of what covers the way is thin; the rest is strokes and other lines across.
+THIN_PART = 0.3
 # Ink on a line is a stroke where it is thicker than the line by this factor and
 # addend: the line's own thickness varies with its place between the pixels.
 THICKER = 1.6
@@ -29,9 +35,13 @@ COVERED_FOURTH = 0.5
 def without_lines(
     ink: np.ndarray, page: np.ndarray, covered: float = COVERED
 ) -> np.ndarray:
-    """Remove straight thin lines that cross the page; strokes across them stay."""
-    kept: np.ndarray = ink & ~_thin_lines(ink, page, covered)
-    kept &= ~_thin_lines(ink.T, page.T, covered).T
+    """Remove straight thin lines that cross the page; strokes across them stay.
+
+    What is left of the lines down the page are their crossings with lines along the
+    rows, which thus stay whole, and are as thin there as elsewhere.
+    """
+    kept: np.ndarray = ink & ~_thin_lines(ink.T, page.T, covered).T
+    kept &= ~_thin_lines(kept, page, covered)
     return kept
 
 
@@ -71,25 +81,29 @@ def _thin_lines(ink: np.ndarray, page: np.ndarray, covered: float) -> np.ndarray
         return lines
 
     runs = _runs_down(ink)
-    thickness = np.median(runs[lines])
-    if thickness > max(THIN_PIXELS, THIN * max(ink.shape)):
+    found = runs[lines]
+    thin_ones = found[found <= max(THIN_PIXELS, THIN * max(ink.shape))]
+    if len(thin_ones) < THIN_PART * len(found):
         return np.zeros_like(ink)
+    thickness = np.median(thin_ones)
     # A line is seldom exactly as straight as the pixels that were counted.
     around = ndimage.binary_dilation(lines, np.ones((3, 1)), iterations=2)
     thin = runs <= THICKER * thickness + THICKER_PIXELS
-    found: np.ndarray = around & ink & thin
-    return found
+    removed: np.ndarray = around & ink & thin
+    return removed
 
 
 def _long_lines(ink: np.ndarray, page: np.ndarray, covered: float) -> np.ndarray:
     """Return ink on straight ways across the page that ink covers, at any slope."""
     found = np.zeros_like(ink)
     rows, columns = ink.nonzero()
-    width = ink.shape[1]
+    places = page.nonzero()
+    height, width = ink.shape
+    gap = max(END_PIXELS, END * width)
     for slope in SLOPES:
-        offset = int(np.ceil(abs(slope) * width / 2)) + 1
-        shifts = offset + np.round(slope * (np.arange(width) - width / 2)).astype(int)
-        size = (ink.shape[0] + 2 * offset + 1, width)
+        shifts = np.round(slope * (np.arange(width) - width / 2)).astype(int)
+        shifts -= shifts.min()
+        size = (height + shifts.max() + 1, width)
         met = np.zeros(size, bool)
         met[rows + shifts[columns], columns] = True
         met[1:] |= met[:-1].copy()
@@ -97,18 +111,16 @@ def _long_lines(ink: np.ndarray, page: np.ndarray, covered: float) -> np.ndarray
         if counts.max() < SHORTEST * width:
             continue
 
-        ways = _lengths(page, shifts, size[0])
-        part = np.where(ways < covered * width, COVERED_IN_CORNERS, covered)
-        full = (counts >= part * ways) & (ways >= SHORTEST * width)
+        ways = np.zeros(size, bool)
+        ways[places[0] + shifts[places[1]], places[1]] = True
+        lengths = ways.sum(1)
+        part = np.where(lengths < covered * width, COVERED_IN_CORNERS, covered)
+        full = (counts >= part * lengths) & (lengths >= SHORTEST * width)
+        full &= met.argmax(1) - ways.argmax(1) <= gap
+        full &= met[:, ::-1].argmax(1) - ways[:, ::-1].argmax(1) <= gap
         on_line = full[rows + shifts[columns]]
         found[rows[on_line], columns[on_line]] = True
     return found
-
-
-def _lengths(page: np.ndarray, shifts: np.ndarray, n_ways: int) -> np.ndarray:
-    """Return how many pixels of the page lie on each sloping way."""
-    rows, columns = page.nonzero()
-    return np.bincount(rows + shifts[columns], minlength=n_ways)
 
 
 def _runs_down(ink: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ STROKE = 0.15
 # Desk and sheet explain this part of the variance: falling light explains less.
 EXPLAINED = 0.7
 # A sheet takes up at least this part of the image …
-SMALLEST = 0.1
+SMALLEST = 0.15
 # … and at most this part of its rim, and one of its corners.
 RIM = 0.3
 CORNERS = 0.25

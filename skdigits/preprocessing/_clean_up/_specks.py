@@ -13,10 +13,13 @@ LEFT = 0.2
 OWN_PART = 0.8
 # … and in parts of the largest one; a speck is smaller.
 OF_LARGEST = 0.03
+# At the rim of the image, a part is the corner of a shadow unless it is at least this
+# part of the largest one, as a digit is that the image cuts off.
+CUT_OFF = 0.5
 # A piece of a broken stroke lies within this distance, in widths of the stroke …
 REACH = 1.0
 # … and is at least so large, in squares of that width.
-PIECE = 0.3
+PIECE = 0.15
 # A stroke is so many times as wide as the mean distance of its pixels to its edge.
 WIDTH_BY_DISTANCE = 4
 
@@ -54,6 +57,9 @@ def without_specks(ink: np.ndarray) -> np.ndarray:
     width = WIDTH_BY_DISTANCE * depth[labels == largest].mean()
 
     keep = sizes >= max(OWN_PART * width**2, OF_LARGEST * sizes[largest])
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    at_rim = np.bincount(rim, minlength=n_parts + 1) > 0
+    keep &= ~at_rim | (sizes >= CUT_OFF * sizes[largest])
     distance = ndimage.distance_transform_edt(~keep[labels])
     near = np.zeros(n_parts + 1, bool)
     near[labels[ink & (distance <= REACH * width + 1)]] = True
