@@ -149,9 +149,7 @@ def composed(title: str, data: dict[str, Any], *, asks: bool = False) -> str:
     ValueError
         If ``title`` is no text.
     """
-    if not isinstance(title, str):
-        raise ValueError(f"title={title!r} must be a str.")
-
+    _check_title(title)
     folder = files("skdigits.draw")
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
     script = folder.joinpath("page.js").read_text(encoding="utf-8")
@@ -165,6 +163,18 @@ def composed(title: str, data: dict[str, Any], *, asks: bool = False) -> str:
     whole = folder.joinpath("page.html").read_text(encoding="utf-8")
     # In one pass: what is filled in is not searched for places to fill.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], whole)
+
+
+def _check_title(title: str) -> None:
+    if not isinstance(title, str):
+        raise ValueError(f"title={title!r} must be a str.")
+    # Half of a surrogate pair, as of a byte on the command line that is no UTF-8.
+    try:
+        title.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"title={title!r} has a character that UTF-8 cannot express: write it anew."
+        ) from error
 
 
 def _policy(style: str, script: str, asks: bool) -> str:
