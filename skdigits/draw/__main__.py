@@ -84,8 +84,8 @@ def _write(given: argparse.Namespace) -> None:
     if not file.parent.is_dir():
         raise ValueError(f"--html {given.html}: make the folder {file.parent} first")
 
-    model, *others = _models(given)
     shape = _shape(given.image_shape)
+    model, *others = _models(given)
     page(model, file, title=given.title, compare=others, image_shape=shape)
     print(f"The page is {file}", flush=True)
     if given.open:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import reprlib
 import struct
 import unicodedata
 import zlib
@@ -40,18 +41,7 @@ class Drawings:
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"--save {self.folder} is no folder: pass another path.")
         self.labels = list(labels)
-        for label in self.labels:
-            if not _may_name_a_folder(label):
-                raise ValueError(
-                    f"--save files drawings in folders named by the classes, but "
-                    f"{label!r} cannot name one: fit the model to other labels."
-                )
-        if len({_folded(label) for label in self.labels}) < len(self.labels):
-            raise ValueError(
-                "--save files drawings in folders named by the classes, but some "
-                f"differ in nothing but case: {self.labels}. Fit the model to other "
-                "labels."
-            )
+        _check_labels(self.labels)
 
     def add(self, number: int, picture: np.ndarray) -> Path:
         """Write a picture of a class by its number; return the new file.
@@ -97,6 +87,23 @@ def _write_new(file: Path, content: bytes) -> None:
     except OSError:
         file.unlink(missing_ok=True)
         raise
+
+
+def _check_labels(labels: list[str]) -> None:
+    known: dict[str, str] = {}
+    for label in labels:
+        if not _may_name_a_folder(label):
+            raise ValueError(
+                "--save files drawings in folders named by the classes, but "
+                f"{reprlib.repr(label)} cannot name one: fit the model to other labels."
+            )
+        other = known.setdefault(_folded(label), label)
+        if other != label:
+            raise ValueError(
+                "--save files drawings in folders named by the classes, but "
+                f"{other!r} and {label!r} are the same to some file systems: fit the "
+                "model to other labels."
+            )
 
 
 def _may_name_a_folder(label: str) -> bool:

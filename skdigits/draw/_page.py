@@ -78,8 +78,9 @@ def page(
     with a `ConvNetClassifier` of default size has 350 KiB. Its policy forbids the
     browser to load anything, and to run any other script.
 
-    ``clean_up=True`` of a `DigitNormalizer` is left out: a drawing has an even ground,
-    without shadows, printed lines or specks.
+    ``clean_up=True`` of a `DigitNormalizer` is left out: a drawing has no shadows,
+    printed lines or specks. A line across the canvas, or a dot far from the digit, is
+    ink of the drawing, which Python would take off.
 
     Drawings of a model without a `DigitNormalizer` are scaled and centred by the page,
     as `DigitNormalizer` does, to 20/28 of the image as in MNIST. If digits fill more
