@@ -74,9 +74,9 @@ def page(
 
     Notes
     -----
-    The weights are float32, so that probabilities are Python's to about 1e-6. A page
-    with a `ConvNetClassifier` of default size has 350 KiB. Its policy forbids the
-    browser to load anything, and to run any other script.
+    The weights are float32, so that probabilities are Python's to 1e-6. A page with a
+    `ConvNetClassifier` of default size has 358 KiB. Its policy forbids the browser to
+    load anything, and to run any other script.
 
     ``clean_up=True`` of a `DigitNormalizer` is left out: a drawing has no shadows,
     printed lines or specks. A line across the canvas, or a dot far from the digit, is
