@@ -2,9 +2,11 @@
 
 import argparse
 import os
+import re
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from skdigits.draw._reader import Reader
 from skdigits.draw._server import DrawServer
 from skdigits.draw._steps import Shape
 
+LARGEST_PORT = 2**16 - 1
+PATHS = {"html": "file", "save": "folder"}
+OF_SERVER = ("save", "port", "ink")
 EPILOG = """\
 A joblib file is a pickle, which runs code when it is opened: open files that you trust.
 """
@@ -34,11 +39,11 @@ def parser() -> argparse.ArgumentParser:
     add("--demo", action="store_true", help="train a small model at once")
     add("--compare", metavar="MODEL", action="append", default=[], help="another model")
     add("--html", metavar="FILE", help="write the page into a file, without a server")
-    add("--port", type=int, default=0, help="port of the server (default: a free one)")
+    add("--port", type=_port, help="port of the server (default: a free one)")
     add("--save", metavar="FOLDER", help="file labelled drawings as FOLDER/label/n.png")
     add("--title", default=TITLE, help="title of the page")
     add("--image-shape", metavar="HxW", help="shape of the images in the model's rows")
-    add("--ink", type=float, help="full ink in the images the model was fitted to")
+    add("--ink", type=float, help="full ink in the images of a model's fit, if needed")
     add("--trust", metavar="TYPE", action="append", default=[], help="type in a skops")
     add("--open", action="store_true", help="open the page in a browser")
     return found
@@ -48,38 +53,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says; exit with 2 and a message if that cannot be."""
     options = parser()
     given = options.parse_args(arguments)
-    if (given.model is None) == (not given.demo):
-        options.error("pass either the file of a model or --demo")
-    if given.html and given.save:
-        options.error("--save needs the server: leave --html out")
-
     try:
-        if given.html:
-            _write(given)
-        else:
+        _check(given)
+        if given.html is None:
             _serve(given)
+        else:
+            _write(given)
     except (ImportError, OSError, TypeError, ValueError) as error:
         options.error(str(error))
 
 
-def _write(given: argparse.Namespace) -> None:
-    model, *others = _models(given)
-    shape = _shape(given.image_shape)
-    page(model, given.html, title=given.title, compare=others, image_shape=shape)
+def _check(given: argparse.Namespace) -> None:
+    """Refuse options that do not go together, and paths that are none."""
+    if (given.model is None) == (not given.demo):
+        raise ValueError("pass either the file of a model or --demo")
+    for name, kind in PATHS.items():
+        if getattr(given, name) == "":
+            raise ValueError(f"--{name} is empty: pass the path of a {kind}")
 
+    used = [name for name in OF_SERVER if getattr(given, name) is not None]
+    if given.html is not None and used:
+        raise ValueError(f"--{used[0]} needs the server: leave --html out")
+
+
+def _write(given: argparse.Namespace) -> None:
+    # What cannot be written is better said before a demo is trained.
     file = Path(given.html).expanduser().resolve()
+    if file.is_dir():
+        raise ValueError(f"--html {given.html} is a folder: pass a file in it")
+    if not file.parent.is_dir():
+        raise ValueError(f"--html {given.html}: make the folder {file.parent} first")
+
+    shape = _shape(given.image_shape)
+    model, *others = _models(given)
+    page(model, file, title=given.title, compare=others, image_shape=shape)
     print(f"The page is {file}", flush=True)
     if given.open:
         _open(file.as_uri())
 
 
 def _serve(given: argparse.Namespace) -> None:
-    shape = _shape(given.image_shape)
-    readers = [Reader(model, shape, given.ink) for model in _models(given)]
-    drawings = Drawings(given.save, readers[0].classes) if given.save else None
-    with DrawServer(
-        readers, given.port, title=given.title, drawings=drawings
-    ) as server:
+    with _server(given) as server:
         print(f"Open {server.url}\nCtrl-C ends the server.", flush=True)
         if given.open:
             _open(server.url)
@@ -87,6 +101,21 @@ def _serve(given: argparse.Namespace) -> None:
             server.serve()
         except KeyboardInterrupt:
             print()
+
+
+def _server(given: argparse.Namespace) -> DrawServer:
+    shape = _shape(given.image_shape)
+    readers = [Reader(model, shape, given.ink) for model in _models(given)]
+    save = given.save is not None
+    drawings = Drawings(given.save, readers[0].classes) if save else None
+
+    port = given.port or 0
+    try:
+        return DrawServer(readers, port, title=given.title, drawings=drawings)
+    except OSError as error:
+        raise ValueError(
+            f"--port {port}: {error.strerror or error}. Leave it out for a free port."
+        ) from error
 
 
 def _open(url: str) -> None:
@@ -124,14 +153,7 @@ def load(file: str, trusted: Sequence[str] = ()) -> Any:
         raise ValueError(f"{file}: there is no such file.")
     if path.suffix == ".skops":
         return _from_skops(path, trusted)
-
-    # A damaged pickle raises errors of all kinds.
-    try:
-        return joblib.load(path)
-    except Exception as error:
-        raise ValueError(
-            f"{file}: joblib cannot read it ({type(error).__name__}: {error})."
-        ) from error
+    return _read(path, "joblib", partial(joblib.load, path))
 
 
 def _from_skops(path: Path, trusted: Sequence[str]) -> Any:
@@ -139,19 +161,36 @@ def _from_skops(path: Path, trusted: Sequence[str]) -> Any:
         import skops.io
     except ImportError as error:
         raise ImportError(f"{path} needs skops: pip install skops") from error
-    try:
-        types = skops.io.get_untrusted_types(file=path)
-    except Exception as error:
-        raise ValueError(
-            f"{path}: skops cannot read it ({type(error).__name__}: {error})."
-        ) from error
 
+    types = _read(path, "skops", partial(skops.io.get_untrusted_types, file=path))
     ours = [one for one in types if one.startswith("skdigits.")]
     others = sorted(set(types) - set(ours) - set(trusted))
     if others:
         options = " ".join(f"--trust {one}" for one in others)
         raise ValueError(f"{path}: if you trust all that is in it, add {options}")
-    return skops.io.load(path, trusted=[*ours, *trusted])
+    trust = [*ours, *trusted]
+    return _read(path, "skops", partial(skops.io.load, path, trusted=trust))
+
+
+def _read(path: Path, library: str, reader: Callable[[], Any]) -> Any:
+    # Damaged files, and those of other versions, raise errors of all kinds.
+    try:
+        return reader()
+    except Exception as error:
+        kind = type(error).__name__
+        raise ValueError(
+            f"{path}: {library} cannot read it ({kind}: {error})"
+        ) from error
+
+
+def _port(text: str) -> int:
+    # int() would take signs, blanks and underscores as well.
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > LARGEST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is none: expected a number from 1 to {LARGEST_PORT}, or 0 for a "
+            "free port"
+        )
+    return int(text)
 
 
 def _shape(text: str | None) -> Shape | None:

@@ -34,10 +34,9 @@ def demo_models(say: Callable[[str], Any] = print) -> list[Pipeline]:
     )
     convnet.fit(X, y)
     templates = TemplateMatchingClassifier().fit(X, y)
-    # The digits are normalised already, and drawings will be.
-    return [
-        make_pipeline(DigitNormalizer().fit(X), model) for model in (convnet, templates)
-    ]
+    # The digits are normalised already, and drawings will be: those are clean.
+    normaliser = DigitNormalizer(clean_up=False).fit(X)
+    return [make_pipeline(normaliser, model) for model in (convnet, templates)]
 
 
 def _mnist() -> tuple[np.ndarray, np.ndarray]:

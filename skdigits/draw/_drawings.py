@@ -2,7 +2,9 @@
 
 import os
 import re
+import reprlib
 import struct
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +13,9 @@ import numpy as np
 
 # Signs that some file system does not allow in a name, and names of devices.
 FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|^[.\s]|[.\s]$|^$')
-DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+DEVICES = re.compile(
+    r"(con|conin\$|conout\$|prn|aux|nul|(com|lpt)[\d¹²³])\s*(\..*)?", re.IGNORECASE
+)
 LONGEST = 255  # bytes
 
 
@@ -28,24 +32,16 @@ class Drawings:
     Raises
     ------
     ValueError
-        If a label cannot be the name of a folder, or two are the same but for case.
+        If a label cannot be the name of a folder, two are the same but for case, or
+        ``folder`` is a file.
     """
 
     def __init__(self, folder: str | os.PathLike[str], labels: Sequence[str]):
         self.folder = Path(folder).expanduser()
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"--save {self.folder} is no folder: pass another path.")
         self.labels = list(labels)
-        for label in self.labels:
-            if not _may_name_a_folder(label):
-                raise ValueError(
-                    f"--save files drawings in folders named by the classes, but "
-                    f"{label!r} cannot name one: fit the model to other labels."
-                )
-        if len({label.casefold() for label in self.labels}) < len(self.labels):
-            raise ValueError(
-                "--save files drawings in folders named by the classes, but some "
-                f"differ in nothing but case: {self.labels}. Fit the model to other "
-                "labels."
-            )
+        _check_labels(self.labels)
 
     def add(self, number: int, picture: np.ndarray) -> Path:
         """Write a picture of a class by its number; return the new file.
@@ -69,12 +65,45 @@ class Drawings:
         while True:
             file = folder / f"{_next_number(folder)}.png"
             try:
-                # "x" neither overwrites a file nor follows a link.
-                with file.open("xb") as stream:
-                    stream.write(content)
+                _write_new(file, content)
             except FileExistsError:
                 continue
             return file
+
+
+def _folded(label: str) -> str:
+    """Return what file systems that ignore case, or the form of accents, see."""
+    return unicodedata.normalize("NFC", label.casefold())
+
+
+def _write_new(file: Path, content: bytes) -> None:
+    """Write a file as a whole, or not at all."""
+    try:
+        # "x" neither overwrites a file nor follows a link.
+        with file.open("xb") as stream:
+            stream.write(content)
+    except FileExistsError:
+        raise
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def _check_labels(labels: list[str]) -> None:
+    known: dict[str, str] = {}
+    for label in labels:
+        if not _may_name_a_folder(label):
+            raise ValueError(
+                "--save files drawings in folders named by the classes, but "
+                f"{reprlib.repr(label)} cannot name one: fit the model to other labels."
+            )
+        other = known.setdefault(_folded(label), label)
+        if other != label:
+            raise ValueError(
+                "--save files drawings in folders named by the classes, but "
+                f"{other!r} and {label!r} are the same to some file systems: fit the "
+                "model to other labels."
+            )
 
 
 def _may_name_a_folder(label: str) -> bool:

@@ -74,9 +74,13 @@ def page(
 
     Notes
     -----
-    The weights are float32, so that probabilities are Python's to about 1e-6. A page
-    with a `ConvNetClassifier` of default size has 350 KiB. Its policy forbids the
-    browser to load anything, and to run any other script.
+    The weights are float32, so that probabilities are Python's to 1e-6. A page with a
+    `ConvNetClassifier` of default size has 358 KiB. Its policy forbids the browser to
+    load anything, and to run any other script.
+
+    ``clean_up=True`` of a `DigitNormalizer` is left out: a drawing has no shadows,
+    printed lines or specks. A line across the canvas, or a dot far from the digit, is
+    ink of the drawing, which Python would take off.
 
     Drawings of a model without a `DigitNormalizer` are scaled and centred by the page,
     as `DigitNormalizer` does, to 20/28 of the image as in MNIST. If digits fill more
@@ -146,9 +150,7 @@ def composed(title: str, data: dict[str, Any], *, asks: bool = False) -> str:
     ValueError
         If ``title`` is no text.
     """
-    if not isinstance(title, str):
-        raise ValueError(f"title={title!r} must be a str.")
-
+    _check_title(title)
     folder = files("skdigits.draw")
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
     script = folder.joinpath("page.js").read_text(encoding="utf-8")
@@ -162,6 +164,18 @@ def composed(title: str, data: dict[str, Any], *, asks: bool = False) -> str:
     whole = folder.joinpath("page.html").read_text(encoding="utf-8")
     # In one pass: what is filled in is not searched for places to fill.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], whole)
+
+
+def _check_title(title: str) -> None:
+    if not isinstance(title, str):
+        raise ValueError(f"title={title!r} must be a str.")
+    # Half of a surrogate pair, as of a byte on the command line that is no UTF-8.
+    try:
+        title.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"title={title!r} has a character that UTF-8 cannot express: write it anew."
+        ) from error
 
 
 def _policy(style: str, script: str, asks: bool) -> str:

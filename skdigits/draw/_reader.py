@@ -24,6 +24,12 @@ from skdigits.preprocessing import DigitNormalizer
 SIDE = 420  # pixels of a drawing, as page.js has it
 
 
+def _trial() -> np.ndarray:
+    """Return the drawing of a tap."""
+    rows, columns = np.indices((SIDE, SIDE)) - SIDE // 2
+    return ((rows**2 + columns**2 < 16**2) * BYTE).astype(np.uint8)
+
+
 class Reader:
     """A fitted model, and how drawings become what it takes.
 
@@ -38,6 +44,14 @@ class Reader:
     ink : float, default=None
         The number of full ink in the images that the model was fitted to. Classifiers
         of skdigits know it.
+
+    Raises
+    ------
+    TypeError
+        If the model is no classifier.
+    ValueError
+        If it cannot read a drawing, answers with several labels, or ``image_shape`` or
+        ``ink`` is needed.
     """
 
     def __init__(
@@ -48,20 +62,36 @@ class Reader:
     ):
         self.parts = taken_apart(model)
         if np.ndim(self.parts.classifier.classes_[0]) or self._multilabel:
-            raise ValueError(
-                f"This {self.parts.name} answers with several labels, but a drawing is "
-                "of one class: fit it to y of shape (n_samples,)."
-            )
+            raise self._several()
         own = list(takewhile(_is_ours, self.parts.transformers))
         self.takes_images = bool(own) and isinstance(own[0], DigitNormalizer)
         self.seen_by = own
         self.ink = self._ink(ink)
         self.shape = self._shape(image_shape)
         self.classes = [str(one) for one in to_numpy(self.parts.classifier.classes_)]
+        self._try()
 
     @property
     def _multilabel(self) -> bool:
         return bool(getattr(self.parts.classifier, "_multilabel", False))
+
+    def _several(self) -> ValueError:
+        return ValueError(
+            f"This {self.parts.name} answers with several labels, but a drawing is of "
+            "one class: fit it to y of shape (n_samples,)."
+        )
+
+    def _try(self) -> None:
+        """Find out whether the model reads drawings, before the server starts."""
+        try:
+            self.read(_trial())
+        except ValueError:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise ValueError(
+                f"{self.parts.name} cannot read a drawing ({kind}: {error})."
+            ) from error
 
     def _ink(self, ink: float | None) -> float:
         """Return the number of full ink; 255 stands for uint8."""
@@ -156,6 +186,8 @@ class Reader:
                 found["distances"] = _numbers(-scores * classifier.temperature_)
 
         label = to_numpy(classifier.predict(X))[0]
+        if np.ndim(label):
+            raise self._several()
         classes = list(to_numpy(classifier.classes_))
         return {**found, "label": classes.index(label)}
 

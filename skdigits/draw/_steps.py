@@ -150,7 +150,8 @@ def own_steps(shape: Shape) -> list[Step]:
 def own_normaliser(shape: Shape) -> DigitNormalizer:
     """Return the transformer that makes a square image of a drawing."""
     size = min(shape)
-    return DigitNormalizer(size=size, digit_size=max(1, round(size * DIGIT)))
+    digit_size = max(1, round(size * DIGIT))
+    return DigitNormalizer(size=size, digit_size=digit_size, clean_up=False)
 
 
 def steps_of(parts: Parts) -> list[Step]:
@@ -173,12 +174,8 @@ def _step(transformer: BaseEstimator) -> Step:
             "classifier of skdigits, it takes DigitNormalizer, Deskew and "
             f"CenterByMass. {THE_SERVER}"
         )
-    if transformer.clean_up:
-        raise TypeError(
-            "A page cannot compute clean_up=True of DigitNormalizer, and drawings are "
-            "clean: call set_params(clean_up=False) of it. It need not be fitted again."
-        )
 
+    # A drawing has no light, lines or specks that clean_up could take off.
     return {
         "kind": "normalise",
         "size": int(transformer.size),

@@ -177,14 +177,8 @@ function resampled(image, down, across, size) {
   return result;
 }
 
-function normalise(image, step) {
-  const f = roundingOf(image);
-  const { foreground, noise } = separateForeground(image, step.inverted);
-  const { values, height, width } = foreground;
-  const largest = largestOf(values);
-  const noiseLimit = Math.min(f(noise * f(NOISE_RANGE)), f(largest / 2));
-  const limit = Math.max(f(largest * f(step.threshold)), noiseLimit);
-
+// Clears the noise; the bounds of the digit are those of the pixels above a limit.
+function clearedBounds({ values, height, width }, noiseLimit, limit) {
   const inRows = new Float64Array(height);
   const inColumns = new Float64Array(width);
   for (let r = 0; r < height; r++)
@@ -194,18 +188,31 @@ function normalise(image, step) {
       if (values[i] > inRows[r]) inRows[r] = values[i];
       if (values[i] > inColumns[c]) inColumns[c] = values[i];
     }
-  const rows = boundsOf(inRows, limit);
-  const columns = boundsOf(inColumns, limit);
-  const scale = step.digit_size / Math.max(sizeOf(rows), sizeOf(columns));
+  return { rows: boundsOf(inRows, limit), columns: boundsOf(inColumns, limit) };
+}
 
-  // Strokes have soft edges: the foreground of one resulting pixel stays around.
-  const near = (box, i) => i >= box.first - 1 / scale && i <= box.last + 1 / scale;
-  const isNear = Array.from(inColumns, (_, c) => near(columns, c));
+// Strokes have soft edges: so many pixels stay around the digit.
+function clearOutside({ values, height, width }, rows, columns, margin) {
+  const near = (box, i) => i >= box.first - margin && i <= box.last + margin;
+  const isNear = Array.from({ length: width }, (_, c) => near(columns, c));
   for (let r = 0; r < height; r++) {
     const nearRow = near(rows, r);
     for (let c = 0; c < width; c++)
       if (!nearRow || !isNear[c]) values[r * width + c] = 0;
   }
+}
+
+function normalise(image, step) {
+  const f = roundingOf(image);
+  const { foreground, noise } = separateForeground(image, step.inverted);
+  const { values, height, width } = foreground;
+  const largest = largestOf(values);
+  const noiseLimit = Math.min(f(noise * f(NOISE_RANGE)), f(largest / 2));
+  const limit = Math.max(f(largest * f(step.threshold)), noiseLimit);
+
+  const { rows, columns } = clearedBounds(foreground, noiseLimit, limit);
+  const scale = step.digit_size / Math.max(sizeOf(rows), sizeOf(columns));
+  clearOutside(foreground, rows, columns, 1 / scale);
 
   const { row, column } = moments(foreground);
   const down = resampling(rows, row, scale, step.size, height, f);
@@ -552,20 +559,20 @@ const MOST_ROWS = 16;
 const SHOWN = 10; // of more classes, the likeliest ones
 
 function element(tag, className, parent, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text; // never as HTML
-  parent?.append(made);
-  return made;
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text; // never as HTML
+  parent?.append(node);
+  return node;
 }
 
 function percent(p) {
-  return `${(100 * p).toFixed(1)} %`;
+  return `${(100 * p).toFixed(1)}\u00a0%`; // on one line
 }
 
-function written(x, digits = 1) {
+function written(x) {
   if (!Number.isFinite(x)) return x < 0 ? "−∞" : "∞";
-  const text = Math.abs(x) >= 1e5 ? x.toPrecision(3) : x.toFixed(digits);
+  const text = Math.abs(x) >= 1e5 ? x.toPrecision(3) : x.toFixed(1);
   return text.replace("-", "−");
 }
 
@@ -660,7 +667,8 @@ class Panel {
     const all = [...this.model.classes.keys()];
     if (all.length <= MOST_ROWS || !result) return all;
     const by = result.probabilities ?? result.logits;
-    return by ? all.sort((a, b) => by[b] - by[a]) : [result.label, ...all];
+    if (by) return all.sort((a, b) => by[b] - by[a]);
+    return [result.label, ...all.filter((place) => place !== result.label)];
   }
 
   fill(row, place, result) {
@@ -738,7 +746,7 @@ function update() {
 // Screen readers are told once a stroke is done.
 function say() {
   if (active !== null) return;
-  live.textContent = panels.map((panel) => panel.words).filter(Boolean).join(". ");
+  live.textContent = panels.map((panel) => panel.words).filter(Boolean).join(".\n");
 }
 
 function pointOf(event) {
@@ -755,15 +763,20 @@ function finish(event) {
   plan();
 }
 
+// A pointer that has gone in the meantime cannot be captured: it has left a tap.
+function captured(pointer) {
+  try {
+    canvas.setPointerCapture(pointer);
+    return pointer;
+  } catch {
+    return null;
+  }
+}
+
 canvas.addEventListener("pointerdown", (event) => {
   if (active !== null || event.button !== 0) return; // a second finger waits
   event.preventDefault();
-  active = event.pointerId;
-  try {
-    canvas.setPointerCapture(active);
-  } catch {
-    // A pointer that has gone in the meantime cannot be captured.
-  }
+  active = captured(event.pointerId);
   message.textContent = "";
   ink.begin(pointOf(event));
   plan();
@@ -771,6 +784,7 @@ canvas.addEventListener("pointerdown", (event) => {
 
 canvas.addEventListener("pointermove", (event) => {
   if (event.pointerId !== active) return;
+  if (!(event.buttons & 1)) return finish(event); // while another button is held
   const between = event.getCoalescedEvents?.() ?? [];
   for (const one of between.length ? between : [event]) ink.extend(pointOf(one));
   plan();
@@ -808,7 +822,10 @@ let again = false;
 
 async function post(path, bytes) {
   const headers = { "Content-Type": "application/octet-stream" };
-  const response = await fetch(path, { method: "POST", headers, body: bytes });
+  const asked = fetch(path, { method: "POST", headers, body: bytes });
+  const response = await asked.catch(() => {
+    throw new Error("the server is gone. Start it again, and open its new address.");
+  });
   const text = await response.text();
   if (!response.ok) throw new Error(text.trim());
   return JSON.parse(text);
@@ -831,8 +848,9 @@ async function ask() {
     else {
       const results = await post("predict", ink.pixels.slice());
       panels.forEach((panel, i) => panel.show(ink.empty ? null : shownBy(results[i])));
+      if (!ink.empty) message.textContent = "";
     }
-    say();
+    if (!again) say();
   } catch (error) {
     panels.forEach((panel) => panel.show(null));
     message.textContent = `No answer: ${error.message}`;

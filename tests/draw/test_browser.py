@@ -43,9 +43,44 @@ TRANSFORMERS = [
     (DigitNormalizer(size=9, digit_size=9, invert=False), CenterByMass(), Deskew()),
     (DigitNormalizer(size=40, digit_size=28), DigitNormalizer(size=10, digit_size=7)),
 ]
+
+
+def arc(x, y, width, height, start, end):
+    """Return points of an arc of an ellipse; degrees count clockwise from the right."""
+    angles = np.radians(np.linspace(start, end, 25))
+    across = x + width * np.cos(angles)
+    down = y + height * np.sin(angles)
+    return np.stack([across, down], 1).tolist()
+
+
 # Of a stroke, in parts of the canvas: an open curve that leans.
 SEVEN = [(0.3, 0.25), (0.7, 0.22), (0.72, 0.3), (0.55, 0.55), (0.45, 0.8)]
 BAR = [(0.42, 0.55), (0.68, 0.53)]
+DRAWINGS = {
+    "0": [arc(0.5, 0.5, 0.2, 0.3, -90, 270)],
+    "0 as large as the canvas": [arc(0.5, 0.5, 0.5, 0.5, -90, 270)],
+    "0 with corners": [
+        [(0.25, 0.2), (0.75, 0.2), (0.75, 0.8), (0.25, 0.8), (0.25, 0.2)]
+    ],
+    "1": [[(0.5, 0.2), (0.5, 0.8)]],
+    "1 from edge to edge": [[(0.5, 0), (0.5, 1)]],
+    "2": [[*arc(0.5, 0.35, 0.18, 0.17, 180, 370), (0.32, 0.8), (0.7, 0.8)]],
+    "3": [arc(0.48, 0.35, 0.17, 0.15, 200, 450) + arc(0.48, 0.65, 0.2, 0.15, -90, 160)],
+    "4": [[(0.5, 0.2), (0.3, 0.55), (0.7, 0.55)], [(0.6, 0.35), (0.6, 0.82)]],
+    "5 in parts": [
+        [(0.35, 0.2), (0.35, 0.48), *arc(0.47, 0.62, 0.19, 0.17, -120, 150)],
+        [(0.45, 0.2), (0.8, 0.2)],
+    ],
+    "6": [[(0.6, 0.18), (0.42, 0.4), *arc(0.5, 0.66, 0.16, 0.15, 180, 540)]],
+    "7": [SEVEN, BAR],
+    "7 along the edges": [[(0, 0.02), (1, 0.02), (0.6, 1)]],
+    "8": [arc(0.5, 0.35, 0.13, 0.13, 90, 450) + arc(0.5, 0.65, 0.17, 0.16, -90, 270)],
+    "9": [[*arc(0.5, 0.36, 0.15, 0.15, 0, 360), (0.64, 0.5), (0.58, 0.8)]],
+    "a tap": [[(0.5, 0.4)]],
+    "a tap in the corner": [[(0.02, 0.02)]],
+    "a small triangle": [[(0.02, 0.05), (0.1, 0.05), (0.05, 0.15), (0.02, 0.05)]],
+    "two taps": [[(0.3, 0.3)], [(0.7, 0.7)]],
+}
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +137,23 @@ def stroke(tab, points=SEVEN):
     settle(tab)
 
 
+def draw(tab, strokes):
+    """Draw strokes at once, without a mouse."""
+    tab.evaluate(
+        """strokes => {
+        ink.clear();
+        for (const stroke of strokes) {
+            const [first, ...others] = stroke.map(([x, y]) =>
+                ({ x: x * SIDE, y: y * SIDE }));
+            ink.begin(first);
+            others.forEach((point) => ink.extend(point));
+        }
+        update();
+        }""",
+        strokes,
+    )
+
+
 def drawing(tab, dark=False):
     """Return the pixels of the page's own drawing."""
     content = base64.b64decode(tab.evaluate("dark => skdigits.drawing(dark)", dark))
@@ -125,7 +177,7 @@ def shown(tab, panel=0):
     """Return the probabilities as the table has them, in per cent."""
     rows = tab.locator(".panel").nth(panel).locator("tbody tr")
     texts = [row.locator("td").last.text_content() for row in rows.all()]
-    return [float(text.removesuffix(" %")) for text in texts if text]
+    return [float(text.removesuffix("\N{NO-BREAK SPACE}%")) for text in texts if text]
 
 
 # Numbers: the oracle is the model in Python, on the pixels of the page.
@@ -178,6 +230,28 @@ def test_what_a_model_sees_is_what_the_normaliser_makes(visit, pixels):
     found = 255 * np.array(results(tab)[0]["image"])
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert expected.max() == 255
+
+
+@pytest.mark.parametrize("invert", ["auto", True, False])
+def test_a_drawing_is_clean_already(visit, pixels, invert):
+    """The page leaves a clean-up out, which in Python leaves a drawing as it is."""
+    X, y = pixels
+    dark = invert is True
+    images = (255 - X if dark else X).reshape(-1, 8, 8)
+    normaliser = DigitNormalizer(clean_up=True, invert=invert)
+    rows = normaliser.fit_transform(images)
+    classifiers = [clone(one).fit(rows, y) for one in CLASSIFIERS.values()]
+
+    tab = visit(*(make_pipeline(normaliser, one) for one in classifiers))
+    labels = set()
+    for strokes in DRAWINGS.values():
+        draw(tab, strokes)
+        row = normaliser.transform(drawing(tab, dark)[np.newaxis])
+        for found, classifier in zip(results(tab), classifiers, strict=True):
+            expected = classifier.predict_proba(row)[0]
+            np.testing.assert_allclose(found["probabilities"], expected, atol=1e-2)
+            labels.add(found["label"])
+    assert len(labels) > 5
 
 
 SETTINGS = {
@@ -394,6 +468,77 @@ def test_a_mouse_without_its_button_draws_nothing(visit, simple):
     assert not drawing(tab).any()
 
 
+def test_a_stroke_ends_with_its_button_while_another_is_held(visit, simple):
+    """Then no pointerup comes, but a pointermove without the button."""
+    tab = visit(simple)
+    tab.mouse.move(*place(tab, (0.2, 0.2)))
+    tab.mouse.down()
+    tab.mouse.move(*place(tab, (0.4, 0.2)))
+    tab.evaluate(
+        """([x, y]) => {
+        const held = {pointerId: active, buttons: 2, clientX: x, clientY: y};
+        canvas.dispatchEvent(new PointerEvent("pointermove", held));
+        }""",
+        place(tab, (0.8, 0.8)),
+    )
+    tab.mouse.up()
+    stroke(tab, [(0.2, 0.6), (0.3, 0.6)])
+    found = drawing(tab)
+    assert found[84, 84:168].all()
+    assert found[252, 84:126].all()
+    assert not found[:, 210:].any()
+
+
+def test_a_pointer_that_is_gone_does_not_block_the_next(visit, simple):
+    tab = visit(simple)
+    tab.evaluate(
+        """() => {
+        canvas.setPointerCapture = () => {
+            delete canvas.setPointerCapture;
+            throw new DOMException("gone", "NotFoundError");
+        };
+        const place = canvas.getBoundingClientRect();
+        const gone = {pointerId: 77, button: 0, buttons: 1, bubbles: true};
+        gone.clientX = place.left + place.width / 4;
+        gone.clientY = place.top + place.height / 4;
+        canvas.dispatchEvent(new PointerEvent("pointerdown", gone));
+        }"""
+    )
+    stroke(tab, [(0.5, 0.7), (0.7, 0.7)])
+    found = drawing(tab)
+    assert found[105, 105]
+    assert found[294, 210:294].all()
+    assert tab.evaluate("ink.strokes.length") == 2
+
+
+def test_no_place_between_two_frames_is_lost(visit, simple):
+    """The oracle is the same detour in events of its own."""
+    tab = visit(simple)
+    detour = [(0.2, 0.5), (0.4, 0.9), (0.6, 0.1), (0.8, 0.5)]
+    stroke(tab, detour)
+    expected = drawing(tab)
+    tab.keyboard.press("Escape")
+    places = [dict(zip("xy", place(tab, point), strict=True)) for point in detour]
+    tab.evaluate(
+        """places => {
+        const event = (kind, {x, y}) => new PointerEvent(kind, {
+            pointerId: 5, button: 0, buttons: 1, clientX: x, clientY: y});
+        const [first, ...others] = places;
+        const last = event("pointermove", others.at(-1));
+        last.getCoalescedEvents = () => others.map((p) => event("pointermove", p));
+        canvas.setPointerCapture = () => {};
+        canvas.dispatchEvent(event("pointerdown", first));
+        canvas.dispatchEvent(last);
+        canvas.dispatchEvent(event("pointerup", others.at(-1)));
+        }""",
+        places,
+    )
+    assert tab.evaluate("ink.strokes[0].length") == len(detour)
+    # Events of the mouse stop at whole pixels of the screen on the way.
+    differs = np.abs(drawing(tab).astype(int) - expected) > 127
+    assert differs.sum() < 0.05 * (expected > 127).sum()
+
+
 def test_a_stroke_goes_on_outside_the_canvas(visit, simple):
     tab = visit(simple)
     stroke(tab, [(0.5, 0.5), (1.3, 0.5), (1.3, 0.7), (0.5, 0.7)])
@@ -494,7 +639,7 @@ def test_screen_readers_hear_the_answer_once_a_stroke_is_done(visit, simple):
     tab.mouse.up()
     settle(tab)
     label = tab.locator(".answer").text_content()
-    pattern = rf"TemplateMatchingClassifier: {label} \([\d.]+ %\)"
+    pattern = rf"TemplateMatchingClassifier: {label} \([\d.]+\s%\)"
     assert re.fullmatch(pattern, live.text_content())
     assert tab.get_by_role("columnheader", name="probability").is_visible()
 
@@ -534,6 +679,21 @@ def test_many_classes_show_the_likeliest(visit, pixels):
     assert best == str(model.classes_[probabilities.argmax()])
 
 
+def server_page(*classes):
+    """Return a page of a server with one model, M."""
+    record = {"title": "M", "note": "", "classes": classes, "shape": [8, 8]}
+    data = {"server": True, "save": False, "models": [record]}
+    return composed("Draw", data, asks=True)
+
+
+def test_an_answer_without_scores_comes_first_of_many_classes(visit):
+    tab = visit(text=server_page(*map(str, range(20))))
+    tab.evaluate("panels[0].show({label: 3, probabilities: null, logits: null})")
+    names = tab.locator("tbody th span").all_text_contents()
+    assert names == ["3", "0", "1", "2", "4", "5", "6", "7", "8", "9"]
+    assert tab.locator("tr.best th").all_text_contents() == ["3"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_ink_is_legible_in_the_dark_and_the_pixels_stay(visit, simple, scheme):
     tab = visit(simple, color_scheme=scheme)
@@ -552,17 +712,68 @@ def test_the_ink_is_legible_in_the_dark_and_the_pixels_stay(visit, simple, schem
     assert (brightness < 100) == (scheme == "dark")
 
 
-@pytest.mark.parametrize("width", [320, 390, 1400])
+@pytest.mark.parametrize("width", [320, 390, 568, 700, 862, 1400])
 def test_nothing_is_wider_than_the_screen(visit, simple, pixels, width):
     X, y = pixels
     long = TemplateMatchingClassifier().fit(X, np.char.add("w" * 60, y.astype(str)))
-    tab = visit(simple, long, viewport={"width": width, "height": 800})
+    models = [simple, long, long, simple]
+    tab = visit(*models, viewport={"width": width, "height": 800})
     stroke(tab)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     for panel in tab.locator(".panel").all():
         table = panel.locator("table").bounding_box()
         box = panel.bounding_box()
         assert table["x"] + table["width"] <= box["x"] + box["width"]
+
+
+@pytest.mark.parametrize("size", [(568, 320), (667, 375), (844, 390), (390, 664)])
+def test_canvas_and_buttons_fit_on_a_phone(visit, simple, size):
+    width, height = size
+    tab = visit(simple, viewport={"width": width, "height": height})
+    for name in ("canvas", "undo", "clear"):
+        box = tab.locator(f"#{name}").bounding_box()
+        assert box["y"] + box["height"] <= height
+        assert box["x"] + box["width"] <= width
+    canvas = tab.locator("#canvas").bounding_box()
+    assert canvas["width"] == pytest.approx(canvas["height"], abs=1)
+    assert canvas["width"] >= 170
+
+
+def test_four_panels_fit_into_the_frame_of_the_guide(visit, pixels):
+    """Two by two, in the frame's 862 x 894 pixels."""
+    X, y = pixels
+    models = [
+        make_pipeline(DigitNormalizer(), TemplateMatchingClassifier()).fit(X, y)
+        for _ in range(4)
+    ]
+    tab = visit(*models, viewport={"width": 862, "height": 894})
+    stroke(tab)
+    boxes = [panel.bounding_box() for panel in tab.locator(".panel").all()]
+    lefts = [box["x"] for box in boxes]
+    tops = [box["y"] for box in boxes]
+    assert lefts[0] == lefts[2] < lefts[1] == lefts[3]
+    assert tops[0] == tops[1] < tops[2] == tops[3]
+    assert max(box["y"] + box["height"] for box in boxes) <= 894
+
+
+def test_a_bar_of_all_that_there_is_fills_its_column(visit, simple):
+    tab = visit(simple)
+    tab.evaluate(
+        "panels[0].show({label: 0, probabilities: [1, ...Array(9).fill(0)], "
+        "logits: null, distances: null})"
+    )
+    bar = tab.locator("tr.best .bar").bounding_box()
+    column = tab.locator("tr.best .bars").bounding_box()
+    table = tab.locator("table").bounding_box()
+    assert bar["x"] + bar["width"] == pytest.approx(column["x"] + column["width"])
+    assert column["width"] > 0.45 * table["width"]
+
+
+def test_a_page_without_scripts_says_so(visit, simple):
+    tab = visit(simple, java_script_enabled=False)
+    message = tab.locator("noscript p")
+    assert "computes with JavaScript, which is off here" in message.inner_text()
+    assert message.is_visible()
 
 
 def test_the_page_asks_nobody_for_anything(visit, simple):
@@ -661,10 +872,50 @@ def results_of_server(tab):
     return results(tab)
 
 
-def test_a_server_s_page_says_that_its_server_is_gone(visit, simple):
-    record = {"title": "M", "note": "", "classes": ["a", "b"], "shape": [8, 8]}
-    data = {"server": True, "save": False, "models": [record]}
-    tab = visit(text=composed("Draw", data, asks=True))
+def test_a_server_s_page_says_that_its_server_is_gone(visit):
+    tab = visit(text=server_page("a", "b"))
     stroke(tab)
-    tab.get_by_role("alert").filter(has_text="No answer").wait_for(timeout=10_000)
+    alert = tab.get_by_role("alert")
+    alert.filter(has_text="No answer: the server is gone").wait_for(timeout=10_000)
     assert tab.locator(".answer").text_content() == ""
+
+
+LATE = """() => {
+  globalThis.answers = [];
+  post = () => new Promise((resolve, reject) => answers.push({resolve, reject}));
+}"""
+ANSWER = """([number, label]) => {
+  const answer = {label, probabilities: [1 - label, label], image: ""};
+  answers[number].resolve([answer]);
+}"""
+
+
+def test_an_answer_to_an_earlier_drawing_is_not_read_out(visit):
+    tab = visit(text=server_page("a", "b"))
+    live = tab.get_by_role("status")
+    tab.evaluate(LATE)
+    stroke(tab)
+    stroke(tab, BAR)
+    assert tab.evaluate("answers.length") == 1
+    tab.evaluate(ANSWER, [0, 0])
+    settle(tab)
+    assert live.text_content() == ""
+    assert tab.evaluate("answers.length") == 2
+    tab.evaluate(ANSWER, [1, 1])
+    settle(tab)
+    assert re.fullmatch(r"M: b \(100\.0\s%\)", live.text_content())
+
+
+def test_an_error_of_the_server_goes_with_the_next_answer(visit):
+    tab = visit(text=server_page("a", "b"))
+    alert = tab.get_by_role("alert")
+    tab.evaluate(LATE)
+    stroke(tab)
+    stroke(tab, BAR)
+    tab.evaluate("answers[0].reject(new Error('the model fails'))")
+    settle(tab)
+    assert alert.text_content() == "No answer: the model fails"
+    tab.evaluate(ANSWER, [1, 1])
+    settle(tab)
+    assert alert.count() == 0
+    assert tab.locator(".answer").text_content() == "b"

@@ -1,9 +1,11 @@
 """``python -m skdigits.draw``: files, options and the demo."""
 
 import re
+import socket
 import subprocess
 import sys
 import urllib.request
+import zipfile
 
 import joblib
 import numpy as np
@@ -36,6 +38,11 @@ def folder(model, digits, tmp_path_factory):
     skops.io.dump(TemplateMatchingClassifier().fit(X, y), found / "templates.skops")
     (found / "damaged.joblib").write_bytes(b"\x80\x04damaged")
     (found / "damaged.skops").write_bytes(b"damaged")
+    # Its types are known, but not what they are made of.
+    with zipfile.ZipFile(found / "model.skops") as whole:
+        files = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(found / "half.skops", "w") as half:
+        half.writestr("schema.json", files["schema.json"])
     (found / "model.pkl").write_bytes(b"")
     return found
 
@@ -59,11 +66,33 @@ def test_models_are_compared(folder, model, digits, tmp_path):
 ERRORS = {
     "pass either the file of a model or --demo": [],
     "pass either the file of a model": ["--demo", "{}/model.skops"],
-    "--save needs the server": ["{}/model.skops", "--html", "a", "--save", "b"],
+    "--save needs the server": ["{}/model.skops", "--html", "{}/a", "--save", "b"],
+    "--port needs the server": ["{}/model.skops", "--html", "{}/a", "--port", "0"],
+    "--ink needs the server": ["{}/model.skops", "--html", "{}/a", "--ink", "1"],
+    "--html is empty: pass the path of a file": ["{}/model.skops", "--html", ""],
+    "--save is empty: pass the path of a folder": ["{}/model.skops", "--save", ""],
+    "--html .*/none/a: make the folder .*/none first": [
+        "--demo",
+        "--html",
+        "{}/none/a",
+    ],
+    "--html .* is a folder: pass a file in it": ["--demo", "--html", "{}"],
+    r"--save .*/model.pkl is no folder": ["{}/model.skops", "--save", "{}/model.pkl"],
+    "--port: '65536' is none: expected a number from 1": ["--demo", "--port", "65536"],
+    "--port: '-1' is none: expected a number from 1": ["--demo", "--port=-1"],
+    "--port: '٣' is none: expected a number from 1": ["--demo", "--port", "٣"],
+    r"title='\\udcff' has a character that UTF-8 cannot express": [
+        "{}/model.skops",
+        "--html",
+        "{}/a",
+        "--title",
+        "\udcff",
+    ],
     r"model\.pkl: expected a file \.skops or \.joblib": ["{}/model.pkl"],
     "none.skops: there is no such file": ["{}/none.skops"],
     "damaged.joblib: joblib cannot read it": ["{}/damaged.joblib"],
     "damaged.skops: skops cannot read it": ["{}/damaged.skops"],
+    r"half.skops: skops cannot read it \(KeyError": ["{}/half.skops"],
     "A page cannot compute RandomForest": ["{}/forest.joblib", "--html", "{}/a"],
     "ink=None must be the number of full ink": ["{}/forest.joblib"],
     "--image-shape 3: expected HEIGHTxWIDTH": ["{}/model.skops", "--image-shape", "3"],
@@ -77,6 +106,15 @@ def test_mistakes_end_with_a_message(folder, capsys, message):
         main([one.format(folder) for one in ERRORS[message]])
     assert re.search(message, capsys.readouterr().err)
     assert not (folder / "a").exists()
+
+
+def test_a_port_that_is_taken(folder, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(SystemExit, match="2"):
+            main([str(folder / "model.skops"), "--port", port])
+    message = f"--port {port}: .*in use.* Leave it out for a free port"
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_types_of_others_have_to_be_trusted(tmp_path, digits):

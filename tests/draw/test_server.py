@@ -8,9 +8,11 @@ import threading
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
@@ -226,7 +228,7 @@ def test_errors_of_the_model_are_told(serve, pixels, drawing):
 QUERIES = ["", "?class=10", "?class=-1", "?class=../0", "?class=7&class=7"]
 QUERIES += ["?class=0000000000", "?class=%D9%A3", "?class=7%00"]
 LABELS = ["../x", "a/b", "a\\b", ".", "..", "", ".hidden", "a ", "a.", "\0", "a\n"]
-LABELS += ["con", "LPT1.txt", "x" * 256, "C:", "\ud800"]
+LABELS += ["con", "LPT1.txt", "COM¹", "con .a", "CONIN$", "x" * 256, "C:", "\ud800"]
 
 
 def test_drawings_are_filed_for_training(serve, model, drawing, tmp_path):
@@ -289,6 +291,28 @@ def test_nothing_is_written_outside_the_folder(serve, model, drawing, tmp_path):
     assert (tmp_path / "drawings/4/2.png").is_file()
 
 
+def test_a_drawing_is_filed_as_a_whole_or_not_at_all(tmp_path, drawing):
+    """On a full disc, or beyond the largest size that the system allows."""
+    resource = pytest.importorskip("resource")
+    drawings = Drawings(tmp_path, ["seven"])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (99, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            drawings.add(0, drawing)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.rglob("*.png")) == []
+    assert drawings.add(0, drawing).name == "1.png"
+    assert read_image_folder(tmp_path).target.tolist() == ["seven"]
+
+
+def test_a_file_is_no_folder_for_drawings(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"--save .*file is no folder: pass another"):
+        Drawings(tmp_path / "file", ["a"])
+
+
 @pytest.mark.parametrize("label", LABELS)
 def test_labels_that_name_no_folder_are_refused(tmp_path, label):
     with pytest.raises(ValueError, match="cannot name one: fit the model to other"):
@@ -297,8 +321,11 @@ def test_labels_that_name_no_folder_are_refused(tmp_path, label):
 
 
 def test_labels_that_differ_by_case_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="some differ in nothing but case"):
+    with pytest.raises(ValueError, match="are the same to some file systems"):
         Drawings(tmp_path, ["a", "A"])
+    # One letter with an accent, and a letter that an accent follows.
+    with pytest.raises(ValueError, match="are the same to some file systems"):
+        Drawings(tmp_path, ["\u00e9", "e\u0301"])
 
 
 def test_other_alphabets_name_folders(tmp_path, drawing):
@@ -355,8 +382,42 @@ def test_ink_has_to_be_known(pixels):
         Reader(behind, ink=16)
 
 
+def test_a_clean_up_is_the_model_s_own(pixels, drawing):
+    """The server asks the model as it is; a line across the canvas is taken off."""
+    X, y = pixels
+    normaliser = DigitNormalizer(clean_up=True)
+    model = make_pipeline(normaliser, TemplateMatchingClassifier())
+    model.fit(X.reshape(-1, 8, 8), y)
+    ruled = drawing.copy()
+    ruled[380:384] = 255
+    found = Reader(model).read(ruled)
+    expected = model.predict_proba(drawing[np.newaxis])[0]
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-2)
+    plain = make_pipeline(clone(normaliser).set_params(clean_up=False), model[-1])
+    assert np.abs(plain.predict_proba(ruled[np.newaxis]) - expected).max() > 0.1
+
+
+class Strange(LogisticRegression):
+    """A classifier that fails when it predicts."""
+
+    def predict(self, X):
+        raise RuntimeError("no network")
+
+
+def test_a_model_that_reads_no_drawing_is_refused(pixels):
+    X, y = pixels
+    model = Strange(solver="newton-cholesky").fit(X / 255, y)
+    message = r"Strange cannot read a drawing \(RuntimeError: no network\)"
+    with pytest.raises(ValueError, match=message):
+        Reader(model, ink=1)
+
+
 def test_several_answers_are_refused(pixels):
     X, y = pixels
+    one_each = OneVsRestClassifier(LogisticRegression(max_iter=20, tol=10))
+    one_each.fit(X, np.stack([y > 3, y % 2], 1).astype(int))
+    with pytest.raises(ValueError, match="answers with several labels"):
+        Reader(one_each, ink=255)
     model = MultiOutputClassifier(LogisticRegression(max_iter=20, tol=10))
     model.fit(X, np.stack([y > 3, y % 2], 1).astype(int))
     with pytest.raises(ValueError, match="answers with several labels"):
