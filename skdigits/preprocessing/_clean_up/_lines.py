@@ -30,8 +30,8 @@ def without_lines(
     ink: np.ndarray, page: np.ndarray, covered: float = COVERED
 ) -> np.ndarray:
     """Remove straight thin lines that cross the page; strokes across them stay."""
-    kept: np.ndarray = ink & ~_thin_lines(ink, page, covered)
-    kept &= ~_thin_lines(ink.T, page.T, covered).T
+    kept: np.ndarray = ink & ~thin_lines(ink, page, covered)
+    kept &= ~thin_lines(ink.T, page.T, covered).T
     return kept
 
 
@@ -64,9 +64,11 @@ def _is_box(part: np.ndarray) -> bool:
     return bool(covered[0] > COVERED_FOURTH and covered[1] > COVERED_SIDE)
 
 
-def _thin_lines(ink: np.ndarray, page: np.ndarray, covered: float) -> np.ndarray:
+def thin_lines(
+    ink: np.ndarray, page: np.ndarray, covered: float, slopes: np.ndarray = SLOPES
+) -> np.ndarray:
     """Return the pixels of thin lines along the rows."""
-    lines = _long_lines(ink, page, covered)
+    lines = _long_lines(ink, page, covered, slopes)
     if not lines.any():
         return lines
 
@@ -81,12 +83,14 @@ def _thin_lines(ink: np.ndarray, page: np.ndarray, covered: float) -> np.ndarray
     return found
 
 
-def _long_lines(ink: np.ndarray, page: np.ndarray, covered: float) -> np.ndarray:
+def _long_lines(
+    ink: np.ndarray, page: np.ndarray, covered: float, slopes: np.ndarray
+) -> np.ndarray:
     """Return ink on straight ways across the page that ink covers, at any slope."""
     found = np.zeros_like(ink)
     rows, columns = ink.nonzero()
     width = ink.shape[1]
-    for slope in SLOPES:
+    for slope in slopes:
         offset = int(np.ceil(abs(slope) * width / 2)) + 1
         shifts = offset + np.round(slope * (np.arange(width) - width / 2)).astype(int)
         size = (ink.shape[0] + 2 * offset + 1, width)

@@ -4,7 +4,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skdigits.preprocessing._find_digits._cut_outs import upright
 from skdigits.preprocessing._find_digits._found import FoundDigit
+from skdigits.preprocessing._find_digits._page_ink import page_ink
+from skdigits.preprocessing._find_digits._parts import (
+    Part,
+    connected,
+    typical_height,
+    whole_digits,
+)
+from skdigits.preprocessing._find_digits._readings import reader
+from skdigits.preprocessing._find_digits._text_lines import (
+    angle_of_lines,
+    in_reading_order,
+)
+from skdigits.preprocessing._find_digits._touching import clump, digits_of
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -14,4 +28,33 @@ def digits_in_lines(
     grey: np.ndarray, dark: bool | None, model: "ClassifierMixin | None"
 ) -> list[FoundDigit]:
     """Return the digits of all lines, in reading order."""
-    raise NotImplementedError
+    read = None if model is None else reader(model)
+    ink = page_ink(grey, dark)
+    if ink is None:
+        return []
+    parts, owner = connected(ink.mask)
+    if not parts:
+        return []
+
+    angle = angle_of_lines(parts, typical_height(parts))
+    parts = [part.turned(angle) for part in parts]
+    height = typical_height(parts)
+    digits = whole_digits(parts, height)
+    clumps = [clump(one, upright(one, ink.level, owner), height) for one in digits]
+    pictures = {part: cut for one in digits_of(clumps, read) for part, cut in one}
+
+    lines = in_reading_order(list(pictures), height)
+    return [
+        FoundDigit(row, column, _box(part, ink.factor), pictures[part])
+        for row, line in enumerate(lines)
+        for column, part in enumerate(line)
+    ]
+
+
+def _box(part: Part, factor: int) -> tuple[int, int, int, int]:
+    """Return the bounds of a part in pixels of the image."""
+    top = int(part.rows.min()) * factor
+    left = int(part.columns.min()) * factor
+    bottom = (int(part.rows.max()) + 1) * factor
+    right = (int(part.columns.max()) + 1) * factor
+    return top, left, bottom, right
