@@ -90,6 +90,9 @@ def _long_lines(
     found = np.zeros_like(ink)
     rows, columns = ink.nonzero()
     width = ink.shape[1]
+    # A page has no hollows: in each column, it goes from one row to another.
+    starts = page.argmax(0)
+    stops = starts + page.sum(0)
     for slope in slopes:
         offset = int(np.ceil(abs(slope) * width / 2)) + 1
         shifts = offset + np.round(slope * (np.arange(width) - width / 2)).astype(int)
@@ -101,7 +104,7 @@ def _long_lines(
         if counts.max() < SHORTEST * width:
             continue
 
-        ways = _lengths(page, shifts, size[0])
+        ways = _lengths(starts + shifts, stops + shifts, size[0])
         part = np.where(ways < covered * width, COVERED_IN_CORNERS, covered)
         full = (counts >= part * ways) & (ways >= SHORTEST * width)
         on_line = full[rows + shifts[columns]]
@@ -109,10 +112,12 @@ def _long_lines(
     return found
 
 
-def _lengths(page: np.ndarray, shifts: np.ndarray, n_ways: int) -> np.ndarray:
-    """Return how many pixels of the page lie on each sloping way."""
-    rows, columns = page.nonzero()
-    return np.bincount(rows + shifts[columns], minlength=n_ways)
+def _lengths(starts: np.ndarray, stops: np.ndarray, n_ways: int) -> np.ndarray:
+    """Return how many columns, from start to stop each, hold each sloping way."""
+    begun = np.bincount(starts, minlength=n_ways)
+    ended = np.bincount(stops, minlength=n_ways)
+    lengths: np.ndarray = (begun - ended).cumsum()
+    return lengths
 
 
 def _runs_down(ink: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ WINDOW = 60
 PART_OF_SIDE = 0.4
 # The shorter side of the small image on which the polarity is judged, in pixels, and
 # the window of its median as a part of that.
-COARSE = 160
+COARSE = 120
 MEDIAN = 0.15
 # The ground is smoothed over this part of its window.
 SMOOTHED = 0.3
@@ -46,7 +46,7 @@ SMOOTHED = 0.3
 STRIP = 1 / 3
 NARROWEST_STRIP = 100
 # A line of this part of the strength of the ink is taken off.
-FAINT_LINE = 0.3
+FAINT_LINE = 0.2
 # Lines of less than this part are lighter than strokes.
 LIGHT_LINE = 0.75
 # Without its lines, the ink of a page is stronger by this factor.
