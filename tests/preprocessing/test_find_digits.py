@@ -164,11 +164,9 @@ def test_turned_pages(angle, glyphs, model):
     turn = np.deg2rad(angle)
     centre = (np.array(cover.shape) - 1) / 2
     for one, (_, _, box, _) in zip(found, boxes, strict=True):
-        down, right = (np.add(box[:2], box[2:]) / 2) - centre
-        expected = centre + [
-            down * np.cos(turn) + right * np.sin(turn),
-            right * np.cos(turn) - down * np.sin(turn),
-        ]
+        middle = np.add(box[:2], box[2:]) / 2
+        clockwise = [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
+        expected = centre + np.array(clockwise) @ (middle - centre)
         middle = np.add(one.box[:2], one.box[2:]) / 2
         assert np.abs(middle - expected).max() < 5
 
@@ -202,7 +200,7 @@ def test_a_gap_in_one_line_makes_no_columns(glyphs):
 
 def test_marks_are_no_digits(glyphs):
     cover, boxes = composed(glyphs, [[1, 2, 3, 4], [5, 6, 7, 8]], gap=40)
-    for _, _, (top, _, bottom, right), _ in boxes[::3]:
+    for _, _, (_, _, bottom, right), _ in boxes[::3]:
         cover[bottom - 6 : bottom, right + 16 : right + 22] = 1
     for _, _, (top, _, bottom, right), _ in boxes[1::3]:
         middle = (top + bottom) // 2
@@ -341,26 +339,32 @@ def test_what_is_no_page_is_refused(image, message):
 
 def test_parameters_are_checked():
     blank = np.zeros((9, 9))
-    with pytest.raises(ValueError, match=r"'layout' .* among .'cells', 'free'.. Got 'grid'"):
+    with pytest.raises(
+        ValueError, match=r"'layout' .* among .'cells', 'free'.. Got 'grid'"
+    ):
         find_digits(blank, layout="grid")
-    with pytest.raises(ValueError, match="keep_empty=True .*pass layout='cells'"):
+    with pytest.raises(ValueError, match=r"keep_empty=True .*pass layout='cells'"):
         find_digits(blank, keep_empty=True)
+    with pytest.raises(ValueError, match=r"'dark' .* a bool or None. Got 'yes'"):
+        find_digits(blank, dark="yes")
+    with pytest.raises(ValueError, match=r"'keep_empty' .* a bool. Got None"):
+        find_digits(blank, keep_empty=None)
 
 
 def test_models_are_checked(digits):
     """Also on a blank page, on which there is nothing to read."""
     blank = np.zeros((9, 9))
     X, y = digits[0][:200], digits[1][:200]
-    with pytest.raises(TypeError, match="model=LinearSVC has no predict_proba.*=None"):
+    with pytest.raises(TypeError, match=r"LinearSVC has no predict_proba.*=None"):
         find_digits(blank, model=LinearSVC().fit(X, y))
-    with pytest.raises(ValueError, match="model=SoftmaxRegression is not fitted: call"):
+    with pytest.raises(ValueError, match=r"=SoftmaxRegression is not fitted: call"):
         find_digits(blank, model=SoftmaxRegression())
-    with pytest.raises(ValueError, match="model=Pipeline is not fitted: call"):
+    with pytest.raises(ValueError, match=r"model=Pipeline is not fitted: call"):
         find_digits(blank, model=make_pipeline(DigitNormalizer(), SoftmaxRegression()))
-    with pytest.raises(TypeError, match="model=SoftmaxRegression is no fitted .*make_"):
+    with pytest.raises(TypeError, match=r"=SoftmaxRegression is no fitted .*make_"):
         find_digits(blank, model=SoftmaxRegression)
     with pytest.raises(TypeError, match="model=str is no fitted classifier"):
         find_digits(blank, model="mlp")
     wide = SoftmaxRegression(max_iter=1, tol=None).fit(X[:, :60], y)
-    with pytest.raises(ValueError, match="60 features.*no square image: pass make_pip"):
+    with pytest.raises(ValueError, match=r"model.* 60 features.*image: pass make_"):
         find_digits(blank, model=wide)

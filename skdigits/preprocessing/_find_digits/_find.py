@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from skdigits._pictures import is_picture
@@ -114,20 +115,34 @@ def find_digits(
 
         model.predict([digit.cut_out for digit in find_digits(page, model=model)])
     """
-    if layout not in LAYOUTS:
+    _check_parameters(layout, dark, keep_empty)
+    values: Any = image
+    grey = _checked(_read(values, "image") if is_picture(image) else values)
+    if layout == "cells":
+        return digits_in_cells(grey, dark, model, keep_empty)
+    return digits_in_lines(grey, dark, model)
+
+
+def _check_parameters(layout: Any, dark: Any, keep_empty: Any) -> None:
+    """Raise an error for values that a parameter does not have."""
+    if not isinstance(layout, str) or layout not in LAYOUTS:
         raise ValueError(
-            f"The 'layout' parameter of find_digits must be a str among {{'cells', "
+            "The 'layout' parameter of find_digits must be a str among {'cells', "
             f"'free'}}. Got {layout!r} instead: pass 'free' for lines of digits, "
             "'cells' for a printed grid."
+        )
+    if dark is not None and not isinstance(dark, bool | np.bool_):
+        raise ValueError(
+            "The 'dark' parameter of find_digits must be a bool or None. Got "
+            f"{dark!r} instead: pass None to have it decided by the strokes."
+        )
+    if not isinstance(keep_empty, bool | np.bool_):
+        raise ValueError(
+            "The 'keep_empty' parameter of find_digits must be a bool. Got "
+            f"{keep_empty!r} instead: pass True or False."
         )
     if keep_empty and layout == "free":
         raise ValueError(
             "keep_empty=True with layout='free', which has no cells that could be "
             "empty: pass layout='cells' for a printed grid, or keep_empty=False."
         )
-
-    values: Any = image
-    grey = _checked(_read(values, "image") if is_picture(image) else values)
-    if layout == "cells":
-        return digits_in_cells(grey, dark, model, keep_empty)
-    return digits_in_lines(grey, dark, model)

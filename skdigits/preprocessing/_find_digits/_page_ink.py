@@ -35,9 +35,9 @@ N_PIXELS = 1_200_000
 # a small one, is wider than strokes.
 WINDOW = 60
 PART_OF_SIDE = 0.4
-# The shorter side of the small image on which the polarity is judged, in pixels, and
+# The longest shorter side of an image on which the polarity is judged, in pixels, and
 # the window of its median as a part of that.
-COARSE = 120
+COARSE = 110
 MEDIAN = 0.15
 # The ground is smoothed over this part of its window.
 SMOOTHED = 0.3
@@ -102,7 +102,7 @@ def _is_dark(grey: np.ndarray) -> bool:
 
     A median over a window of some digits follows the light.
     """
-    small = reduced(grey, max(1, min(grey.shape) // COARSE))
+    small = reduced(grey, -(-min(grey.shape) // COARSE))
     window = max(5, int(MEDIAN * min(small.shape)) | 1)
     differences = small - ndimage.median_filter(small, window, mode="reflect")
     darker = np.square(differences.clip(max=0)).sum()
