@@ -219,10 +219,10 @@ def test_pieces_of_a_digit_are_put_together(glyphs):
     assert overlap(whole[1].box, boxes[1][2]) > 0.75
 
 
-@pytest.mark.parametrize("with_model", [False, True])
-def test_touching_digits_are_cut(with_model, glyphs, model):
+@pytest.mark.parametrize(("with_model", "gap"), [(False, -2), (True, -3)])
+def test_touching_digits_are_cut(with_model, gap, glyphs, model):
     lines = [[3, 8, 2], [6, 4, 7]]
-    cover, boxes = composed(glyphs, lines, gap=-3)
+    cover, boxes = composed(glyphs, lines, gap=gap)
     assert ndimage.label(cover > 0.4, np.ones((3, 3)))[1] < 6
     found = find_digits(page(cover), model=model if with_model else None)
     assert_found(found, boxes, 0.7)

@@ -74,13 +74,13 @@ def page_ink(image: np.ndarray, dark: bool | None) -> PageInk | None:
         return None
 
     grey = without_hot_pixels(grey)
+    if dark is None:
+        dark = _is_dark(grey)
     page = np.ones(grey.shape, bool)
-    sheet = find_sheet(grey)
+    sheet = find_sheet(_without_strokes(grey, dark))
     if sheet is not None:
         page = sheet
         grey = np.where(sheet, grey, plane(grey, sheet))
-    if dark is None:
-        dark = _is_dark(grey)
 
     sharp, soft = _contrast(grey, dark)
     noise = min(deviation(soft), BLURRED * fine_noise(soft))
@@ -107,6 +107,19 @@ def _is_dark(grey: np.ndarray) -> bool:
     differences = small - ndimage.median_filter(small, window, mode="reflect")
     darker = np.square(differences.clip(max=0)).sum()
     return bool(darker >= np.square(differences.clip(min=0)).sum())
+
+
+def _without_strokes(grey: np.ndarray, dark: bool) -> np.ndarray:
+    """Return the page behind its strokes: many of them would pass for a desk."""
+    width = _window(grey) // 2 | 1
+    take = ndimage.grey_closing if dark else ndimage.grey_opening
+    found: np.ndarray = take(grey, (width, width), mode="nearest")
+    return found
+
+
+def _window(grey: np.ndarray) -> int:
+    """Return the window of the ground, an odd number of pixels."""
+    return max(5, int(min(WINDOW, PART_OF_SIDE * min(grey.shape))) | 1)
 
 
 def _without_lines(
@@ -142,7 +155,7 @@ def _contrast(grey: np.ndarray, dark: bool) -> tuple[np.ndarray, np.ndarray]:
     """
     height = grey if dark else -grey
     soft = ndimage.gaussian_filter(height, BLUR, mode="nearest")
-    window = max(5, int(min(WINDOW, PART_OF_SIDE * min(grey.shape))) | 1)
+    window = _window(grey)
     ground = ndimage.grey_closing(soft, (window, window), mode="nearest")
     ground = ndimage.uniform_filter(ground, int(SMOOTHED * window), mode="nearest")
 

@@ -23,8 +23,13 @@ HIGHEST_JOINED = 1.5
 # A piece above or below lies so near, and this part of its width above the other.
 NEAR_BELOW = 0.35
 OVERLAP = 0.55
-# A piece at any side lies so near, as the end of a broken stroke does.
+# A piece at any side lies so near, as the end of a broken stroke does …
 NEAR = 0.09
+# … and one beside the upper half so near, as the bar of a 5 does: no mark stands there.
+NEAR_ABOVE = 0.25
+ABOVE = 0.2
+# Ink of a digit, in squares of a height: two dots above each other have less.
+LEAST_INK = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,17 +137,15 @@ def whole_digits(parts: list[Part], height: float) -> list[Part]:
     # Pieces of a digit without a large part are put together first.
     large += [
         one
-        for one in _put_together(small, small, height, 0.0)
-        if one.height >= LOWEST * height
+        for one in _put_together(small, small, height)
+        if one.height >= LOWEST * height and len(one.rows) >= LEAST_INK * height**2
     ]
     used = frozenset[int]().union(*(part.labels for part in large))
     small = [part for part in small if not part.labels & used]
-    return _put_together(large, small, height, NEAR)
+    return _put_together(large, small, height)
 
 
-def _put_together(
-    parts: list[Part], pieces: list[Part], height: float, near: float
-) -> list[Part]:
+def _put_together(parts: list[Part], pieces: list[Part], height: float) -> list[Part]:
     """Join parts with each other and with pieces, from the nearest pair on."""
     every = list(dict.fromkeys([*parts, *pieces]))
     trees = [cKDTree(np.stack([one.rows, one.columns], 1)) for one in every]
@@ -159,7 +162,7 @@ def _put_together(
     for distance, first, second in sorted(pairs):
         one = made[group[first]]
         other = made[group[second]]
-        if one is other or not _belong(one, other, distance, height, near):
+        if one is other or not _belong(one, other, distance, height):
             continue
         kept, gone = sorted([group[first], group[second]])
         made[kept] = one.joined(other)
@@ -187,9 +190,7 @@ def _distance(one: Part, tree: cKDTree) -> float:
     return float(tree.query(points)[0].min()) - 1
 
 
-def _belong(
-    one: Part, other: Part, distance: float, height: float, near: float
-) -> bool:
+def _belong(one: Part, other: Part, distance: float, height: float) -> bool:
     """Return whether two parts are pieces of one digit."""
     top = min(one.top, other.top)
     bottom = max(one.bottom, other.bottom)
@@ -200,5 +201,8 @@ def _belong(
     narrower = min(one.width, other.width)
     if shared >= OVERLAP * narrower and distance <= NEAR_BELOW:
         return True
-    lower = min(one.height, other.height)
-    return distance <= near and lower < LOWEST * height
+    piece, digit = sorted([one, other], key=lambda part: part.height)
+    if piece.height >= LOWEST * height:
+        return False
+    is_above = piece.middle[1] < digit.middle[1] - ABOVE * digit.height
+    return distance <= (NEAR_ABOVE if is_above else NEAR)
