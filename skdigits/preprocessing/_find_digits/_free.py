@@ -12,6 +12,7 @@ from skdigits.preprocessing._find_digits._parts import (
     connected,
     typical_height,
     whole_digits,
+    without_edges,
 )
 from skdigits.preprocessing._find_digits._readings import reader
 from skdigits.preprocessing._find_digits._text_lines import (
@@ -39,6 +40,7 @@ def digits_in_lines(
     angle = angle_of_lines(parts, typical_height(parts))
     parts = [part.turned(angle) for part in parts]
     height = typical_height(parts)
+    parts = without_edges(parts, ink.mask.shape, height)
     digits = whole_digits(parts, height)
     clumps = [clump(one, upright(one, ink.level, owner), height) for one in digits]
     pictures = {part: cut for one in digits_of(clumps, read) for part, cut in one}

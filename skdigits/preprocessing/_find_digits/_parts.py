@@ -28,6 +28,8 @@ NEAR = 0.09
 # … and one beside the upper half so near, as the bar of a 5 does: no mark stands there.
 NEAR_ABOVE = 0.25
 ABOVE = 0.2
+# Parts that leave the edge of the image by no more than this are none of a digit.
+ALONG_EDGE = 0.15
 # Ink of a digit, in squares of a height: two dots above each other have less.
 LEAST_INK = 0.05
 
@@ -124,6 +126,22 @@ def typical_height(parts: list[Part]) -> float:
     return float(heights[order][np.searchsorted(total, total[-1] / 2)])
 
 
+def without_edges(
+    parts: list[Part], shape: tuple[int, ...], height: float
+) -> list[Part]:
+    """Drop parts that run along the edge of the image, unless there are no others."""
+    reach = ALONG_EDGE * height
+    kept = [
+        part
+        for part in parts
+        if part.rows.max() >= reach
+        and part.columns.max() >= reach
+        and part.rows.min() < shape[0] - reach
+        and part.columns.min() < shape[1] - reach
+    ]
+    return kept or parts
+
+
 def whole_digits(parts: list[Part], height: float) -> list[Part]:
     """Return the parts that can be digits, with the pieces that belong to them."""
     parts = [part for part in parts if part.height <= HIGHEST * height]
@@ -148,15 +166,10 @@ def whole_digits(parts: list[Part], height: float) -> list[Part]:
 def _put_together(parts: list[Part], pieces: list[Part], height: float) -> list[Part]:
     """Join parts with each other and with pieces, from the nearest pair on."""
     every = list(dict.fromkeys([*parts, *pieces]))
-    trees = [cKDTree(np.stack([one.rows, one.columns], 1)) for one in every]
-    pairs = []
-    for first, one in enumerate(every):
-        for second in range(first):
-            other = every[second]
-            if _may_join(one, other, height):
-                distance = _distance(one, trees[second]) / height
-                pairs.append((distance, first, second))
-
+    pairs = [
+        (_distance(every[first], every[second]) / height, first, second)
+        for first, second in _near_pairs(every, NEAR_BELOW * height)
+    ]
     group = list(range(len(every)))
     made = dict(enumerate(every))
     for distance, first, second in sorted(pairs):
@@ -174,19 +187,26 @@ def _put_together(parts: list[Part], pieces: list[Part], height: float) -> list[
     return [made[number] for number in sorted(kept_groups)]
 
 
-def _may_join(one: Part, other: Part, height: float) -> bool:
-    """Return whether bounds are near each other."""
-    reach = NEAR_BELOW * height
-    return bool(
-        one.left < other.right + reach
-        and other.left < one.right + reach
-        and one.top < other.bottom + reach
-        and other.top < one.bottom + reach
-    )
+def _near_pairs(parts: list[Part], reach: float) -> list[tuple[int, int]]:
+    """Return the pairs whose bounds are near each other."""
+    bounds = np.array([[one.left, one.right, one.top, one.bottom] for one in parts])
+    order = np.argsort(bounds.reshape(-1, 4)[:, 0], kind="stable")
+    left, right, top, bottom = bounds.reshape(-1, 4)[order].T
+    stops = np.searchsorted(left, right + reach)
+    pairs = []
+    for place, stop in enumerate(stops):
+        others = np.arange(place + 1, stop)
+        near = top[others] < bottom[place] + reach
+        near &= top[place] < bottom[others] + reach
+        pairs += [(order[place], order[other]) for other in others[near]]
+    return [(max(pair), min(pair)) for pair in pairs]
 
 
-def _distance(one: Part, tree: cKDTree) -> float:
-    points = np.stack([one.rows, one.columns], 1)
+def _distance(one: Part, other: Part) -> float:
+    """Return the distance of the nearest pixels, less the one of neighbours."""
+    fewer, more = sorted([one, other], key=lambda part: len(part.rows))
+    tree = cKDTree(np.stack([fewer.rows, fewer.columns], 1))
+    points = np.stack([more.rows, more.columns], 1)
     return float(tree.query(points)[0].min()) - 1
 
 

@@ -78,24 +78,33 @@ def _lines(parts: list[Part], height: float) -> list[list[Part]]:
     From left to right, each digit continues the line that comes nearest to it.
     """
     lines: list[list[Part]] = []
+    ways: list[tuple[float, float, float]] = []
     for part in sorted(parts, key=lambda one: one.middle[0]):
         across, down = part.middle
-        off = [abs(_way(line[-N_LAST:], across, height) - down) for line in lines]
-        if off and min(off) <= OFF_LINE * height:
-            lines[int(np.argmin(off))].append(part)
+        places, heights, slopes = np.array(ways).reshape(-1, 3).T
+        off = np.abs(heights + slopes * (across - places) - down)
+        if off.size and off.min() <= OFF_LINE * height:
+            nearest = int(off.argmin())
+            lines[nearest].append(part)
+            ways[nearest] = _way(lines[nearest][-N_LAST:], height)
         else:
             lines.append([part])
+            ways.append((across, down, 0.0))
 
     middles = [part.middle[0] for part in parts]
     centre = (min(middles) + max(middles)) / 2
-    return sorted(lines, key=lambda line: _way(line, centre, height))
+    return sorted(lines, key=lambda line: _height_at(centre, line, height))
 
 
-def _way(line: list[Part], across: float, height: float) -> float:
-    """Return where a line is at a place along it, whose slope is doubtful if short."""
+def _way(line: list[Part], height: float) -> tuple[float, float, float]:
+    """Return a place of a line, its height there, and its slope: little, if short."""
     places = np.array([part.middle for part in line])
     middle, down = places.mean(0)
     steps = places - [middle, down]
     spread = np.square(steps[:, 0]).sum() + np.square(SPREAD * height)
-    slope = steps[:, 0] @ steps[:, 1] / spread
-    return float(down + slope * (across - middle))
+    return float(middle), float(down), float(steps[:, 0] @ steps[:, 1] / spread)
+
+
+def _height_at(across: float, line: list[Part], height: float) -> float:
+    middle, down, slope = _way(line, height)
+    return down + slope * (across - middle)

@@ -44,7 +44,7 @@ class Weights(NamedTuple):
     """Ink that a cut crosses, in widths of the stroke."""
 
 
-BY_SHAPE = Weights(0.0, 0.0, -4.5, 2.8, -1.0, -2.75, -2.0)
+BY_SHAPE = Weights(0.0, 0.0, -4.5, 2.8, -1.0, -3.0, -2.0)
 BY_READING = Weights(5.5, 0.5, -3.0, 2.7, -1.5, -1.25, -1.4)
 
 
