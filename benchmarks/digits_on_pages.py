@@ -1,6 +1,6 @@
 """Digits that are found on pages of many, and read.
 
-    python benchmarks/digits_on_pages.py                  # about an hour on two cores
+    python benchmarks/digits_on_pages.py                  # about ten minutes on two cores
     python benchmarks/digits_on_pages.py --pages 2 --model conv.joblib    # a trial
 
 Pages are composed of MNIST's test digits with fixed seeds, see `composed`: lines of
@@ -205,7 +205,7 @@ def write(known: dict[str, Any]) -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument(
-        "--pages", type=int, default=12, help="pages of each kind (default: 12)"
+        "--pages", type=int, default=6, help="pages of each kind (default: 6)"
     )
     every = [*ALL_KINDS, "blank"]
     parser.add_argument("--kinds", nargs="+", choices=every, default=every)

@@ -292,6 +292,14 @@ def test_large_photographs_are_reduced(glyphs):
     assert_found(find_digits(large), scaled)
 
 
+@pytest.mark.parametrize("times", [2, 6])
+def test_larger_digits(times, glyphs):
+    cover, boxes = composed(glyphs, [[3, 1, 4]], top=20, left=20, pitch=60, width=200)
+    large = page(ndimage.zoom(cover, times, order=1, grid_mode=True, mode="nearest"))
+    scaled = [(row, place, np.multiply(box, times), n) for row, place, box, n in boxes]
+    assert_found(find_digits(large), scaled)
+
+
 def test_dtype_scale_and_memory_order_do_not_matter(glyphs):
     image = page(composed(glyphs)[0])
     before = image.copy()

@@ -55,11 +55,12 @@ def _cheapest(
     ink = padded[:, starts[:, np.newaxis] + window]  # (rows, starts, window)
     n_rows = len(ink)
     total = ink[0] + SIDEWAYS * np.abs(window - reach) / 4
-    came = np.zeros(ink.shape, int)
+    came = np.zeros(ink.shape, np.int8)
+    ways = np.full((3, *total.shape), np.inf)
     for row in range(1, n_rows):
-        around = np.pad(total, [(0, 0), (1, 1)], constant_values=np.inf)
-        ways = np.stack([around[:, :-2], around[:, 1:-1], around[:, 2:]])
-        ways[[0, 2]] += SIDEWAYS
+        ways[0, :, 1:] = total[:, :-1] + SIDEWAYS
+        ways[1] = total
+        ways[2, :, :-1] = total[:, 1:] + SIDEWAYS
         came[row] = ways.argmin(0) - 1
         total = ways.min(0) + ink[row]
 

@@ -73,12 +73,12 @@ def find_digits(
     -----
     With ``layout="free"``, the page may be turned by up to 12°, and lines may have
     slopes of their own. Digits are upright on their lines. All of a page have about one
-    size, ± 25 %, between a thirtieth and an eighth of the page's shorter side. Text in
+    size, ± 25 %, from a thirtieth to a third of the page's shorter side. Text in
     columns is read column by column, if a gap of more than two digits runs down between
     them.
 
     1. Pages of 4.8 million pixels and more are reduced by a whole factor, to 1.2
-       million or more.
+       million or more; further, if digits are still higher than 170 pixels.
     2. The ink is what differs from its ground by 40 % of what most ink does. Lines of
        squared and ruled paper, up to 14° from the sides of the page, are removed where
        they are thin and no darker than strokes.

@@ -66,9 +66,14 @@ class PageInk(NamedTuple):
     """How many pixels of the image make one of the page."""
 
 
-def page_ink(image: np.ndarray, dark: bool | None) -> PageInk | None:
+def first_factor(shape: tuple[int, ...]) -> int:
+    """Return by which factor a photograph is reduced at first."""
+    height, width = shape
+    return max(1, min(int(np.sqrt(height * width / N_PIXELS)), height, width))
+
+
+def page_ink(image: np.ndarray, dark: bool | None, factor: int) -> PageInk | None:
     """Return the ink of a page, or None if there is nothing but noise."""
-    factor = max(1, int(np.sqrt(image.size / N_PIXELS)))
     grey = _scaled(reduced(image, factor) if factor > 1 else image)
     if np.ptp(grey) == 0:
         return None
