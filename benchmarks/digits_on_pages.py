@@ -1,7 +1,7 @@
 """Digits that are found on pages of many, and read.
 
-    python benchmarks/digits_on_pages.py                  # about ten minutes on two cores
-    python benchmarks/digits_on_pages.py --pages 2 --model conv.joblib    # a trial
+    python benchmarks/digits_on_pages.py               # ten minutes on two cores
+    python benchmarks/digits_on_pages.py --pages 2 --model conv.joblib   # a trial
 
 Pages are composed of MNIST's test digits with fixed seeds, see `composed`: lines of
 numbers on 1280 × 960 pixels, turned by up to 12°, each digit of the page's size ± 25 %.

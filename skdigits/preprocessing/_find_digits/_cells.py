@@ -11,10 +11,7 @@ if TYPE_CHECKING:
 
 
 def digits_in_cells(
-    grey: np.ndarray,
-    dark: bool | None,
-    model: "ClassifierMixin | None",
-    keep_empty: bool,
+    grey: np.ndarray, dark: bool | None, model: "ClassifierMixin | None", keep_empty: bool
 ) -> list[FoundDigit]:
     """Return the digits of all cells, row by row, in reading order."""
     raise NotImplementedError
