@@ -77,7 +77,7 @@ def assert_found(found, boxes, least=0.75):
         assert overlap(one.box, box) > least
 
 
-def same(found, others):
+def assert_same(found, others):
     assert len(found) == len(others) > 0
     for one, other in zip(found, others, strict=True):
         assert (one.row, one.column, one.box) == (other.row, other.column, other.box)
@@ -264,7 +264,9 @@ def test_a_classifier_gets_rows(digits, glyphs, model):
     bare = SoftmaxRegression(0.1, max_iter=30, tol=None, random_state=0)
     bare.fit(X, digits[1])
     cover, _ = composed(glyphs, [[3, 8, 2]], gap=-2)
-    same(find_digits(page(cover), model=bare), find_digits(page(cover), model=model))
+    assert_same(
+        find_digits(page(cover), model=bare), find_digits(page(cover), model=model)
+    )
 
 
 @pytest.mark.parametrize("level", [0, 40, 128, 230])
@@ -304,30 +306,30 @@ def test_dtype_scale_and_memory_order_do_not_matter(glyphs):
     image = page(composed(glyphs, [[3, 1], [4, 5]], width=200)[0])
     before = image.copy()
     expected = find_digits(image)
-    same(find_digits(image), expected)
+    assert_same(find_digits(image), expected)
     np.testing.assert_array_equal(image, before)
 
     read_only = np.asfortranarray(image)
     read_only.flags.writeable = False
-    same(find_digits(read_only), expected)
-    same(find_digits(image.astype(np.int64)), expected)
-    same(find_digits(image.astype(np.float64) * 4), expected)
-    same(find_digits(image.astype(">u2")), expected)
-    same(find_digits(image.tolist()), expected)
-    same(find_digits(np.pad(image, 9)[9:-9, 9:-9]), expected)
+    assert_same(find_digits(read_only), expected)
+    assert_same(find_digits(image.astype(np.int64)), expected)
+    assert_same(find_digits(image.astype(np.float64) * 4), expected)
+    assert_same(find_digits(image.astype(">u2")), expected)
+    assert_same(find_digits(image.tolist()), expected)
+    assert_same(find_digits(np.pad(image, 9)[9:-9, 9:-9]), expected)
 
 
 def test_pictures_of_pillow(glyphs):
     image = page(composed(glyphs, [[3, 1], [4, 5]], width=200)[0])
     expected = find_digits(image)
-    same(find_digits(Image.fromarray(image)), expected)
-    same(find_digits(Image.fromarray(image).convert("RGB")), expected)
+    assert_same(find_digits(Image.fromarray(image)), expected)
+    assert_same(find_digits(Image.fromarray(image).convert("RGB")), expected)
 
 
 def test_the_side_of_the_ink_can_be_given(glyphs):
     image = page(composed(glyphs, [[3, 1], [4, 5]], width=200)[0])
-    same(find_digits(image, dark=True), find_digits(image))
-    same(find_digits(255 - image, dark=False), find_digits(255 - image))
+    assert_same(find_digits(image, dark=True), find_digits(image))
+    assert_same(find_digits(255 - image, dark=False), find_digits(255 - image))
 
 
 @pytest.mark.parametrize(
