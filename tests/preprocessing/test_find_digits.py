@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from skdigits import SoftmaxRegression
+from skdigits import MLPClassifierTorch, SoftmaxRegression
 from skdigits.preprocessing import DigitNormalizer, find_digits
 
 PAPER, INK = 220.0, 50.0
@@ -267,6 +267,21 @@ def test_a_classifier_gets_rows(digits, glyphs, model):
     assert_same(
         find_digits(page(cover), model=bare), find_digits(page(cover), model=model)
     )
+
+
+def test_a_model_of_several_labels_is_refused(digits, glyphs):
+    X = (255 * digits[0][:300]).astype(np.uint8)
+    labels = np.stack([digits[1][:300] > 4, digits[1][:300] % 2], 1).astype(int)
+    several = MLPClassifierTorch(8, max_iter=2, tol=None, random_state=0)
+    several = make_pipeline(DigitNormalizer(), several).fit(X, labels)
+    with pytest.raises(ValueError, match=r"model=Pipeline gives no .* \(n_samples,\)"):
+        find_digits(page(composed(glyphs, [[8]])[0]), model=several)
+
+
+def test_faint_digits_are_found_beside_bold_ones(glyphs):
+    cover, boxes = composed(glyphs, [[3, 1, 4], [1, 5, 9]])
+    cover[:, boxes[1][2][1] - 5 : boxes[1][2][3] + 5] *= 0.55
+    assert_found(find_digits(page(cover)), boxes)
 
 
 @pytest.mark.parametrize("level", [0, 40, 128, 230])

@@ -52,11 +52,23 @@ def reader(model: Any) -> Reader:
         )
 
     if isinstance(_first_step(model), DigitNormalizer):
-        return lambda pictures: to_numpy(model.predict_proba(_stack(pictures)))
+        return lambda pictures: _probabilities(model, _stack(pictures), name)
     normaliser = _own_normaliser(model, name)
-    return lambda pictures: to_numpy(
-        model.predict_proba(normaliser.transform(_stack(pictures)))
+    return lambda pictures: _probabilities(
+        model, normaliser.transform(_stack(pictures)), name
     )
+
+
+def _probabilities(model: Any, X: np.ndarray, name: str) -> np.ndarray:
+    """Return probabilities, of which each digit has 1 in sum."""
+    found = model.predict_proba(X)
+    given = to_numpy(found) if not isinstance(found, list) else np.zeros(0)
+    if given.ndim != 2 or not np.allclose(given.sum(1), 1, atol=1e-3):
+        raise ValueError(
+            f"model={name} gives no probabilities of classes, of which each digit has "
+            "one: fit it to y of shape (n_samples,)."
+        )
+    return given
 
 
 def _first_step(model: Any) -> Any:

@@ -75,7 +75,8 @@ class Clump:
 
 def clump(part: Part, image: Upright, height: float) -> Clump:
     """Return a part with all digits that it may consist of."""
-    level = image.level
+    # The ink of a faint digit is less than that of others, and its own full ink.
+    level = image.level / (image.level.max() or 1.0)
     ways: list[Cut] = []
     if part.width >= NARROW * height:
         ways = cuts(level, height)
@@ -115,7 +116,8 @@ def digits_of(
             n_segments = len(one.segments)
             chosen = _best(one, certain[done : done + n_segments], weights)
             done += n_segments
-        found.append([(_pixels(one, segment), segment.picture) for segment in chosen])
+        digits = [(_pixels(one, segment), segment.picture) for segment in chosen]
+        found.append([digit for digit in digits if digit[0].rows.size])
     return found
 
 
