@@ -19,6 +19,7 @@ import argparse
 import json
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from accuracy import where
@@ -209,7 +210,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--kinds", nargs="+", choices=ALL, default=ALL, metavar="KIND")
     parser.add_argument("--pages", type=int, default=N_PAGES, help="pages of each kind")
-    parser.add_argument("--model", help="a ConvNetClassifier saved by joblib")
+    parser.add_argument(
+        "--model", type=Path, help="a ConvNetClassifier saved by joblib"
+    )
     parser.add_argument(
         "--training-digits",
         action="store_true",

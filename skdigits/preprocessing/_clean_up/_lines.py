@@ -40,8 +40,8 @@ def without_lines(
     What is left of the lines down the page are their crossings with lines along the
     rows, which thus stay whole, and are as thin there as elsewhere.
     """
-    kept: np.ndarray = ink & ~_thin_lines(ink.T, page.T, covered).T
-    kept &= ~_thin_lines(kept, page, covered)
+    kept: np.ndarray = ink & ~thin_lines(ink.T, page.T, covered).T
+    kept &= ~thin_lines(kept, page, covered)
     return kept
 
 
@@ -74,9 +74,11 @@ def _is_box(part: np.ndarray) -> bool:
     return bool(covered[0] > COVERED_FOURTH and covered[1] > COVERED_SIDE)
 
 
-def _thin_lines(ink: np.ndarray, page: np.ndarray, covered: float) -> np.ndarray:
+def thin_lines(
+    ink: np.ndarray, page: np.ndarray, covered: float, slopes: np.ndarray = SLOPES
+) -> np.ndarray:
     """Return the pixels of thin lines along the rows."""
-    lines = _long_lines(ink, page, covered)
+    lines = _long_lines(ink, page, covered, slopes)
     if not lines.any():
         return lines
 
@@ -93,34 +95,57 @@ def _thin_lines(ink: np.ndarray, page: np.ndarray, covered: float) -> np.ndarray
     return removed
 
 
-def _long_lines(ink: np.ndarray, page: np.ndarray, covered: float) -> np.ndarray:
+def _long_lines(
+    ink: np.ndarray, page: np.ndarray, covered: float, slopes: np.ndarray
+) -> np.ndarray:
     """Return ink on straight ways across the page that ink covers, at any slope."""
     found = np.zeros_like(ink)
     rows, columns = ink.nonzero()
-    places = page.nonzero()
     height, width = ink.shape
-    gap = max(END_PIXELS, END * width)
-    for slope in SLOPES:
+    # A page has no hollows: in each column, it goes from one row to another.
+    starts = page.argmax(0)
+    stops = starts + page.sum(0)
+    for slope in slopes:
         shifts = np.round(slope * (np.arange(width) - width / 2)).astype(int)
         shifts -= shifts.min()
-        size = (height + shifts.max() + 1, width)
-        met = np.zeros(size, bool)
+        met = np.zeros((height + shifts.max() + 1, width), bool)
         met[rows + shifts[columns], columns] = True
         met[1:] |= met[:-1].copy()
-        counts = met.sum(1)
-        if counts.max() < SHORTEST * width:
-            continue
 
-        ways = np.zeros(size, bool)
-        ways[places[0] + shifts[places[1]], places[1]] = True
-        lengths = ways.sum(1)
-        part = np.where(lengths < covered * width, COVERED_IN_CORNERS, covered)
-        full = (counts >= part * lengths) & (lengths >= SHORTEST * width)
-        full &= met.argmax(1) - ways.argmax(1) <= gap
-        full &= met[:, ::-1].argmax(1) - ways[:, ::-1].argmax(1) <= gap
+        full = _full_ways(met, starts + shifts, stops + shifts, covered)
         on_line = full[rows + shifts[columns]]
         found[rows[on_line], columns[on_line]] = True
     return found
+
+
+def _full_ways(
+    met: np.ndarray, starts: np.ndarray, stops: np.ndarray, covered: float
+) -> np.ndarray:
+    """Return which sloping ways ink covers, from one edge of the page to the other."""
+    n_ways, width = met.shape
+    counts = met.sum(1)
+    if counts.max() < SHORTEST * width:
+        return np.zeros(n_ways, bool)
+
+    lengths = _lengths(starts, stops, n_ways)
+    part = np.where(lengths < covered * width, COVERED_IN_CORNERS, covered)
+    full: np.ndarray = (counts >= part * lengths) & (lengths >= SHORTEST * width)
+    long = np.flatnonzero(full)
+    along = long[:, np.newaxis]
+    pages = (along >= starts) & (along < stops)
+
+    gap = max(END_PIXELS, END * width)
+    for ink, page in ((met[long], pages), (met[long, ::-1], pages[:, ::-1])):
+        full[long] &= ink.argmax(1) - page.argmax(1) <= gap
+    return full
+
+
+def _lengths(starts: np.ndarray, stops: np.ndarray, n_ways: int) -> np.ndarray:
+    """Return how many columns, from start to stop each, hold each sloping way."""
+    begun = np.bincount(starts, minlength=n_ways)
+    ended = np.bincount(stops, minlength=n_ways)
+    lengths: np.ndarray = (begun - ended).cumsum()
+    return lengths
 
 
 def _runs_down(ink: np.ndarray) -> np.ndarray:

@@ -9,7 +9,9 @@ import numpy as np
 class FoundDigit:
     """A digit on a page, as `find_digits` returns it.
 
-    Attributes
+    It says where the digit is, and shows it alone.
+
+    Parameters
     ----------
     row : int
         With ``layout="free"``, the line of the digit, from 0. Lines count from the top;
@@ -27,6 +29,23 @@ class FoundDigit:
         runs. Both sides are at most 40 pixels, so that
         `skdigits.preprocessing.DigitNormalizer` takes it as cut out already. None in an
         empty cell.
+
+    See Also
+    --------
+    find_digits : Finds the digits of a page.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdigits.preprocessing import find_digits
+    >>> page = np.full((150, 200), 220)
+    >>> page[50:90, 100:106] = 40
+    >>> (digit,) = find_digits(page)
+    >>> top, left, bottom, right = digit.box
+    >>> page[top:bottom, left:right].shape
+    (40, 6)
+    >>> digit.cut_out.dtype
+    dtype('uint8')
     """
 
     row: int
