@@ -9,6 +9,7 @@ from skdigits.preprocessing._find_digits._cell_ink import CellDigit, digits_of
 from skdigits.preprocessing._find_digits._found import FoundDigit
 from skdigits.preprocessing._find_digits._grid import Quad, find_cells
 from skdigits.preprocessing._find_digits._grid_ink import grid_ink
+from skdigits.preprocessing._find_digits._grid_lattice import completed
 from skdigits.preprocessing._find_digits._grid_order import rows_and_columns
 from skdigits.preprocessing._find_digits._grid_straight import straightened
 
@@ -42,6 +43,7 @@ def digits_in_cells(
             "cells. For digits in lines of text, pass layout='free'."
         )
 
+    quads = completed(quads, page.lines)
     places = rows_and_columns(quads)
     contents = _without_dust([digits_of(straightened(page.ink, q)) for q in quads])
     found = []

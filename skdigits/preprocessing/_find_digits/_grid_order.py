@@ -1,31 +1,24 @@
 """Rows and columns of the cells of a page."""
 
-from typing import NamedTuple
-
 import numpy as np
-from scipy.optimize import least_squares
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skdigits.preprocessing._find_digits._grid import Quad
+from skdigits.preprocessing._find_digits._grid_upright import (
+    Bounds,
+    bounds_of,
+    upright_view,
+)
 
 # Cells share a side if less than this part of the smaller one is between them, and
 # more than this part of the side is shared.
-APART = 0.14
+APART = 0.35
 SHARED = 0.5
 # Sides of one line of a table lie within this part of its smallest cell.
 SAME_LINE = 0.35
 # Boxes of one row overlap by this part of their height.
 SAME_ROW = 0.5
-
-
-class Bounds(NamedTuple):
-    """Bounds of all cells, each of shape (n,), once the page is brought upright."""
-
-    top: np.ndarray
-    left: np.ndarray
-    bottom: np.ndarray
-    right: np.ndarray
 
 
 def rows_and_columns(quads: list[Quad]) -> np.ndarray:
@@ -34,8 +27,8 @@ def rows_and_columns(quads: list[Quad]) -> np.ndarray:
     Cells that share sides are a block, such as a table or a single box. Blocks beside
     each other share rows, and their columns follow each other.
     """
-    bounds = upright_bounds(quads)
-    blocks = _blocks(bounds)
+    bounds = bounds_of(quads, upright_view(quads))
+    blocks = blocks_of(bounds)
     places = np.zeros((len(quads), 2), int)
     n_blocks = blocks.max() + 1
     extents = np.zeros((n_blocks, 4))
@@ -62,49 +55,7 @@ def rows_and_columns(quads: list[Quad]) -> np.ndarray:
     return places
 
 
-def upright_bounds(quads: list[Quad]) -> Bounds:
-    """Return bounds after the projection that brings all sides along the axes."""
-    corners = np.array([quad.corners for quad in quads])
-    centre = corners.mean((0, 1))
-    size = np.ptp(corners, axis=(0, 1)).max()
-    corners = (corners - centre) / size
-
-    found = least_squares(_slanting, np.zeros(4), args=(corners,), loss="soft_l1",
-                          f_scale=0.005)  # fmt: skip
-    rows, columns = np.moveaxis(_projected(corners, found.x) * size, -1, 0)
-    return Bounds(
-        rows[:, :2].mean(1),
-        columns[:, [0, 3]].mean(1),
-        rows[:, 2:].mean(1),
-        columns[:, 1:3].mean(1),
-    )
-
-
-def _projected(corners: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return corners after a turn, a shear and a change of perspective."""
-    angle, shear, down, across = values
-    rows, columns = np.moveaxis(corners, -1, 0)
-    depth = 1 + down * rows + across * columns
-    turned = rows * np.cos(angle) - columns * np.sin(angle)
-    other = columns * np.cos(angle) + rows * (np.sin(angle) + shear)
-    projected: np.ndarray = np.stack([turned / depth, other / depth], -1)
-    return projected
-
-
-def _slanting(values: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Return how far the ends of each side are apart across it."""
-    rows, columns = np.moveaxis(_projected(corners, values), -1, 0)
-    return np.concatenate(
-        [
-            rows[:, 0] - rows[:, 1],
-            rows[:, 3] - rows[:, 2],
-            columns[:, 0] - columns[:, 3],
-            columns[:, 1] - columns[:, 2],
-        ]
-    )
-
-
-def _blocks(bounds: Bounds) -> np.ndarray:
+def blocks_of(bounds: Bounds) -> np.ndarray:
     """Return the number of the block of each cell."""
     top, left, bottom, right = bounds
     height = bottom - top
@@ -132,12 +83,12 @@ def _within_block(bounds: Bounds, cells: np.ndarray) -> np.ndarray:
     """Return row and column of cells by the lines above and on their left."""
     height = np.percentile(bounds.bottom[cells] - bounds.top[cells], 10)
     width = np.percentile(bounds.right[cells] - bounds.left[cells], 10)
-    rows = _ranks(bounds.top[cells], SAME_LINE * height)
-    columns = _ranks(bounds.left[cells], SAME_LINE * width)
+    rows = ranks(bounds.top[cells], SAME_LINE * height)
+    columns = ranks(bounds.left[cells], SAME_LINE * width)
     return np.column_stack([rows, columns])
 
 
-def _ranks(places: np.ndarray, near: float) -> np.ndarray:
+def ranks(places: np.ndarray, near: float) -> np.ndarray:
     """Return ranks from 0, where places that follow within ``near`` share one."""
     order = np.argsort(places)
     steps = np.diff(places[order]) > near
