@@ -18,15 +18,26 @@ REACH = 0.5
 # shorter side is left of a line, or of a digit of the next cell.
 SHALLOW = 0.12
 # A digit is at least so high or wide, as a part of the cell's shorter side …
-DIGIT = 0.22
-# … and so many pixels.
+DIGIT = 0.1
+# … and so many pixels, and so many times as long as its strokes are wide.
 DIGIT_PIXELS = 7
-# Smaller pieces, as parts of the largest one in the cell, are dust …
-DUST = 0.25
-# … unless so much of their width is above or below a larger one.
+LONG = 2
+# Specks are smaller than this part of the largest piece in the cell. A larger piece is
+# part of a digit if it is lower than this part of it, and as near as this part of its
+# size, or if most of its width is above or below it.
+SPECK = 0.15
+LOWER = 0.7
+NEAR = 0.2
 ABOVE = 0.5
-# What is wider than so many heights is two digits that touch.
+# So is a piece as high as a digit, if the gap is that of a broken stroke, as a part of
+# the size, and both together are not wider than so many heights.
+BROKEN = 0.06
+WIDEST = 1.2
+# What is wider than so many heights may be two digits that touch: both are nearly as
+# high as the whole, and a single stroke joins them near the middle.
 TWO = 1.3
+AS_HIGH = 0.8
+MIDDLE = (0.38, 0.62)
 # The blurred edge of strokes keeps its values, in pixels.
 EDGE = 2
 
@@ -43,15 +54,22 @@ class CellDigit(NamedTuple):
 def digits_of(cell: StraightCell) -> list[CellDigit]:
     """Return the digits in a cell from left to right."""
     mask = _without_lines(cell.ink > THRESHOLD, cell.margin)
-    labels, n_parts = ndimage.label(mask, EIGHT)
-    parts = _parts(labels, n_parts, cell.margin)
-    digits = []
-    for group in _groups(labels, parts):
-        for piece in _split(np.isin(labels, group)):
-            digits.append(_digit(cell, piece))
     height, width = np.subtract(cell.ink.shape, 2 * cell.margin)
     least = max(DIGIT_PIXELS, DIGIT * min(height, width))
-    return [digit for digit in digits if digit.size >= least]
+    return [
+        _digit(cell, piece)
+        for group in _groups(_parts(mask, cell.margin))
+        if _is_digit(group, least)
+        for piece in _split(group)
+    ]
+
+
+def _is_digit(mask: np.ndarray, least: float) -> bool:
+    """Return whether ink is large, and long as strokes are and specks are not."""
+    rows, columns = mask.nonzero()
+    size = max(np.ptp(rows), np.ptp(columns)) + 1
+    width = 2 * ndimage.distance_transform_edt(mask).max() - 1
+    return bool(size >= max(least, LONG * width))
 
 
 def _without_lines(mask: np.ndarray, margin: int) -> np.ndarray:
@@ -87,79 +105,118 @@ def _without_line(mask: np.ndarray, margin: int) -> np.ndarray:
     return kept
 
 
-def _parts(labels: np.ndarray, n_parts: int, margin: int) -> list[int]:
+class Part(NamedTuple):
+    """A connected part of the ink, and its bounds."""
+
+    mask: np.ndarray
+    rows: slice
+    columns: slice
+
+    @property
+    def height(self) -> int:
+        return int(self.rows.stop - self.rows.start)
+
+    @property
+    def width(self) -> int:
+        return int(self.columns.stop - self.columns.start)
+
+    @property
+    def size(self) -> int:
+        return max(self.height, self.width)
+
+
+def _parts(mask: np.ndarray, margin: int) -> list[Part]:
     """Return parts that lie mostly within the cell, and are no remains of its sides."""
+    labels, n_parts = ndimage.label(mask, EIGHT)
     inner = labels[margin:-margin, margin:-margin]
     whole = np.bincount(labels.ravel(), minlength=n_parts + 1)
     inside = np.bincount(inner.ravel(), minlength=n_parts + 1)
     shallow = SHALLOW * min(inner.shape)
-    parts = []
-    for number, where in enumerate(ndimage.find_objects(inner, n_parts), 1):
-        if where is None or inside[number] < whole[number] / 2:
-            continue
-        down, across = where
-        depths = (
-            down.stop if down.start <= 1 else np.inf,
-            inner.shape[0] - down.start if down.stop >= inner.shape[0] - 1 else np.inf,
-            across.stop if across.start <= 1 else np.inf,
-            inner.shape[1] - across.start
-            if across.stop >= inner.shape[1] - 1
-            else np.inf,
-        )
-        if min(depths) > shallow:
-            parts.append(number)
-    return parts
-
-
-def _groups(labels: np.ndarray, parts: list[int]) -> list[list[int]]:
-    """Return parts that lie above each other as one digit, from left to right."""
     bounds = ndimage.find_objects(labels)
-    where = {part: bounds[part - 1] for part in parts}
-    extent = {part: max(_length(a), _length(b)) for part, (a, b) in where.items()}
-    largest = max(extent.values(), default=0)
-    groups: list[list[int]] = []
-    for part in sorted(parts, key=lambda one: -extent[one]):
-        across = where[part][1]
-        for group in groups:
-            shared = max(_shared(across, where[other][1]) for other in group)
-            if shared > ABOVE * _length(across):
-                group.append(part)
-                break
+    return [
+        Part(labels == number, *bounds[number - 1])
+        for number, where in enumerate(ndimage.find_objects(inner, n_parts), 1)
+        if where is not None
+        and inside[number] >= whole[number] / 2
+        and _depth(where, inner.shape) > shallow
+    ]
+
+
+def _depth(where: tuple[slice, slice], shape: tuple[int, ...]) -> float:
+    """Return how far a part reaches from a side that it touches into the cell."""
+    depths = [np.inf]
+    for side, size in zip(where, shape, strict=True):
+        if side.start <= 1:
+            depths.append(side.stop)
+        if side.stop >= size - 1:
+            depths.append(size - side.start)
+    return float(min(depths))
+
+
+def _groups(parts: list[Part]) -> list[np.ndarray]:
+    """Join the parts of each digit; return digits from left to right."""
+    parts = sorted(parts, key=lambda part: -part.size)
+    groups: list[list[Part]] = []
+    for part in parts:
+        if part.size < SPECK * parts[0].size:
+            break
+        home = next((group for group in groups if _belongs(part, group[0])), None)
+        if home is None:
+            groups.append([part])
         else:
-            if extent[part] >= DUST * largest:
-                groups.append([part])
-    return sorted(groups, key=lambda group: min(where[one][1].start for one in group))
+            home.append(part)
+
+    groups.sort(key=lambda group: group[0].columns.start + group[0].columns.stop)
+    return [np.logical_or.reduce([part.mask for part in group]) for group in groups]
 
 
-def _length(side: slice) -> int:
-    return int(side.stop - side.start)
-
-
-def _shared(one: slice, other: slice) -> int:
-    return int(min(one.stop, other.stop) - max(one.start, other.start))
+def _belongs(part: Part, main: Part) -> bool:
+    """Return whether a part is a piece of the digit that a larger part belongs to."""
+    distance = ndimage.distance_transform_edt(~main.mask)[part.mask].min()
+    if distance > NEAR * main.size:
+        return False
+    left = min(part.columns.start, main.columns.start)
+    right = max(part.columns.stop, main.columns.stop)
+    if distance <= max(BROKEN * main.size, 2) and right - left <= WIDEST * main.height:
+        return True
+    shared = min(part.columns.stop, main.columns.stop)
+    shared -= max(part.columns.start, main.columns.start)
+    low, high = sorted([part.height, main.height])
+    return low < LOWER * high or shared > ABOVE * part.width
 
 
 def _split(mask: np.ndarray) -> list[np.ndarray]:
     """Return a digit, or two that touch, cut where their ink is thinnest."""
-    rows, columns = mask.nonzero()
-    height = np.ptp(rows) + 1
-    width = np.ptp(columns) + 1
+    columns = np.flatnonzero(mask.any(0))
+    width = len(columns)
+    height = _height(mask)
     if width <= TWO * height:
         return [mask]
 
-    first = columns.min() + width // 4
-    last = columns.min() + 3 * width // 4
-    cut = first + int(mask[:, first : last + 1].sum(0).argmin())
+    low, high = (columns[0] + int(part * width) for part in MIDDLE)
+    cut = low + int(mask[:, low:high].sum(0).argmin())
     left = mask.copy()
     left[:, cut:] = False
     right = mask & ~left
-    return [*_split(left), *_split(right)] if left.any() and right.any() else [mask]
+    is_single = np.diff(mask[:, cut].astype(int), prepend=0).clip(0).sum() <= 1
+    are_high = min(_height(left), _height(right)) >= AS_HIGH * height
+    return [left, right] if is_single and are_high else [mask]
+
+
+def _height(mask: np.ndarray) -> int:
+    rows = np.flatnonzero(mask.any(1))
+    return int(rows[-1] - rows[0] + 1) if len(rows) else 0
 
 
 def _digit(cell: StraightCell, mask: np.ndarray) -> CellDigit:
     """Return a digit with the blurred edge of its strokes."""
     rows, columns = mask.nonzero()
-    bounds = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
+    bounds = (
+        int(rows.min()),
+        int(columns.min()),
+        int(rows.max()) + 1,
+        int(columns.max()) + 1,
+    )
     near = ndimage.binary_dilation(mask, EIGHT, iterations=EDGE)
     ink = np.where(near, cell.ink.clip(0, 1), 0)
     points = project(cell.to_page, np.column_stack([rows, columns]))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LARGEST = 34
 MARGIN = 3
 # Finds below this part of the size of most digits are dust.
-OF_DIGITS = 0.35
+OF_DIGITS = 0.2
 
 
 def digits_in_cells(
@@ -61,7 +61,7 @@ def digits_in_cells(
 def _without_dust(contents: list[list[CellDigit]]) -> list[list[CellDigit]]:
     """Drop what is small beside the digits of the page."""
     sizes = [digit.size for digits in contents for digit in digits]
-    least = OF_DIGITS * float(np.median(sizes)) if sizes else 0.0
+    least = OF_DIGITS * float(np.percentile(sizes, 75)) if sizes else 0.0
     return [[digit for digit in one if digit.size >= least] for one in contents]
 
 

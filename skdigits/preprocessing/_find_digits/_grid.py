@@ -213,7 +213,7 @@ def _side(region: np.ndarray, slope: float) -> tuple[float, float]:
     tops = region[:, columns].argmax(0)
     rest = tops - slope * columns
     near = max(1.5, NEAR * region.shape[0])
-    kept = np.abs(rest - np.percentile(rest, 15)) <= near
+    kept = np.abs(rest - np.percentile(rest, 15, method="nearest")) <= near
     for _ in range(3):
         fitted = _fitted(columns[kept], tops[kept], slope)
         distance = np.abs(tops - fitted[0] - fitted[1] * columns)

@@ -37,24 +37,45 @@ class Bands(NamedTuple):
     stop: np.ndarray
 
 
+class Lined(NamedTuple):
+    """What may be lines on the page, and the way back to it from the upright view."""
+
+    mask: np.ndarray
+    back: np.ndarray
+
+    def share(self, start: list[float], end: list[float]) -> float:
+        """Return the part of a way in the upright view that has ink near it."""
+        n_points = max(2, int(np.hypot(*np.subtract(end, start))))
+        way = np.linspace(start, end, n_points)
+        across = np.subtract(end, start)[::-1] * [-1, 1] / np.hypot(*np.subtract(end, start))
+        steps = np.arange(-BESIDE, BESIDE + 1)[:, np.newaxis, np.newaxis]
+        points = project(self.back, (way + steps * across).reshape(-1, 2))
+        rows, columns = np.round(points).astype(int).T
+        rows = rows.clip(0, self.mask.shape[0] - 1)
+        columns = columns.clip(0, self.mask.shape[1] - 1)
+        near = self.mask[rows, columns].reshape(len(steps), n_points)
+        return float(near.any(0).mean())
+
+
 def completed(quads: list[Quad], lines: np.ndarray) -> list[Quad]:
     """Return cells after those that fit no lattice were replaced by its own."""
     view = upright_view(quads)
     bounds = bounds_of(quads, view)
     everything = np.arange(len(quads))
-    whole = _of_lattice(bounds, everything)
+    lined = Lined(lines, np.linalg.inv(view))
+    whole = _of_lattice(bounds, everything, lined)
     if whole is not None:
-        return _replaced(quads, everything, whole, view, lines)
+        return _replaced(quads, everything, whole, lined)
 
     blocks = blocks_of(bounds)
     found: list[Quad] = []
     for block in range(blocks.max() + 1):
         cells = np.flatnonzero(blocks == block)
-        part = _of_lattice(bounds, cells)
+        part = _of_lattice(bounds, cells, lined)
         if part is None:
             found += [quads[cell] for cell in cells]
         else:
-            found += _replaced(quads, cells, part, view, lines)
+            found += _replaced(quads, cells, part, lined)
     return found
 
 
@@ -67,7 +88,7 @@ class Lattice(NamedTuple):
     free: np.ndarray
 
 
-def _of_lattice(bounds: Bounds, cells: np.ndarray) -> Lattice | None:
+def _of_lattice(bounds: Bounds, cells: np.ndarray, lined: Lined) -> Lattice | None:
     """Return the lattice of cells, or None if most lie otherwise."""
     top, left, bottom, right = (side[cells] for side in bounds)
     near = SAME_LINE * float(np.percentile(bottom - top, 10))
@@ -81,12 +102,35 @@ def _of_lattice(bounds: Bounds, cells: np.ndarray) -> Lattice | None:
 
     first_row, last_row = _spans(rows, top, bottom)
     first_column, last_column = _spans(columns, left, right)
-    fits = np.minimum(np.minimum(first_row, last_row), np.minimum(first_column, last_column)) >= 0
+    spans = np.stack([first_row, last_row, first_column, last_column])
+    fits = spans.min(0) >= 0
     taken = np.zeros((len(rows.start), len(columns.start)), bool)
     for cell in np.flatnonzero(fits):
-        down = slice(first_row[cell], last_row[cell] + 1)
-        taken[down, first_column[cell] : last_column[cell] + 1] = True
-    return Lattice(rows, columns, fits, np.argwhere(~taken)) if taken.mean() >= FILLED else None
+        fits[cell] = not _is_parted(rows, columns, spans[:, cell], lined)
+        if fits[cell]:
+            down = slice(first_row[cell], last_row[cell] + 1)
+            taken[down, first_column[cell] : last_column[cell] + 1] = True
+    if taken.mean() < FILLED:
+        return None
+    return Lattice(rows, columns, fits, np.argwhere(~taken))
+
+
+def _is_parted(
+    rows: Bands, columns: Bands, span: np.ndarray, lined: Lined
+) -> bool:
+    """Return whether lines of the lattice run through a cell."""
+    first_row, last_row, first_column, last_column = span
+    down = rows.start[first_row], rows.stop[last_row]
+    across = columns.start[first_column], columns.stop[last_column]
+    for row in range(first_row, last_row):
+        place = (rows.stop[row] + rows.start[row + 1]) / 2
+        if lined.share([place, across[0]], [place, across[1]]) >= INKED:
+            return True
+    for column in range(first_column, last_column):
+        place = (columns.stop[column] + columns.start[column + 1]) / 2
+        if lined.share([down[0], place], [down[1], place]) >= INKED:
+            return True
+    return False
 
 
 def _bands(
@@ -118,39 +162,18 @@ def _spans(
 
 
 def _replaced(
-    quads: list[Quad],
-    cells: np.ndarray,
-    lattice: Lattice,
-    view: np.ndarray,
-    lines: np.ndarray,
+    quads: list[Quad], cells: np.ndarray, lattice: Lattice, lined: Lined
 ) -> list[Quad]:
     """Return the cells that fit, and the lattice's own where it has lines."""
     found = [quads[cell] for cell in cells[lattice.fits]]
-    back = np.linalg.inv(view)
     for row, column in lattice.free:
         top = lattice.rows.start[row]
         bottom = lattice.rows.stop[row]
         left = lattice.columns.start[column]
         right = lattice.columns.stop[column]
-        upright = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
-        quad = Quad(project(back, upright))
-        if _inked(quad, lines) >= INKED:
-            found.append(quad)
+        corners = [[top, left], [top, right], [bottom, right], [bottom, left]]
+        ends = [*corners[1:], corners[0]]
+        shares = [lined.share(*side) for side in zip(corners, ends, strict=True)]
+        if np.mean(shares) >= INKED:
+            found.append(Quad(project(lined.back, np.array(corners))))
     return found
-
-
-def _inked(quad: Quad, lines: np.ndarray) -> float:
-    """Return the part of a cell's sides with ink near them."""
-    shares = []
-    centre = quad.corners.mean(0)
-    for start, end in zip(quad.corners, np.roll(quad.corners, -1, 0), strict=True):
-        n_points = max(2, int(np.hypot(*(end - start))))
-        way = np.linspace(start, end, n_points)
-        outward = (start + end) / 2 - centre
-        outward /= np.hypot(*outward)
-        steps = np.arange(-BESIDE, BESIDE + 1)[:, np.newaxis, np.newaxis]
-        rows, columns = np.moveaxis(np.round(way + steps * outward).astype(int), -1, 0)
-        rows = rows.clip(0, lines.shape[0] - 1)
-        columns = columns.clip(0, lines.shape[1] - 1)
-        shares.append(lines[rows, columns].any(0).mean())
-    return float(np.mean(shares))
