@@ -19,9 +19,11 @@ REACH = 0.5
 SHALLOW = 0.12
 # A digit is at least so high or wide, as a part of the cell's shorter side …
 DIGIT = 0.1
-# … and so many pixels, and so many times as long as its strokes are wide.
+# … and so many pixels. A small one is so many times as long as its strokes are wide,
+# which specks are not; a large one may be bold.
 DIGIT_PIXELS = 7
 LONG = 2
+LARGE = 0.3
 # Specks are smaller than this part of the largest piece in the cell. A larger piece is
 # part of a digit if it is lower than this part of it, and as near as this part of its
 # size, or if most of its width is above or below it.
@@ -35,7 +37,7 @@ BROKEN = 0.06
 WIDEST = 1.2
 # What is wider than so many heights may be two digits that touch: both are nearly as
 # high as the whole, and a single stroke joins them near the middle.
-TWO = 1.3
+TWO = 1.4
 AS_HIGH = 0.8
 MIDDLE = (0.38, 0.62)
 # The blurred edge of strokes keeps its values, in pixels.
@@ -55,21 +57,22 @@ def digits_of(cell: StraightCell) -> list[CellDigit]:
     """Return the digits in a cell from left to right."""
     mask = _without_lines(cell.ink > THRESHOLD, cell.margin)
     height, width = np.subtract(cell.ink.shape, 2 * cell.margin)
-    least = max(DIGIT_PIXELS, DIGIT * min(height, width))
+    side = min(height, width)
     return [
         _digit(cell, piece)
         for group in _groups(_parts(mask, cell.margin))
-        if _is_digit(group, least)
+        if _is_digit(group, side)
         for piece in _split(group)
     ]
 
 
-def _is_digit(mask: np.ndarray, least: float) -> bool:
-    """Return whether ink is large, and long as strokes are and specks are not."""
+def _is_digit(mask: np.ndarray, side: float) -> bool:
+    """Return whether ink is as large as a digit in a cell, or as long as a stroke."""
     rows, columns = mask.nonzero()
     size = max(np.ptp(rows), np.ptp(columns)) + 1
     width = 2 * ndimage.distance_transform_edt(mask).max() - 1
-    return bool(size >= max(least, LONG * width))
+    least = max(DIGIT_PIXELS, DIGIT * side)
+    return bool(size >= least and (size >= LARGE * side or size >= LONG * width))
 
 
 def _without_lines(mask: np.ndarray, margin: int) -> np.ndarray:

@@ -146,6 +146,8 @@ def line_pixels(
 def _runs(mask: np.ndarray, slope: float, length: int, gap: int) -> np.ndarray:
     """Return pixels in runs of a length along a slope, their short gaps included."""
     height, width = mask.shape
+    if width < length:
+        return np.zeros_like(mask)
     shifts = np.round(slope * (np.arange(width) - width / 2)).astype(int)
     extra = int(np.abs(shifts).max())
     padded = np.pad(mask.view(np.uint8), [(2 * extra, 2 * extra), (0, 0)])
@@ -223,11 +225,12 @@ def _side(region: np.ndarray, slope: float) -> tuple[float, float]:
 
 def _fitted(columns: np.ndarray, rows: np.ndarray, slope: float) -> tuple[float, float]:
     """Return offset and slope of the least squares, near the slope of most lines."""
+    centred = columns - columns.mean()
     if len(columns) > SMALLEST / 2:
-        found = np.polyfit(columns, rows, 1)
-        if abs(found[0] - slope) <= np.tan(np.deg2rad(PERSPECTIVE + 4)):
-            return float(found[1]), float(found[0])
-    return float(np.median(rows - slope * columns)), slope
+        found = float(centred @ rows / (centred @ centred))
+        if abs(found - slope) <= np.tan(np.deg2rad(PERSPECTIVE + 4)):
+            slope = found
+    return float(rows.mean() - slope * columns.mean()), slope
 
 
 def _met(
