@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from skdigits.preprocessing._find_digits._grid_straight import StraightCell, project
 
@@ -12,8 +14,9 @@ EIGHT = np.ones((3, 3))
 THRESHOLD = 0.4
 # A row of pixels next to a side is a line if ink covers this part of it.
 COVERED = 0.6
-# Lines are looked for up to this part of the margin's width, inside and outside.
-REACH = 0.5
+COVERED_WITHIN = 0.9
+# Lines are looked for within the cell up to this part of the margin's width.
+REACH = 0.3
 # Ink that touches a side and reaches less far into the cell than this part of its
 # shorter side is left of a line, or of a digit of the next cell.
 SHALLOW = 0.12
@@ -25,15 +28,19 @@ DIGIT_PIXELS = 7
 LONG = 2
 LARGE = 0.3
 # Specks are smaller than this part of the largest piece in the cell. A larger piece is
-# part of a digit if it is lower than this part of it, and as near as this part of its
-# size, or if most of its width is above or below it.
+# part of a digit if most of its width is above or below the digit, within this part of
+# its size, …
 SPECK = 0.15
+ABOVE = 0.5
+NEAR_ABOVE = 0.4
+# … or if one is lower than this part of the other, like the flag of a 5, and both are
+# near, and together not wider than so many heights, …
 LOWER = 0.7
 NEAR = 0.2
-ABOVE = 0.5
-# So is a piece as high as a digit, if the gap is that of a broken stroke, as a part of
-# the size, and both together are not wider than so many heights.
+WIDEST_FLAG = 1.5
+# … or if only the gap of a broken stroke is between them.
 BROKEN = 0.06
+BROKEN_PIXELS = 2
 WIDEST = 1.2
 # What is wider than so many heights may be two digits that touch: both are nearly as
 # high as the whole, and a single stroke joins them near the middle.
@@ -85,24 +92,20 @@ def _without_lines(mask: np.ndarray, margin: int) -> np.ndarray:
 
 def _without_line(mask: np.ndarray, margin: int) -> np.ndarray:
     """Drop the line along the upper side, but for strokes that cross it."""
-    reach = max(1, int(REACH * margin))
-    covered = mask[:, margin:-margin].mean(1)
-    near = np.arange(len(covered))
-    is_line = covered > COVERED
-    is_line &= (near < margin + reach) & (near >= 0)
-    found = np.flatnonzero(is_line)
+    reach = max(2, int(REACH * margin))
+    covered = mask[: margin + reach, margin:-margin].mean(1)
+    # Bold digits cover much of a row within the cell, too.
+    least = np.where(np.arange(len(covered)) < margin, COVERED, COVERED_WITHIN)
+    found = np.flatnonzero(covered > least)
     if not len(found):
         return mask
 
-    first = found.min()
-    last = found.max()
     # The blurred rim of a line is ink, too.
-    first = max(first - 1, 0)
-    last = last + 1
+    first = max(int(found[0]) - 1, 0)
+    last = int(found[-1]) + 1
     above = mask[max(first - 2, 0) : first].any(0)
     below = mask[last + 1 : last + 3].any(0)
-    size = last - first + 2
-    is_stroke = ndimage.binary_dilation(above, iterations=size) & below
+    is_stroke = ndimage.binary_dilation(above, iterations=last - first + 2) & below
     kept = mask.copy()
     kept[first : last + 1] &= is_stroke
     return kept
@@ -159,33 +162,39 @@ def _depth(where: tuple[slice, slice], shape: tuple[int, ...]) -> float:
 def _groups(parts: list[Part]) -> list[np.ndarray]:
     """Join the parts of each digit; return digits from left to right."""
     parts = sorted(parts, key=lambda part: -part.size)
-    groups: list[list[Part]] = []
-    for part in parts:
-        if part.size < SPECK * parts[0].size:
-            break
-        home = next((group for group in groups if _belongs(part, group[0])), None)
-        if home is None:
-            groups.append([part])
-        else:
-            home.append(part)
+    parts = [part for part in parts if part.size >= SPECK * parts[0].size]
+    joined = np.zeros((len(parts), len(parts)), bool)
+    for number, part in enumerate(parts):
+        for larger in range(number):
+            joined[number, larger] = _belongs(part, parts[larger])
+    n_groups, numbers = connected_components(coo_array(joined), directed=False)
 
-    groups.sort(key=lambda group: group[0].columns.start + group[0].columns.stop)
-    return [np.logical_or.reduce([part.mask for part in group]) for group in groups]
+    groups = [
+        np.logical_or.reduce([parts[one].mask for one in np.flatnonzero(numbers == group)])
+        for group in range(n_groups)
+    ]
+    return sorted(groups, key=lambda mask: float(mask.nonzero()[1].mean()))
 
 
 def _belongs(part: Part, main: Part) -> bool:
     """Return whether a part is a piece of the digit that a larger part belongs to."""
     distance = ndimage.distance_transform_edt(~main.mask)[part.mask].min()
-    if distance > NEAR * main.size:
-        return False
-    left = min(part.columns.start, main.columns.start)
-    right = max(part.columns.stop, main.columns.stop)
-    if distance <= max(BROKEN * main.size, 2) and right - left <= WIDEST * main.height:
-        return True
     shared = min(part.columns.stop, main.columns.stop)
     shared -= max(part.columns.start, main.columns.start)
+    if shared > ABOVE * part.width:
+        return bool(distance <= NEAR_ABOVE * main.size)
+
+    width = max(part.columns.stop, main.columns.stop)
+    width -= min(part.columns.start, main.columns.start)
+    height = max(part.rows.stop, main.rows.stop)
+    height -= min(part.rows.start, main.rows.start)
     low, high = sorted([part.height, main.height])
-    return low < LOWER * high or shared > ABOVE * part.width
+    is_flag = distance <= NEAR * main.size and low < LOWER * high
+    is_broken = distance <= max(BROKEN * main.size, BROKEN_PIXELS)
+    return bool(
+        (is_flag and width <= WIDEST_FLAG * height)
+        or (is_broken and width <= WIDEST * height)
+    )
 
 
 def _split(mask: np.ndarray) -> list[np.ndarray]:

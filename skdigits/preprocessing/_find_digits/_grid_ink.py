@@ -27,6 +27,8 @@ PALE = 0.2
 # … and darker than the noise by this factor: they are long, so that some pixels may be
 # noise.
 PALE_NOISE = 2.2
+# Pages whose noise would hide pale lines are blurred once more, by so many pixels.
+BLUR_OF_NOISE = 1.2
 
 
 class GridInk(NamedTuple):
@@ -62,9 +64,18 @@ def grid_ink(grey: np.ndarray, dark: bool | None) -> GridInk | None:
     strength = strength_of(soft, noise)
     if strength <= max(INK * noise, FAINTEST):
         return None
-    lines = page & (soft > max(PALE * strength, PALE_NOISE * noise))
+    lines = page & _may_be_line(soft, strength, noise)
     ink = np.where(page & (soft > NOISE * noise / 2), soft / strength, 0)
     return GridInk(ink, lines, factor)
+
+
+def _may_be_line(soft: np.ndarray, strength: float, noise: float) -> np.ndarray:
+    """Return which pixels are darker than paper and noise."""
+    if PALE_NOISE * noise > PALE * strength:
+        soft = ndimage.gaussian_filter(soft, BLUR_OF_NOISE, mode="nearest")
+        noise = deviation(soft)
+    found: np.ndarray = soft > max(PALE * strength, PALE_NOISE * noise)
+    return found
 
 
 def _is_dark(grey: np.ndarray) -> bool:
