@@ -33,9 +33,10 @@ LARGE = 0.3
 SPECK = 0.15
 ABOVE = 0.5
 NEAR_ABOVE = 0.4
-# … or if one is lower than this part of the other, like the flag of a 5, and both are
-# near, and together not wider than so many heights, …
+# … or if one is lower than this part of the other, like the flag of a 5, or has less
+# than this part beside it, and both are near and together not too wide, …
 LOWER = 0.7
+BESIDE = 0.5
 NEAR = 0.2
 WIDEST_FLAG = 1.5
 # … or if only the gap of a broken stroke is between them.
@@ -170,7 +171,9 @@ def _groups(parts: list[Part]) -> list[np.ndarray]:
     n_groups, numbers = connected_components(coo_array(joined), directed=False)
 
     groups = [
-        np.logical_or.reduce([parts[one].mask for one in np.flatnonzero(numbers == group)])
+        np.logical_or.reduce(
+            [parts[one].mask for one in np.flatnonzero(numbers == group)]
+        )
         for group in range(n_groups)
     ]
     return sorted(groups, key=lambda mask: float(mask.nonzero()[1].mean()))
@@ -179,22 +182,23 @@ def _groups(parts: list[Part]) -> list[np.ndarray]:
 def _belongs(part: Part, main: Part) -> bool:
     """Return whether a part is a piece of the digit that a larger part belongs to."""
     distance = ndimage.distance_transform_edt(~main.mask)[part.mask].min()
-    shared = min(part.columns.stop, main.columns.stop)
-    shared -= max(part.columns.start, main.columns.start)
-    if shared > ABOVE * part.width:
+    if _shared(part.columns, main.columns) > ABOVE * part.width:
         return bool(distance <= NEAR_ABOVE * main.size)
 
-    width = max(part.columns.stop, main.columns.stop)
-    width -= min(part.columns.start, main.columns.start)
-    height = max(part.rows.stop, main.rows.stop)
-    height -= min(part.rows.start, main.rows.start)
     low, high = sorted([part.height, main.height])
-    is_flag = distance <= NEAR * main.size and low < LOWER * high
+    is_flag = low < LOWER * high or _shared(part.rows, main.rows) < BESIDE * low
     is_broken = distance <= max(BROKEN * main.size, BROKEN_PIXELS)
+    width = part.width + main.width - _shared(part.columns, main.columns)
+    height = part.height + main.height - _shared(part.rows, main.rows)
     return bool(
-        (is_flag and width <= WIDEST_FLAG * height)
+        (is_flag and distance <= NEAR * main.size and width <= WIDEST_FLAG * height)
         or (is_broken and width <= WIDEST * height)
     )
+
+
+def _shared(one: slice, other: slice) -> int:
+    """Return the length that two bounds share, negative if a gap is between them."""
+    return int(min(one.stop, other.stop) - max(one.start, other.start))
 
 
 def _split(mask: np.ndarray) -> list[np.ndarray]:

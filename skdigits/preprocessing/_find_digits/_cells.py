@@ -24,7 +24,10 @@ OF_DIGITS = 0.2
 
 
 def digits_in_cells(
-    grey: np.ndarray, dark: bool | None, model: "ClassifierMixin | None", keep_empty: bool
+    grey: np.ndarray,
+    dark: bool | None,
+    model: "ClassifierMixin | None",
+    keep_empty: bool,
 ) -> list[FoundDigit]:
     """Return the digits of all cells, row by row, in reading order.
 
@@ -72,7 +75,7 @@ def _extent(quad: Quad) -> np.ndarray:
 def _box(
     extent: np.ndarray, factor: int, shape: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
-    """Return bounds in the image's own pixels of those in pixels of the reduced page."""
+    """Return bounds on the reduced page in pixels of the image itself."""
     low = np.floor(np.round(extent[:2]) * factor).clip(0)
     high = ((np.round(extent[2:]) + 1) * factor).clip(max=shape)
     top, left = map(int, low)
@@ -89,7 +92,9 @@ def _cut_out(digit: CellDigit) -> np.ndarray:
     top += factor
     left += factor
     down = bottom + factor + 2 * margin + -(bottom + 2 * margin + factor - top) % factor
-    across = right + factor + 2 * margin + -(right + 2 * margin + factor - left) % factor
+    across = (
+        right + factor + 2 * margin + -(right + 2 * margin + factor - left) % factor
+    )
     part = padded[top:down, left:across]
     reduced_ink = reduced(part, factor) if factor > 1 else part
     return np.round(255 * reduced_ink).astype(np.uint8)

@@ -96,7 +96,7 @@ def _longer(mask: np.ndarray, lines: "LinePixels", side: float) -> "LinePixels":
 def _cells(across: "LinePixels", upright: "LinePixels") -> list[Quad]:
     """Return what lines enclose, in pixels of the map."""
     labels, _ = ndimage.label(~(across.mask | upright.mask.T))
-    quads = []
+    quads: list[Quad] = []
     for number, where in enumerate(ndimage.find_objects(labels), 1):
         if _may_be_cell(where, labels.shape):
             region = labels[where] == number
@@ -113,7 +113,7 @@ def pooled(mask: np.ndarray, factor: int) -> np.ndarray:
     columns = -mask.shape[1] % factor
     padded = np.pad(mask, [(0, rows), (0, columns)])
     shape = (padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
-    found: np.ndarray = padded.reshape(shape).any((1, 3))
+    found: np.ndarray = np.logical_or.reduce(padded.reshape(shape), axis=(1, 3))
     return found
 
 
@@ -161,13 +161,15 @@ def _runs(mask: np.ndarray, slope: float, length: int, gap: int) -> np.ndarray:
     runs = closed & (_sums(starts, length) > 0)
 
     back = np.arange(height)[:, np.newaxis] + extra - shifts
-    return runs[back, np.arange(width)].astype(bool)
+    found: np.ndarray = runs[back, np.arange(width)].astype(bool)
+    return found
 
 
 def _sums(values: np.ndarray, length: int) -> np.ndarray:
     """Return sums over windows along the rows, one for each start."""
     sums = np.cumsum(np.pad(values, [(0, 0), (1, 0)]), axis=1, dtype=np.int32)
-    return sums[:, length:] - sums[:, :-length]
+    over_windows: np.ndarray = sums[:, length:] - sums[:, :-length]
+    return over_windows
 
 
 def _may_be_cell(where: tuple[slice, slice], shape: tuple[int, ...]) -> bool:

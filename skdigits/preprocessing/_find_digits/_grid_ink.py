@@ -97,4 +97,5 @@ def _contrast(grey: np.ndarray, dark: bool) -> np.ndarray:
     ground = ndimage.grey_closing(soft, (size, size), mode="nearest")
     light = np.maximum(ground, DARKEST_GROUND * ground.max()) if dark else 1.0
     difference: np.ndarray = (ground - soft) / light
-    return difference - np.median(difference)
+    difference -= np.median(difference)
+    return difference

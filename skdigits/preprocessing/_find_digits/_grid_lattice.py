@@ -47,7 +47,9 @@ class Lined(NamedTuple):
         """Return the part of a way in the upright view that has ink near it."""
         n_points = max(2, int(np.hypot(*np.subtract(end, start))))
         way = np.linspace(start, end, n_points)
-        across = np.subtract(end, start)[::-1] * [-1, 1] / np.hypot(*np.subtract(end, start))
+        across = (
+            np.subtract(end, start)[::-1] * [-1, 1] / np.hypot(*np.subtract(end, start))
+        )
         steps = np.arange(-BESIDE, BESIDE + 1)[:, np.newaxis, np.newaxis]
         points = project(self.back, (way + steps * across).reshape(-1, 2))
         rows, columns = np.round(points).astype(int).T
@@ -115,9 +117,7 @@ def _of_lattice(bounds: Bounds, cells: np.ndarray, lined: Lined) -> Lattice | No
     return Lattice(rows, columns, fits, np.argwhere(~taken))
 
 
-def _is_parted(
-    rows: Bands, columns: Bands, span: np.ndarray, lined: Lined
-) -> bool:
+def _is_parted(rows: Bands, columns: Bands, span: np.ndarray, lined: Lined) -> bool:
     """Return whether lines of the lattice run through a cell."""
     first_row, last_row, first_column, last_column = span
     down = rows.start[first_row], rows.stop[last_row]

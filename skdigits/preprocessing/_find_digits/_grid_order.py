@@ -67,7 +67,8 @@ def blocks_of(bounds: Bounds) -> np.ndarray:
     beside &= _overlap(top, bottom) > SHARED * np.minimum(height, height[:, np.newaxis])
     below = np.abs(top - bottom[:, np.newaxis]) < APART * smaller
     below &= _overlap(left, right) > SHARED * np.minimum(width, width[:, np.newaxis])
-    _, blocks = connected_components(coo_array(beside | below), directed=False)
+    joined = coo_array(beside | below)
+    blocks: np.ndarray = connected_components(joined, directed=False)[1]
     return blocks
 
 
