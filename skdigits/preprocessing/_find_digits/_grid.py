@@ -18,6 +18,9 @@ SHORTEST = 12
 # … and, once the cells are known, as this part of the side of small ones. At most this
 # part of the length is broken.
 OF_SIDE = 0.88
+LONGEST = 0.25
+# On the length of a line, neighbouring turns differ by so many pixels.
+DRIFT = 1.5
 BROKEN = 0.1
 # Gaps are closed if they are shorter than so many pixels, or part of a cell's side.
 GAP = 3
@@ -87,9 +90,10 @@ def find_cells(lines: np.ndarray) -> list[Quad]:
 
 def _longer(mask: np.ndarray, lines: "LinePixels", side: float) -> "LinePixels":
     """Look for the lines again, now that the side of a small cell is known."""
-    length = max(SHORTEST, int(OF_SIDE * side))
+    length = int(np.clip(OF_SIDE * side, SHORTEST, LONGEST * min(mask.shape)))
     gap = max(GAP, int(GAP_OF_SIDE * side))
-    turns = TURNS[np.abs(TURNS - lines.turn) <= PERSPECTIVE]
+    n_turns = int(np.ceil(2 * PERSPECTIVE / np.rad2deg(DRIFT / length))) + 1
+    turns = lines.turn + np.linspace(-PERSPECTIVE, PERSPECTIVE, n_turns)
     return line_pixels(mask, length, gap, turns)
 
 

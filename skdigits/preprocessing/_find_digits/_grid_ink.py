@@ -15,7 +15,7 @@ from skdigits.preprocessing._clean_up._levels import (
     reduced,
     without_hot_pixels,
 )
-from skdigits.preprocessing._clean_up._sheet import find_sheet, plane
+from skdigits.preprocessing._clean_up._sheet import COARSE, MARGIN, find_sheet, plane
 
 # Photographs are reduced to about so many pixels: lines of printed forms are still
 # more than a pixel thick.
@@ -26,7 +26,7 @@ WINDOW = 0.1
 PALE = 0.2
 # … and darker than the noise by this factor: they are long, so that some pixels may be
 # noise.
-PALE_NOISE = 2.2
+PALE_NOISE = 1.8
 # Pages whose noise would hide pale lines are blurred once more, by so many pixels.
 BLUR_OF_NOISE = 1.2
 
@@ -55,8 +55,10 @@ def grid_ink(grey: np.ndarray, dark: bool | None) -> GridInk | None:
     page = np.ones(small.shape, bool)
     sheet = find_sheet(small)
     if sheet is not None:
-        page = sheet
-        small = np.where(sheet, small, plane(small, sheet))
+        # Grids reach further to the edge of a sheet than digits.
+        margin = 2 * MARGIN * max(1, min(small.shape) // COARSE) + 1
+        page = ndimage.maximum_filter(sheet, margin)
+        small = np.where(page, small, plane(small, sheet))
     dark = _is_dark(small) if dark is None else dark
 
     soft = _contrast(small, dark)
