@@ -26,7 +26,7 @@ DIGIT = 0.1
 # which specks are not; a large one may be bold.
 DIGIT_PIXELS = 7
 LONG = 2
-LARGE = 0.3
+LARGE = 0.2
 # Specks are smaller than this part of the largest piece in the cell. A larger piece is
 # part of a digit if most of its width is above or below the digit, within this part of
 # its size, …
@@ -37,7 +37,7 @@ NEAR_ABOVE = 0.4
 # than this part beside it, and both are near and together not too wide, …
 LOWER = 0.7
 BESIDE = 0.5
-NEAR = 0.2
+NEAR = 0.3
 WIDEST_FLAG = 1.5
 # … or if only the gap of a broken stroke is between them.
 BROKEN = 0.06

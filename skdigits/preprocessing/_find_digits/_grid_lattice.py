@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from skdigits.preprocessing._find_digits._grid import Quad
-from skdigits.preprocessing._find_digits._grid_order import SAME_LINE, blocks_of, ranks
+from skdigits.preprocessing._find_digits._grid_order import blocks_of
 from skdigits.preprocessing._find_digits._grid_straight import project
 from skdigits.preprocessing._find_digits._grid_upright import (
+    SAME_LINE,
     Bounds,
     bounds_of,
+    ranks,
     upright_view,
 )
 
@@ -176,4 +178,15 @@ def _replaced(
         shares = [lined.share(*side) for side in zip(corners, ends, strict=True)]
         if np.mean(shares) >= INKED:
             found.append(Quad(project(lined.back, np.array(corners))))
-    return found
+
+    middles = np.array([quad.corners.mean(0) for quad in found])
+    others = [quads[cell] for cell in cells[~lattice.fits]]
+    return found + [quad for quad in others if _is_apart(quad, found, middles)]
+
+
+def _is_apart(quad: Quad, found: list[Quad], middles: np.ndarray) -> bool:
+    """Return whether a cell and others do not lie on each other."""
+    middle = quad.corners.mean(0, keepdims=True)
+    return not quad.contains(middles).any() and not any(
+        other.contains(middle)[0] for other in found
+    )

@@ -6,8 +6,10 @@ from scipy.sparse.csgraph import connected_components
 
 from skdigits.preprocessing._find_digits._grid import Quad
 from skdigits.preprocessing._find_digits._grid_upright import (
+    SAME_LINE,
     Bounds,
     bounds_of,
+    ranks,
     upright_view,
 )
 
@@ -15,8 +17,6 @@ from skdigits.preprocessing._find_digits._grid_upright import (
 # more than this part of the side is shared.
 APART = 0.35
 SHARED = 0.5
-# Sides of one line of a table lie within this part of its smallest cell.
-SAME_LINE = 0.35
 # Boxes of one row overlap by this part of their height.
 SAME_ROW = 0.5
 
@@ -87,15 +87,6 @@ def _within_block(bounds: Bounds, cells: np.ndarray) -> np.ndarray:
     rows = ranks(bounds.top[cells], SAME_LINE * height)
     columns = ranks(bounds.left[cells], SAME_LINE * width)
     return np.column_stack([rows, columns])
-
-
-def ranks(places: np.ndarray, near: float) -> np.ndarray:
-    """Return ranks from 0, where places that follow within ``near`` share one."""
-    order = np.argsort(places)
-    steps = np.diff(places[order]) > near
-    ranks = np.empty(len(places), int)
-    ranks[order] = np.concatenate([[0], np.cumsum(steps)])
-    return ranks
 
 
 def _bands(extents: np.ndarray) -> list[np.ndarray]:
