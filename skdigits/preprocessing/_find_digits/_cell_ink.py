@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from skdigits.preprocessing._find_digits._grid_straight import StraightCell, project
 
@@ -163,20 +161,30 @@ def _depth(where: tuple[slice, slice], shape: tuple[int, ...]) -> float:
 def _groups(parts: list[Part]) -> list[np.ndarray]:
     """Join the parts of each digit; return digits from left to right."""
     parts = sorted(parts, key=lambda part: -part.size)
-    parts = [part for part in parts if part.size >= SPECK * parts[0].size]
-    joined = np.zeros((len(parts), len(parts)), bool)
-    for number, part in enumerate(parts):
-        for larger in range(number):
-            joined[number, larger] = _belongs(part, parts[larger])
-    n_groups, numbers = connected_components(coo_array(joined), directed=False)
+    groups: list[list[Part]] = []
+    for part in parts:
+        if part.size < SPECK * parts[0].size:
+            break
+        homes = [one for one in groups if any(_belongs(part, other) for other in one)]
+        joined = [part, *(other for home in homes for other in home)]
+        if len(homes) > 1 and not _is_narrow(joined):
+            # A dot between two digits does not make them one.
+            homes = homes[:1]
+            joined = [part, *homes[0]]
+        groups = [one for one in groups if all(one is not home for home in homes)]
+        groups.append(joined)
 
-    groups = [
-        np.logical_or.reduce(
-            [parts[one].mask for one in np.flatnonzero(numbers == group)]
-        )
-        for group in range(n_groups)
-    ]
-    return sorted(groups, key=lambda mask: float(mask.nonzero()[1].mean()))
+    masks = [np.logical_or.reduce([part.mask for part in group]) for group in groups]
+    return sorted(masks, key=lambda mask: float(mask.nonzero()[1].mean()))
+
+
+def _is_narrow(parts: list[Part]) -> bool:
+    """Return whether parts are together as narrow as one digit."""
+    width = max(part.columns.stop for part in parts)
+    width -= min(part.columns.start for part in parts)
+    height = max(part.rows.stop for part in parts)
+    height -= min(part.rows.start for part in parts)
+    return bool(width <= WIDEST * height)
 
 
 def _belongs(part: Part, main: Part) -> bool:

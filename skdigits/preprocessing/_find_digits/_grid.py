@@ -7,7 +7,7 @@ from scipy import ndimage
 
 # Lines are looked for on a map whose pixels join squares of the page, if its shorter
 # side keeps so many pixels.
-COARSE = 400
+COARSE = 450
 # Turns of the page that are looked for, in degrees, and how far lines of one page
 # differ from the most frequent turn by perspective.
 TURNS = np.arange(-22, 23, 2)
@@ -137,7 +137,8 @@ def line_pixels(
     mask: np.ndarray, length: int, gap: int, turns: np.ndarray
 ) -> LinePixels:
     """Return the pixels of long lines along the rows, turned as most of them."""
-    found = [_runs(mask, np.tan(np.deg2rad(turn)), length, gap) for turn in turns]
+    points = mask.nonzero()
+    found = [_runs(points, mask.shape, turn, length, gap) for turn in turns]
     most = turns[int(np.argmax([one.sum() for one in found]))]
     near = [
         one
@@ -147,25 +148,39 @@ def line_pixels(
     return LinePixels(np.logical_or.reduce(near), float(most))
 
 
-def _runs(mask: np.ndarray, slope: float, length: int, gap: int) -> np.ndarray:
-    """Return pixels in runs of a length along a slope, their short gaps included."""
-    height, width = mask.shape
+def _runs(
+    points: tuple[np.ndarray, ...],
+    shape: tuple[int, ...],
+    turn: float,
+    length: int,
+    gap: int,
+) -> np.ndarray:
+    """Return pixels in runs of a length along a turn, their short gaps included."""
+    height, width = shape
+    found = np.zeros(shape, bool)
     if width < length:
-        return np.zeros_like(mask)
+        return found
+    rows, columns = points
+    slope = np.tan(np.deg2rad(turn))
     shifts = np.round(slope * (np.arange(width) - width / 2)).astype(int)
     extra = int(np.abs(shifts).max())
-    padded = np.pad(mask.view(np.uint8), [(2 * extra, 2 * extra), (0, 0)])
-    rows = np.arange(height + 2 * extra)[:, np.newaxis] + extra + shifts
-    sheared = padded[rows, np.arange(width)]
+    sheared = np.zeros((height + 2 * extra, width), np.uint8)
+    sheared[rows - shifts[columns] + extra, columns] = 1
 
-    is_full = _sums(sheared, length) >= (1 - BROKEN) * length
-    starts = np.pad(is_full.view(np.uint8), [(0, 0), (length - 1, length - 1)])
-    closed = ndimage.maximum_filter1d(sheared, gap, axis=1, mode="constant")
-    closed = ndimage.minimum_filter1d(closed, gap, axis=1, mode="constant", cval=1)
-    runs = closed & (_sums(starts, length) > 0)
+    # Few rows have runs: the others are left out.
+    least = (1 - BROKEN) * length
+    numbers = np.flatnonzero(sheared.sum(1, dtype=np.int32) >= least)
+    is_full = _sums(sheared[numbers], length) >= least
+    numbers = numbers[is_full.any(1)]
+    starts = is_full[is_full.any(1)].view(np.uint8)
+    starts = np.pad(starts, [(0, 0), (length - 1, length - 1)])
+    closed = ndimage.maximum_filter1d(sheared[numbers], gap, mode="constant")
+    closed = ndimage.minimum_filter1d(closed, gap, mode="constant", cval=1)
 
-    back = np.arange(height)[:, np.newaxis] + extra - shifts
-    found: np.ndarray = runs[back, np.arange(width)].astype(bool)
+    runs, columns = (closed & (_sums(starts, length) > 0)).nonzero()
+    rows = numbers[runs] + shifts[columns] - extra
+    within = (rows >= 0) & (rows < height)
+    found[rows[within], columns[within]] = True
     return found
 
 

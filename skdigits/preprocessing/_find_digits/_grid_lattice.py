@@ -27,9 +27,10 @@ MATCHED_PIXELS = 3
 # Cells form a lattice if they fill this part of it.
 FILLED = 0.6
 # Ink lies along this part of the sides of a cell that was not found by itself, within
-# so many pixels.
+# so many pixels, or this part of the side's length.
 INKED = 0.6
 BESIDE = 4
+BESIDE_OF_SIDE = 0.05
 
 
 class Bands(NamedTuple):
@@ -52,7 +53,8 @@ class Lined(NamedTuple):
         across = (
             np.subtract(end, start)[::-1] * [-1, 1] / np.hypot(*np.subtract(end, start))
         )
-        steps = np.arange(-BESIDE, BESIDE + 1)[:, np.newaxis, np.newaxis]
+        reach = int(max(BESIDE, BESIDE_OF_SIDE * n_points))
+        steps = np.arange(-reach, reach + 1)[:, np.newaxis, np.newaxis]
         points = project(self.back, (way + steps * across).reshape(-1, 2))
         rows, columns = np.round(points).astype(int).T
         rows = rows.clip(0, self.mask.shape[0] - 1)
