@@ -35,16 +35,18 @@ NEAR_ABOVE = 0.4
 # than this part beside it, and both are near and together not too wide, …
 LOWER = 0.7
 BESIDE = 0.5
-NEAR = 0.3
-WIDEST_FLAG = 1.5
+NEAR = 0.2
+WIDEST_FLAG = 1.45
 # … or if only the gap of a broken stroke is between them.
 BROKEN = 0.06
 BROKEN_PIXELS = 2
 WIDEST = 1.2
 # What is wider than so many heights may be two digits that touch: both are nearly as
-# high as the whole, and a single stroke joins them near the middle.
+# high as the whole, and a single stroke joins them near the middle, no thicker than
+# this part of the height.
 TWO = 1.4
 AS_HIGH = 0.8
+THIN = 0.4
 MIDDLE = (0.38, 0.62)
 # The blurred edge of strokes keeps its values, in pixels.
 EDGE = 2
@@ -169,7 +171,7 @@ def _groups(parts: list[Part]) -> list[np.ndarray]:
         joined = [part, *(other for home in homes for other in home)]
         if len(homes) > 1 and not _is_narrow(joined):
             # A dot between two digits does not make them one.
-            homes = homes[:1]
+            homes = [min(homes, key=lambda one: min(_gap(part, other) for other in one))]
             joined = [part, *homes[0]]
         groups = [one for one in groups if all(one is not home for home in homes)]
         groups.append(joined)
@@ -189,7 +191,7 @@ def _is_narrow(parts: list[Part]) -> bool:
 
 def _belongs(part: Part, main: Part) -> bool:
     """Return whether a part is a piece of the digit that a larger part belongs to."""
-    distance = ndimage.distance_transform_edt(~main.mask)[part.mask].min()
+    distance = _gap(part, main)
     if _shared(part.columns, main.columns) > ABOVE * part.width:
         return bool(distance <= NEAR_ABOVE * main.size)
 
@@ -202,6 +204,11 @@ def _belongs(part: Part, main: Part) -> bool:
         (is_flag and distance <= NEAR * main.size and width <= WIDEST_FLAG * height)
         or (is_broken and width <= WIDEST * height)
     )
+
+
+def _gap(part: Part, main: Part) -> float:
+    """Return the smallest distance of two parts, in pixels."""
+    return float(ndimage.distance_transform_edt(~main.mask)[part.mask].min())
 
 
 def _shared(one: slice, other: slice) -> int:
@@ -223,6 +230,7 @@ def _split(mask: np.ndarray) -> list[np.ndarray]:
     left[:, cut:] = False
     right = mask & ~left
     is_single = np.diff(mask[:, cut].astype(int), prepend=0).clip(0).sum() <= 1
+    is_single &= mask[:, cut].sum() <= THIN * height
     are_high = min(_height(left), _height(right)) >= AS_HIGH * height
     return [left, right] if is_single and are_high else [mask]
 

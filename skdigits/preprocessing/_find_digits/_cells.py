@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LARGEST = 34
 MARGIN = 3
 # Finds below this part of the size of most digits are dust.
-OF_DIGITS = 0.2
+OF_DIGITS = 0.12
 
 
 def digits_in_cells(

@@ -11,17 +11,19 @@ COARSE = 450
 # Turns of the page that are looked for, in degrees, and how far lines of one page
 # differ from the most frequent turn by perspective.
 TURNS = np.arange(-22, 23, 2)
-PERSPECTIVE = 6
+PERSPECTIVE = 10
 # A line is as long as this part of the shorter side, in pixels of the map at least …
 LENGTH = 0.055
 SHORTEST = 12
 # … and, once the cells are known, as this part of the side of small ones. At most this
 # part of the length is broken.
-OF_SIDE = 0.88
+OF_SIDE = 0.82
 LONGEST = 0.25
+# Runs that are longer by this factor tell the turn of a page.
+LONG = 3
 # On the length of a line, neighbouring turns differ by so many pixels.
 DRIFT = 1.5
-BROKEN = 0.1
+BROKEN = 0.12
 # Gaps are closed if they are shorter than so many pixels, or part of a cell's side.
 GAP = 3
 GAP_OF_SIDE = 0.1
@@ -139,7 +141,10 @@ def line_pixels(
     """Return the pixels of long lines along the rows, turned as most of them."""
     points = mask.nonzero()
     found = [_runs(points, mask.shape, turn, length, gap) for turn in turns]
-    most = turns[int(np.argmax([one.sum() for one in found]))]
+    # Long runs tell turns apart, if there are any.
+    long = [_runs(points, mask.shape, turn, LONG * length, gap) for turn in turns]
+    sums = np.sum(long, axis=(1, 2))
+    most = turns[int(np.argmax(sums if sums.any() else np.sum(found, axis=(1, 2))))]
     near = [
         one
         for one, turn in zip(found, turns, strict=True)

@@ -23,12 +23,16 @@ PIXELS = 1.4e6
 # The ground is a closing over this part of the shorter side, wider than a stroke.
 WINDOW = 0.1
 # Printed lines are paler than handwriting, down to this part of its strength …
-PALE = 0.2
+PALE = 0.1
 # … and darker than the noise by this factor: they are long, so that some pixels may be
 # noise.
 PALE_NOISE = 1.8
-# Pages whose noise would hide pale lines are blurred once more, by so many pixels.
-BLUR_OF_NOISE = 1.2
+# Noise would hide pale lines on some pages: there, means count over so many pixels along
+# each of these turns, in degrees, that are so many deviations above most.
+LENGTH_OF_MEANS = 15
+TURNS_OF_MEANS = np.arange(-20, 21, 4)
+HIDING = 2
+
 
 
 class GridInk(NamedTuple):
@@ -73,11 +77,29 @@ def grid_ink(grey: np.ndarray, dark: bool | None) -> GridInk | None:
 
 def _may_be_line(soft: np.ndarray, strength: float, noise: float) -> np.ndarray:
     """Return which pixels are darker than paper and noise."""
-    if PALE_NOISE * noise > PALE * strength:
-        soft = ndimage.gaussian_filter(soft, BLUR_OF_NOISE, mode="nearest")
-        noise = deviation(soft)
-    found: np.ndarray = soft > max(PALE * strength, PALE_NOISE * noise)
-    return found
+    if PALE_NOISE * noise <= PALE * strength:
+        clear: np.ndarray = soft > PALE * strength
+        return clear
+
+    averaged = np.maximum(_along_rows(soft), _along_rows(soft.T).T)
+    averaged -= np.median(averaged)
+    faint: np.ndarray = averaged > max(PALE * strength, HIDING * deviation(averaged))
+    return faint
+
+
+def _along_rows(soft: np.ndarray) -> np.ndarray:
+    """Return the largest mean over a short way along the rows, at any turn."""
+    height, width = soft.shape
+    values = soft.astype(np.float32)
+    columns = np.arange(width)
+    largest = np.full(soft.shape, -np.inf, np.float32)
+    for turn in TURNS_OF_MEANS:
+        shifts = np.round(np.tan(np.deg2rad(turn)) * (columns - width / 2)).astype(int)
+        rows = np.arange(height)[:, np.newaxis]
+        sheared = values[(rows + shifts) % height, columns]
+        means = ndimage.uniform_filter1d(sheared, LENGTH_OF_MEANS, mode="nearest")
+        np.maximum(largest, means[(rows - shifts) % height, columns], out=largest)
+    return largest
 
 
 def _is_dark(grey: np.ndarray) -> bool:

@@ -20,7 +20,7 @@ from skdigits.preprocessing._find_digits._grid_upright import (
 )
 
 # A line is one of the grid if more than this part of all rows, or columns, has it.
-SUPPORTED = 0.3
+SUPPORTED = 0.35
 # The sides of a cell lie within this part of its size, or so many pixels, of lines.
 MATCHED = 0.12
 MATCHED_PIXELS = 3
