@@ -1,0 +1,257 @@
+"""The digits in an upright cell, without its lines and without dust."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from skdigits.preprocessing._find_digits._grid_straight import StraightCell, project
+
+EIGHT = np.ones((3, 3))
+# A pixel is ink from this part of the strength of most ink on.
+THRESHOLD = 0.4
+# A row of pixels next to a side is a line if ink covers this part of it.
+COVERED = 0.6
+COVERED_WITHIN = 0.9
+# Lines are looked for within the cell up to this part of the margin's width.
+REACH = 0.3
+# Ink that touches a side and reaches less far into the cell than this part of its
+# shorter side is left of a line, or of a digit of the next cell.
+SHALLOW = 0.12
+# A digit is at least so high or wide, as a part of the cell's shorter side …
+DIGIT = 0.1
+# … and so many pixels. A small one is so many times as long as its strokes are wide,
+# which specks are not; a large one may be bold.
+DIGIT_PIXELS = 7
+LONG = 2
+LARGE = 0.2
+# Specks are smaller than this part of the largest piece in the cell. A larger piece is
+# part of a digit if most of its width is above or below the digit, within this part of
+# its size, …
+SPECK = 0.15
+ABOVE = 0.5
+NEAR_ABOVE = 0.4
+# … or if one is lower than this part of the other, like the flag of a 5, or has less
+# than this part beside it, and both are near and together not too wide, …
+LOWER = 0.7
+BESIDE = 0.5
+NEAR = 0.2
+WIDEST_FLAG = 1.45
+# … or if only the gap of a broken stroke is between them.
+BROKEN = 0.06
+BROKEN_PIXELS = 2
+WIDEST = 1.2
+# What is wider than so many heights may be two digits that touch: both are nearly as
+# high as the whole, and a single stroke joins them near the middle, no thicker than
+# this part of the height.
+TWO = 1.4
+AS_HIGH = 0.8
+THIN = 0.4
+MIDDLE = (0.38, 0.62)
+# The blurred edge of strokes keeps its values, in pixels.
+EDGE = 2
+
+
+class CellDigit(NamedTuple):
+    """A digit in a cell: its ink alone, and its bounds (top, left, …) in ``ink``."""
+
+    ink: np.ndarray
+    bounds: tuple[int, int, int, int]
+    box: tuple[float, float, float, float]
+    size: float
+
+
+def digits_of(cell: StraightCell) -> list[CellDigit]:
+    """Return the digits in a cell from left to right."""
+    mask = _without_lines(cell.ink > THRESHOLD, cell.margin)
+    height, width = np.subtract(cell.ink.shape, 2 * cell.margin)
+    side = min(height, width)
+    return [
+        _digit(cell, piece)
+        for group in _groups(_parts(mask, cell.margin))
+        if _is_digit(group, side)
+        for piece in _split(group)
+    ]
+
+
+def _is_digit(mask: np.ndarray, side: float) -> bool:
+    """Return whether ink is as large as a digit in a cell, or as long as a stroke."""
+    rows, columns = mask.nonzero()
+    size = max(np.ptp(rows), np.ptp(columns)) + 1
+    width = 2 * ndimage.distance_transform_edt(mask).max() - 1
+    least = max(DIGIT_PIXELS, DIGIT * side)
+    return bool(size >= least and (size >= LARGE * side or size >= LONG * width))
+
+
+def _without_lines(mask: np.ndarray, margin: int) -> np.ndarray:
+    """Drop lines along the four sides, but for strokes that cross them."""
+    kept = mask
+    for _ in range(4):
+        kept = np.rot90(_without_line(kept, margin))
+    return kept
+
+
+def _without_line(mask: np.ndarray, margin: int) -> np.ndarray:
+    """Drop the line along the upper side, but for strokes that cross it."""
+    reach = max(2, int(REACH * margin))
+    covered = mask[: margin + reach, margin:-margin].mean(1)
+    # Bold digits cover much of a row within the cell, too.
+    least = np.where(np.arange(len(covered)) < margin, COVERED, COVERED_WITHIN)
+    found = np.flatnonzero(covered > least)
+    if not len(found):
+        return mask
+
+    # The blurred rim of a line is ink, too.
+    first = max(int(found[0]) - 1, 0)
+    last = int(found[-1]) + 1
+    above = mask[max(first - 2, 0) : first].any(0)
+    below = mask[last + 1 : last + 3].any(0)
+    is_stroke = ndimage.binary_dilation(above, iterations=last - first + 2) & below
+    kept = mask.copy()
+    kept[first : last + 1] &= is_stroke
+    return kept
+
+
+class Part(NamedTuple):
+    """A connected part of the ink, and its bounds."""
+
+    mask: np.ndarray
+    rows: slice
+    columns: slice
+
+    @property
+    def height(self) -> int:
+        return int(self.rows.stop - self.rows.start)
+
+    @property
+    def width(self) -> int:
+        return int(self.columns.stop - self.columns.start)
+
+    @property
+    def size(self) -> int:
+        return max(self.height, self.width)
+
+
+def _parts(mask: np.ndarray, margin: int) -> list[Part]:
+    """Return parts that lie mostly within the cell, and are no remains of its sides."""
+    labels, n_parts = ndimage.label(mask, EIGHT)
+    inner = labels[margin:-margin, margin:-margin]
+    whole = np.bincount(labels.ravel(), minlength=n_parts + 1)
+    inside = np.bincount(inner.ravel(), minlength=n_parts + 1)
+    shallow = SHALLOW * min(inner.shape)
+    bounds = ndimage.find_objects(labels)
+    return [
+        Part(labels == number, *bounds[number - 1])
+        for number, where in enumerate(ndimage.find_objects(inner, n_parts), 1)
+        if where is not None
+        and inside[number] >= whole[number] / 2
+        and _depth(where, inner.shape) > shallow
+    ]
+
+
+def _depth(where: tuple[slice, slice], shape: tuple[int, ...]) -> float:
+    """Return how far a part reaches from a side that it touches into the cell."""
+    depths = [np.inf]
+    for side, size in zip(where, shape, strict=True):
+        if side.start <= 1:
+            depths.append(side.stop)
+        if side.stop >= size - 1:
+            depths.append(size - side.start)
+    return float(min(depths))
+
+
+def _groups(parts: list[Part]) -> list[np.ndarray]:
+    """Join the parts of each digit; return digits from left to right."""
+    parts = sorted(parts, key=lambda part: -part.size)
+    groups: list[list[Part]] = []
+    for part in parts:
+        if part.size < SPECK * parts[0].size:
+            break
+        homes = [one for one in groups if any(_belongs(part, other) for other in one)]
+        joined = [part, *(other for home in homes for other in home)]
+        if len(homes) > 1 and not _is_narrow(joined):
+            # A dot between two digits does not make them one.
+            homes = [min(homes, key=lambda one: min(_gap(part, other) for other in one))]
+            joined = [part, *homes[0]]
+        groups = [one for one in groups if all(one is not home for home in homes)]
+        groups.append(joined)
+
+    masks = [np.logical_or.reduce([part.mask for part in group]) for group in groups]
+    return sorted(masks, key=lambda mask: float(mask.nonzero()[1].mean()))
+
+
+def _is_narrow(parts: list[Part]) -> bool:
+    """Return whether parts are together as narrow as one digit."""
+    width = max(part.columns.stop for part in parts)
+    width -= min(part.columns.start for part in parts)
+    height = max(part.rows.stop for part in parts)
+    height -= min(part.rows.start for part in parts)
+    return bool(width <= WIDEST * height)
+
+
+def _belongs(part: Part, main: Part) -> bool:
+    """Return whether a part is a piece of the digit that a larger part belongs to."""
+    distance = _gap(part, main)
+    if _shared(part.columns, main.columns) > ABOVE * part.width:
+        return bool(distance <= NEAR_ABOVE * main.size)
+
+    low, high = sorted([part.height, main.height])
+    is_flag = low < LOWER * high or _shared(part.rows, main.rows) < BESIDE * low
+    is_broken = distance <= max(BROKEN * main.size, BROKEN_PIXELS)
+    width = part.width + main.width - _shared(part.columns, main.columns)
+    height = part.height + main.height - _shared(part.rows, main.rows)
+    return bool(
+        (is_flag and distance <= NEAR * main.size and width <= WIDEST_FLAG * height)
+        or (is_broken and width <= WIDEST * height)
+    )
+
+
+def _gap(part: Part, main: Part) -> float:
+    """Return the smallest distance of two parts, in pixels."""
+    return float(ndimage.distance_transform_edt(~main.mask)[part.mask].min())
+
+
+def _shared(one: slice, other: slice) -> int:
+    """Return the length that two bounds share, negative if a gap is between them."""
+    return int(min(one.stop, other.stop) - max(one.start, other.start))
+
+
+def _split(mask: np.ndarray) -> list[np.ndarray]:
+    """Return a digit, or two that touch, cut where their ink is thinnest."""
+    columns = np.flatnonzero(mask.any(0))
+    width = len(columns)
+    height = _height(mask)
+    if width <= TWO * height:
+        return [mask]
+
+    low, high = (columns[0] + int(part * width) for part in MIDDLE)
+    cut = low + int(mask[:, low:high].sum(0).argmin())
+    left = mask.copy()
+    left[:, cut:] = False
+    right = mask & ~left
+    is_single = np.diff(mask[:, cut].astype(int), prepend=0).clip(0).sum() <= 1
+    is_single &= mask[:, cut].sum() <= THIN * height
+    are_high = min(_height(left), _height(right)) >= AS_HIGH * height
+    return [left, right] if is_single and are_high else [mask]
+
+
+def _height(mask: np.ndarray) -> int:
+    rows = np.flatnonzero(mask.any(1))
+    return int(rows[-1] - rows[0] + 1) if len(rows) else 0
+
+
+def _digit(cell: StraightCell, mask: np.ndarray) -> CellDigit:
+    """Return a digit with the blurred edge of its strokes."""
+    rows, columns = mask.nonzero()
+    bounds = (
+        int(rows.min()),
+        int(columns.min()),
+        int(rows.max()) + 1,
+        int(columns.max()) + 1,
+    )
+    near = ndimage.binary_dilation(mask, EIGHT, iterations=EDGE)
+    ink = np.where(near, cell.ink.clip(0, 1), 0)
+    points = project(cell.to_page, np.column_stack([rows, columns]))
+    box = (*points.min(0), *points.max(0))
+    size = float(max(bounds[2] - bounds[0], bounds[3] - bounds[1]))
+    return CellDigit(ink, bounds, box, size)

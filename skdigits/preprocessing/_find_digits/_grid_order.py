@@ -1,0 +1,102 @@
+"""Rows and columns of the cells of a page."""
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from skdigits.preprocessing._find_digits._grid import Quad
+from skdigits.preprocessing._find_digits._grid_upright import (
+    SAME_LINE,
+    Bounds,
+    bounds_of,
+    ranks,
+    upright_view,
+)
+
+# Cells share a side if less than this part of the smaller one is between them, and
+# more than this part of the side is shared.
+APART = 0.35
+SHARED = 0.5
+# Boxes of one row overlap by this part of their height.
+SAME_ROW = 0.5
+
+
+def rows_and_columns(quads: list[Quad]) -> np.ndarray:
+    """Return row and column (n, 2) of each cell.
+
+    Cells that share sides are a block, such as a table or a single box. Blocks beside
+    each other share rows, and their columns follow each other.
+    """
+    bounds = bounds_of(quads, upright_view(quads))
+    blocks = blocks_of(bounds)
+    places = np.zeros((len(quads), 2), int)
+    n_blocks = blocks.max() + 1
+    extents = np.zeros((n_blocks, 4))
+    for block in range(n_blocks):
+        cells = np.flatnonzero(blocks == block)
+        places[cells] = _within_block(bounds, cells)
+        extents[block] = [
+            bounds.top[cells].min(),
+            bounds.left[cells].min(),
+            bounds.bottom[cells].max(),
+            bounds.right[cells].max(),
+        ]
+
+    first_row = 0
+    for band in _bands(extents):
+        first_column = 0
+        last_row = first_row
+        for block in band:
+            cells = blocks == block
+            places[cells] += first_row, first_column
+            last_row = max(last_row, places[cells, 0].max())
+            first_column = places[cells, 1].max() + 1
+        first_row = last_row + 1
+    return places
+
+
+def blocks_of(bounds: Bounds) -> np.ndarray:
+    """Return the number of the block of each cell."""
+    top, left, bottom, right = bounds
+    height = bottom - top
+    width = right - left
+    side = np.minimum(height, width)
+    smaller = np.minimum(side, side[:, np.newaxis])
+
+    beside = np.abs(left - right[:, np.newaxis]) < APART * smaller
+    beside &= _overlap(top, bottom) > SHARED * np.minimum(height, height[:, np.newaxis])
+    below = np.abs(top - bottom[:, np.newaxis]) < APART * smaller
+    below &= _overlap(left, right) > SHARED * np.minimum(width, width[:, np.newaxis])
+    joined = coo_array(beside | below)
+    blocks: np.ndarray = connected_components(joined, directed=False)[1]
+    return blocks
+
+
+def _overlap(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Return the lengths (n, n) that each pair of intervals shares."""
+    first = np.maximum(start, start[:, np.newaxis])
+    last = np.minimum(stop, stop[:, np.newaxis])
+    shared: np.ndarray = last - first
+    return shared
+
+
+def _within_block(bounds: Bounds, cells: np.ndarray) -> np.ndarray:
+    """Return row and column of cells by the lines above and on their left."""
+    height = np.percentile(bounds.bottom[cells] - bounds.top[cells], 10)
+    width = np.percentile(bounds.right[cells] - bounds.left[cells], 10)
+    rows = ranks(bounds.top[cells], SAME_LINE * height)
+    columns = ranks(bounds.left[cells], SAME_LINE * width)
+    return np.column_stack([rows, columns])
+
+
+def _bands(extents: np.ndarray) -> list[np.ndarray]:
+    """Return blocks beside each other from left to right, bands from the top down."""
+    top, left, bottom, _ = extents.T
+    height = bottom - top
+    beside = _overlap(top, bottom) > SAME_ROW * np.minimum(
+        height, height[:, np.newaxis]
+    )
+    n_bands, numbers = connected_components(coo_array(beside), directed=False)
+    bands = [np.flatnonzero(numbers == band) for band in range(n_bands)]
+    bands.sort(key=lambda band: float(np.median(top[band])))
+    return [band[np.argsort(left[band])] for band in bands]
