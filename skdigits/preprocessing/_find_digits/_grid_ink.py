@@ -34,7 +34,6 @@ TURNS_OF_MEANS = np.arange(-20, 21, 4)
 HIDING = 2
 
 
-
 class GridInk(NamedTuple):
     """Ink of a reduced page.
 
