@@ -209,6 +209,16 @@ def test_marks_are_no_digits(glyphs):
     assert_found(find_digits(page(cover)), boxes)
 
 
+def test_flat_digits_are_no_marks(glyphs):
+    cover, boxes = composed(glyphs, [[2, 8, 2, 6]])
+    row, place, (top, left, bottom, right), label = boxes[2]
+    low = ndimage.zoom(glyphs[2], (0.4, 1), order=1)
+    cover[top:bottom, left:right] = 0
+    cover[top + 15 : top + 15 + len(low), left:right] = low
+    boxes[2] = (row, place, (top + 15, left, top + 15 + len(low), right), label)
+    assert_found(find_digits(page(cover)), boxes, 0.7)
+
+
 def test_pieces_of_a_digit_are_put_together(glyphs):
     cover, boxes = composed(glyphs, [[2, 8, 0]])
     whole = find_digits(page(cover))

@@ -16,6 +16,9 @@ EDGE = 2
 # higher ones no digits.
 LOWEST = 0.42
 HIGHEST = 2.2
+# A flat digit is lower, but wide, and still higher than a dash.
+LOWEST_FLAT = 0.28
+WIDTH_OF_FLAT = 0.4
 # A piece has at least so many pixels, in squares of a height; specks have less.
 PIECE = 0.012
 # A digit that is put together is no higher.
@@ -145,22 +148,30 @@ def without_edges(
 def whole_digits(parts: list[Part], height: float) -> list[Part]:
     """Return the parts that can be digits, with the pieces that belong to them."""
     parts = [part for part in parts if part.height <= HIGHEST * height]
-    large = [part for part in parts if part.height >= LOWEST * height]
+    large = [part for part in parts if _is_digit(part, height)]
     least = PIECE * height**2
     small = [
         part
         for part in parts
-        if part.height < LOWEST * height and len(part.rows) >= least
+        if not _is_digit(part, height) and len(part.rows) >= least
     ]
     # Pieces of a digit without a large part are put together first.
     large += [
         one
         for one in _put_together(small, small, height)
-        if one.height >= LOWEST * height and len(one.rows) >= LEAST_INK * height**2
+        if _is_digit(one, height) and len(one.rows) >= LEAST_INK * height**2
     ]
     used = frozenset[int]().union(*(part.labels for part in large))
     small = [part for part in small if not part.labels & used]
     return _put_together(large, small, height)
+
+
+def _is_digit(part: Part, height: float) -> bool:
+    """Return whether a part is as high as a digit, or flat and wide."""
+    if part.height >= LOWEST * height:
+        return True
+    is_wide = part.width >= WIDTH_OF_FLAT * height
+    return is_wide and part.height >= LOWEST_FLAT * height
 
 
 def _put_together(parts: list[Part], pieces: list[Part], height: float) -> list[Part]:

@@ -45,7 +45,7 @@ class Weights(NamedTuple):
 
 
 BY_SHAPE = Weights(0.0, 0.0, -4.5, 2.8, -1.0, -3.0, -2.0)
-BY_READING = Weights(5.5, 0.5, -3.0, 2.7, -1.5, -1.25, -1.4)
+BY_READING = Weights(5.5, 0.5, -3.0, 2.7, -1.5, -1.6, -1.4)
 
 
 class Segment(NamedTuple):
