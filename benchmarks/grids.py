@@ -1,6 +1,6 @@
 """Digits in tables, sudokus and forms, found by `find_digits(…, layout="cells")`.
 
-    python benchmarks/grids.py                  # about ten minutes on two cores
+    python benchmarks/grids.py                  # about five minutes on two cores
     python benchmarks/grids.py --reader FILE    # with a saved classifier
 
 A page of 1.2 megapixels holds a grid of MNIST's test digits, turned by up to 12° and in
@@ -42,7 +42,7 @@ from skdigits.preprocessing._find_digits import FoundDigit, find_digits
 
 SIZE = (1000, 1200)
 LARGE = (3000, 4000)
-N_PAGES = 4
+N_PAGES = 2
 EMPTY = 1 / 3
 HEIGHT = 0.6
 WIDTH = 0.65

@@ -33,7 +33,7 @@ ABOVE = 0.5
 NEAR_ABOVE = 0.4
 # … or if one is lower than this part of the other, like the flag of a 5, or has less
 # than this part beside it, and both are near and together not too wide, …
-LOWER = 0.7
+LOWER = 0.5
 BESIDE = 0.5
 NEAR = 0.2
 WIDEST_FLAG = 1.45
@@ -171,7 +171,9 @@ def _groups(parts: list[Part]) -> list[np.ndarray]:
         joined = [part, *(other for home in homes for other in home)]
         if len(homes) > 1 and not _is_narrow(joined):
             # A dot between two digits does not make them one.
-            homes = [min(homes, key=lambda one: min(_gap(part, other) for other in one))]
+            homes = [
+                min(homes, key=lambda one: min(_gap(part, other) for other in one))
+            ]
             joined = [part, *homes[0]]
         groups = [one for one in groups if all(one is not home for home in homes)]
         groups.append(joined)
