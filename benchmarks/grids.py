@@ -429,7 +429,9 @@ def write(counts: dict[str, Count], seconds: float) -> None:
         "| pages | cells | right, % | digits | read, % | spurious |",
         "|---|---|---|---|---|---|",
     ]
-    for name, count in counts.items():
+    kinds = [kind for kind in KINDS if kind in counts]
+    for name in [*LAYOUTS, *kinds, "all"]:
+        count = counts[name]
         right = 100 * count.right / count.cells
         read = 100 * count.read / max(count.digits, 1)
         lines.append(
