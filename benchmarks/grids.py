@@ -1,6 +1,6 @@
 """Digits in tables, sudokus and forms, found by `find_digits(…, layout="cells")`.
 
-    python benchmarks/grids.py                  # about ten minutes on two cores
+    python benchmarks/grids.py                  # about five minutes on two cores
     python benchmarks/grids.py --reader FILE    # with a saved classifier
 
 A page of 1.2 megapixels holds a grid of MNIST's test digits, turned by up to 12° and in
@@ -42,7 +42,7 @@ from skdigits.preprocessing._find_digits import FoundDigit, find_digits
 
 SIZE = (1000, 1200)
 LARGE = (3000, 4000)
-N_PAGES = 4
+N_PAGES = 2
 EMPTY = 1 / 3
 HEIGHT = 0.6
 WIDTH = 0.65
@@ -429,7 +429,9 @@ def write(counts: dict[str, Count], seconds: float) -> None:
         "| pages | cells | right, % | digits | read, % | spurious |",
         "|---|---|---|---|---|---|",
     ]
-    for name, count in counts.items():
+    kinds = [kind for kind in KINDS if kind in counts]
+    for name in [*LAYOUTS, *kinds, "all"]:
+        count = counts[name]
         right = 100 * count.right / count.cells
         read = 100 * count.read / max(count.digits, 1)
         lines.append(

@@ -33,7 +33,7 @@ ABOVE = 0.5
 NEAR_ABOVE = 0.4
 # … or if one is lower than this part of the other, like the flag of a 5, or has less
 # than this part beside it, and both are near and together not too wide, …
-LOWER = 0.7
+LOWER = 0.5
 BESIDE = 0.5
 NEAR = 0.2
 WIDEST_FLAG = 1.45

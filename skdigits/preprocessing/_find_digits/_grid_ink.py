@@ -27,8 +27,8 @@ PALE = 0.1
 # … and darker than the noise by this factor: they are long, so that some pixels may be
 # noise.
 PALE_NOISE = 1.8
-# Noise would hide pale lines on some pages: there, means count over so many pixels along
-# each of these turns, in degrees, that are so many deviations above most.
+# Noise would hide pale lines on some pages: there, means count over so many pixels
+# along each of these turns, in degrees, that are so many deviations above most.
 LENGTH_OF_MEANS = 15
 TURNS_OF_MEANS = np.arange(-20, 21, 4)
 HIDING = 2
