@@ -105,7 +105,8 @@ def _cells(across: "LinePixels", upright: "LinePixels") -> list[Quad]:
     quads: list[Quad] = []
     for number, where in enumerate(ndimage.find_objects(labels), 1):
         if _may_be_cell(where, labels.shape):
-            region = labels[where] == number
+            # Bold digits are holes in the paper of their cell.
+            region = ndimage.binary_fill_holes(labels[where] == number)
             quad = _quad(region, across.slope, upright.slope)
             if quad is not None:
                 corner = np.array([where[0].start, where[1].start])
@@ -284,8 +285,9 @@ def _without_frames(quads: list[Quad]) -> list[Quad]:
     areas = np.array([quad.height * quad.width for quad in quads])
     holds = np.array([quad.contains(middles) for quad in quads])
     np.fill_diagonal(holds, False)
+    middle = np.percentile(areas, 50, method="lower")
 
-    is_frame = holds.any(1) & ((areas > FRAME * np.median(areas)) | (holds.sum(1) > 2))
+    is_frame = holds.any(1) & ((areas > FRAME * middle) | (holds.sum(1) > 2))
     is_hollow = holds[~is_frame].any(0)
     dropped = is_frame | is_hollow
     return [quad for quad, is_out in zip(quads, dropped, strict=True) if not is_out]

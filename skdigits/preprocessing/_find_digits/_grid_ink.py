@@ -32,6 +32,8 @@ PALE_NOISE = 1.8
 LENGTH_OF_MEANS = 15
 TURNS_OF_MEANS = np.arange(-20, 21, 4)
 HIDING = 2
+# They are at least this part of the strength: thick lines smear along other turns.
+FAINT = 0.14
 
 
 class GridInk(NamedTuple):
@@ -82,7 +84,7 @@ def _may_be_line(soft: np.ndarray, strength: float, noise: float) -> np.ndarray:
 
     averaged = np.maximum(_along_rows(soft), _along_rows(soft.T).T)
     averaged -= np.median(averaged)
-    faint: np.ndarray = averaged > max(PALE * strength, HIDING * deviation(averaged))
+    faint: np.ndarray = averaged > max(FAINT * strength, HIDING * deviation(averaged))
     return faint
 
 
