@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from skdigits.preprocessing._find_digits._grid_straight import StraightCell, project
+from skdigits.preprocessing._find_digits._grid_straight import StraightCell
 
 EIGHT = np.ones((3, 3))
 # A pixel is ink from this part of the strength of most ink on.
@@ -41,37 +41,18 @@ WIDEST_FLAG = 1.45
 BROKEN = 0.06
 BROKEN_PIXELS = 2
 WIDEST = 1.2
-# What is wider than so many heights may be two digits that touch: both are nearly as
-# high as the whole, and a single stroke joins them near the middle, no thicker than
-# this part of the height.
-TWO = 1.4
-AS_HIGH = 0.8
-THIN = 0.4
-MIDDLE = (0.38, 0.62)
-# The blurred edge of strokes keeps its values, in pixels.
-EDGE = 2
 
 
-class CellDigit(NamedTuple):
-    """A digit in a cell: its ink alone, and its bounds (top, left, …) in ``ink``."""
+def ink_of_digits(cell: StraightCell) -> list[np.ndarray]:
+    """Return masks of the digits in a cell from left to right.
 
-    ink: np.ndarray
-    bounds: tuple[int, int, int, int]
-    box: tuple[float, float, float, float]
-    size: float
-
-
-def digits_of(cell: StraightCell) -> list[CellDigit]:
-    """Return the digits in a cell from left to right."""
+    One mask may hold several digits that touch.
+    """
     mask = _without_lines(cell.ink > THRESHOLD, cell.margin)
     height, width = np.subtract(cell.ink.shape, 2 * cell.margin)
     side = min(height, width)
-    return [
-        _digit(cell, piece)
-        for group in _groups(_parts(mask, cell.margin))
-        if _is_digit(group, side)
-        for piece in _split(group)
-    ]
+    groups = _groups(_parts(mask, cell.margin))
+    return [group for group in groups if _is_digit(group, side)]
 
 
 def _is_digit(mask: np.ndarray, side: float) -> bool:
@@ -216,44 +197,3 @@ def _gap(part: Part, main: Part) -> float:
 def _shared(one: slice, other: slice) -> int:
     """Return the length that two bounds share, negative if a gap is between them."""
     return int(min(one.stop, other.stop) - max(one.start, other.start))
-
-
-def _split(mask: np.ndarray) -> list[np.ndarray]:
-    """Return a digit, or two that touch, cut where their ink is thinnest."""
-    columns = np.flatnonzero(mask.any(0))
-    width = len(columns)
-    height = _height(mask)
-    if width <= TWO * height:
-        return [mask]
-
-    low, high = (columns[0] + int(part * width) for part in MIDDLE)
-    cut = low + int(mask[:, low:high].sum(0).argmin())
-    left = mask.copy()
-    left[:, cut:] = False
-    right = mask & ~left
-    is_single = np.diff(mask[:, cut].astype(int), prepend=0).clip(0).sum() <= 1
-    is_single &= mask[:, cut].sum() <= THIN * height
-    are_high = min(_height(left), _height(right)) >= AS_HIGH * height
-    return [left, right] if is_single and are_high else [mask]
-
-
-def _height(mask: np.ndarray) -> int:
-    rows = np.flatnonzero(mask.any(1))
-    return int(rows[-1] - rows[0] + 1) if len(rows) else 0
-
-
-def _digit(cell: StraightCell, mask: np.ndarray) -> CellDigit:
-    """Return a digit with the blurred edge of its strokes."""
-    rows, columns = mask.nonzero()
-    bounds = (
-        int(rows.min()),
-        int(columns.min()),
-        int(rows.max()) + 1,
-        int(columns.max()) + 1,
-    )
-    near = ndimage.binary_dilation(mask, EIGHT, iterations=EDGE)
-    ink = np.where(near, cell.ink.clip(0, 1), 0)
-    points = project(cell.to_page, np.column_stack([rows, columns]))
-    box = (*points.min(0), *points.max(0))
-    size = float(max(bounds[2] - bounds[0], bounds[3] - bounds[1]))
-    return CellDigit(ink, bounds, box, size)

@@ -1,26 +1,41 @@
 """Digits in the cells of a grid."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
-from skdigits.preprocessing._clean_up._levels import reduced
-from skdigits.preprocessing._find_digits._cell_ink import CellDigit, digits_of
+from skdigits.preprocessing._find_digits._cell_ink import ink_of_digits
+from skdigits.preprocessing._find_digits._cut_outs import Upright
 from skdigits.preprocessing._find_digits._found import FoundDigit
 from skdigits.preprocessing._find_digits._grid import Quad, find_cells
 from skdigits.preprocessing._find_digits._grid_ink import grid_ink
 from skdigits.preprocessing._find_digits._grid_lattice import completed
 from skdigits.preprocessing._find_digits._grid_order import rows_and_columns
-from skdigits.preprocessing._find_digits._grid_straight import straightened
+from skdigits.preprocessing._find_digits._grid_straight import (
+    StraightCell,
+    project,
+    straightened,
+)
+from skdigits.preprocessing._find_digits._parts import EDGE, EIGHT, Part, typical_height
+from skdigits.preprocessing._find_digits._readings import Reader, reader
+from skdigits.preprocessing._find_digits._touching import NARROW, clump, digits_of
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
-# The longest side of a digit in its cut-out, and the margin around, in pixels.
-LARGEST = 34
-MARGIN = 3
 # Finds below this part of the size of most digits are dust.
 OF_DIGITS = 0.12
+# Most cells hold one digit: without a model, only what is wider than this is cut, in
+# typical heights.
+WIDE = 1.4
+
+
+class CellDigit(NamedTuple):
+    """A digit in a cell: its pixels in the upright cell, and its cut-out."""
+
+    part: Part
+    cut_out: np.ndarray
 
 
 def digits_in_cells(
@@ -36,6 +51,7 @@ def digits_in_cells(
     ValueError
         If there is ink, but no grid.
     """
+    read = None if model is None else reader(model)
     page = grid_ink(grey, dark)
     if page is None:
         return []
@@ -48,24 +64,67 @@ def digits_in_cells(
 
     quads = completed(quads, page.lines)
     places = rows_and_columns(quads)
-    contents = _without_dust([digits_of(straightened(page.ink, q)) for q in quads])
+    cells = [straightened(page.ink, quad) for quad in quads]
+    contents = _contents(cells, read)
     found = []
-    for cell in np.lexsort((places[:, 1], places[:, 0])):
-        row, column = map(int, places[cell])
-        for digit in contents[cell]:
-            box = _box(np.array(digit.box), page.factor, grey.shape)
-            found.append(FoundDigit(row, column, box, _cut_out(digit)))
-        if keep_empty and not contents[cell]:
-            box = _box(_extent(quads[cell]), page.factor, grey.shape)
+    for number in np.lexsort((places[:, 1], places[:, 0])):
+        row, column = map(int, places[number])
+        for digit in contents[number]:
+            box = _box(_bounds(cells[number], digit.part), page.factor, grey.shape)
+            found.append(FoundDigit(row, column, box, digit.cut_out))
+        if keep_empty and not contents[number]:
+            box = _box(_extent(quads[number]), page.factor, grey.shape)
             found.append(FoundDigit(row, column, box, None))
     return found
 
 
-def _without_dust(contents: list[list[CellDigit]]) -> list[list[CellDigit]]:
+def _contents(cells: list[StraightCell], read: Reader | None) -> list[list[CellDigit]]:
+    """Return the digits of each cell from left to right."""
+    found = []
+    for number, cell in enumerate(cells):
+        for mask in ink_of_digits(cell):
+            rows, columns = mask.nonzero()
+            found.append((number, Part(rows, columns, 0.0)))
+    found = _without_dust(found)
+    contents: list[list[CellDigit]] = [[] for _ in cells]
+    if not found:
+        return contents
+
+    height = typical_height([part for _, part in found])
+    narrow = WIDE if read is None else NARROW
+    clumps = [
+        clump(part, _upright(cells[number], part), height, narrow)
+        for number, part in found
+    ]
+    for (number, _), digits in zip(found, digits_of(clumps, read), strict=True):
+        contents[number] += [CellDigit(*digit) for digit in digits]
+    return contents
+
+
+def _without_dust(found: list[tuple[int, Part]]) -> list[tuple[int, Part]]:
     """Drop what is small beside the digits of the page."""
-    sizes = [digit.size for digits in contents for digit in digits]
+    sizes = [max(part.height, part.width) for _, part in found]
     least = OF_DIGITS * float(np.percentile(sizes, 75)) if sizes else 0.0
-    return [[digit for digit in one if digit.size >= least] for one in contents]
+    return [one for one, size in zip(found, sizes, strict=True) if size >= least]
+
+
+def _upright(cell: StraightCell, part: Part) -> Upright:
+    """Return the ink of a digit with the blurred edge of its strokes."""
+    mask = np.zeros(cell.ink.shape, bool)
+    mask[part.rows, part.columns] = True
+    near = ndimage.binary_dilation(mask, EIGHT, iterations=EDGE)
+    level = np.where(near, cell.ink.clip(0, 1), 0)
+    rows = near.any(1).nonzero()[0]
+    columns = near.any(0).nonzero()[0]
+    inside = level[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return Upright(inside, float(rows[0]), float(columns[0]))
+
+
+def _bounds(cell: StraightCell, part: Part) -> np.ndarray:
+    """Return the bounds of a digit on the reduced page."""
+    pixels = np.column_stack([part.rows, part.columns])
+    points = project(cell.to_page, pixels)
+    return np.concatenate([points.min(0), points.max(0)])
 
 
 def _extent(quad: Quad) -> np.ndarray:
@@ -81,20 +140,3 @@ def _box(
     top, left = map(int, low)
     bottom, right = map(int, high)
     return top, left, bottom, right
-
-
-def _cut_out(digit: CellDigit) -> np.ndarray:
-    """Return the digit's ink in uint8, reduced to at most 40 pixels."""
-    top, left, bottom, right = digit.bounds
-    factor = int(np.ceil(max(bottom - top, right - left) / LARGEST))
-    margin = MARGIN * factor
-    padded = np.pad(digit.ink, margin + factor)
-    top += factor
-    left += factor
-    down = bottom + factor + 2 * margin + -(bottom + 2 * margin + factor - top) % factor
-    across = (
-        right + factor + 2 * margin + -(right + 2 * margin + factor - left) % factor
-    )
-    part = padded[top:down, left:across]
-    reduced_ink = reduced(part, factor) if factor > 1 else part
-    return np.round(255 * reduced_ink).astype(np.uint8)

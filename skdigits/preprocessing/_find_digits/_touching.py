@@ -73,12 +73,15 @@ class Clump:
         return len(self.edges) > 2
 
 
-def clump(part: Part, image: Upright, height: float) -> Clump:
-    """Return a part with all digits that it may consist of."""
+def clump(part: Part, image: Upright, height: float, narrow: float = NARROW) -> Clump:
+    """Return a part with all digits that it may consist of.
+
+    Parts that are narrower than ``narrow``, in typical heights, are one digit.
+    """
     # The ink of a faint digit is less than that of others, and its own full ink.
     level = image.level / (image.level.max() or 1.0)
     ways: list[Cut] = []
-    if part.width >= NARROW * height:
+    if part.width >= narrow * height:
         ways = cuts(level, height)
 
     n_rows, width = level.shape
