@@ -19,16 +19,18 @@ from skdigits.preprocessing._find_digits._grid_straight import (
 )
 from skdigits.preprocessing._find_digits._parts import EDGE, EIGHT, Part, typical_height
 from skdigits.preprocessing._find_digits._readings import Reader, reader
-from skdigits.preprocessing._find_digits._touching import NARROW, clump, digits_of
+from skdigits.preprocessing._find_digits._touching import clump, digits_of
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 # Finds below this part of the size of most digits are dust.
 OF_DIGITS = 0.12
-# Most cells hold one digit: without a model, only what is wider than this is cut, in
-# typical heights.
+# Most cells hold one digit: only what is wider than this may be several, in typical
+# heights, by the shape alone …
 WIDE = 1.4
+# … and if a model reads it.
+WIDE_TO_READ = 0.9
 
 
 class CellDigit(NamedTuple):
@@ -91,7 +93,7 @@ def _contents(cells: list[StraightCell], read: Reader | None) -> list[list[CellD
         return contents
 
     height = typical_height([part for _, part in found])
-    narrow = WIDE if read is None else NARROW
+    narrow = WIDE if read is None else WIDE_TO_READ
     clumps = [
         clump(part, _upright(cells[number], part), height, narrow)
         for number, part in found
