@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+from sklearn.pipeline import make_pipeline
 
-from skdigits.preprocessing._find_digits import find_digits
+from skdigits import SoftmaxRegression
+from skdigits.preprocessing import DigitNormalizer, find_digits
 
 PAPER, INK = 220.0, 50.0
 SHAPE = (420, 520)
@@ -233,6 +235,30 @@ def test_a_cell_has_several_digits_from_left_to_right(shapes):
     assert places(found) == [(0, 0)] * 3 + [(1, 1)] * 2
     read = [np.argmax([likeness(one.cut_out, s) for s in shapes]) for one in found]
     assert read == [4, 0, 7, 1, 2]
+
+
+def test_a_model_cuts_digits_that_touch_in_a_cell(shapes, digits):
+    cover, written = table(shapes, empty={*EMPTY, (0, 2), (2, 2)})
+    for cell, pair in (((30, 185, 110, 300), (0, 8)), ((180, 185, 280, 300), (5, 3))):
+        top = (cell[0] + cell[2] - 40) // 2
+        *_, right = put(cover, shapes[pair[0]], top, cell[1] + 25)
+        put(cover, shapes[pair[1]], top, right - 2)
+
+    classifier = SoftmaxRegression(0.1, max_iter=30, tol=None, random_state=0)
+    X = (255 * digits[0]).astype(np.uint8)
+    model = make_pipeline(DigitNormalizer(), classifier).fit(X, digits[1])
+    assert len(cells(page(cover))) < len(written) + 4
+    found = cells(page(cover), model=model)
+    assert places(found) == sorted([*written, *[(0, 2), (2, 2)] * 2])
+    for place, pair in (((0, 2), (0, 8)), ((2, 2), (5, 3))):
+        cuts = [one.cut_out for one in found if (one.row, one.column) == place]
+        alike = [np.argmax([likeness(cut, shape) for shape in shapes]) for cut in cuts]
+        assert alike == list(pair)
+
+
+def test_a_model_of_cells_is_checked(shapes):
+    with pytest.raises(ValueError, match="model=SoftmaxRegression is not fitted"):
+        cells(page(table(shapes)[0]), model=SoftmaxRegression())
 
 
 def test_merged_cells_have_the_place_of_their_first_one(shapes):
