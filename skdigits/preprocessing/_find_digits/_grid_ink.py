@@ -119,7 +119,10 @@ def _contrast(grey: np.ndarray, dark: bool) -> np.ndarray:
     height = grey if dark else -grey
     soft = ndimage.gaussian_filter(height, BLUR, mode="nearest")
     size = max(5, int(WINDOW * min(grey.shape)) | 1)
-    ground = ndimage.grey_closing(soft, (size, size), mode="nearest")
+    # With an edge around, dark corners do not differ from a brighter ground.
+    around = np.pad(soft, size, mode="edge")
+    closed = ndimage.grey_closing(around, (size, size), mode="nearest")
+    ground = closed[size:-size, size:-size]
     light = np.maximum(ground, DARKEST_GROUND * ground.max()) if dark else 1.0
     difference: np.ndarray = (ground - soft) / light
     difference -= np.median(difference)
