@@ -1,6 +1,7 @@
 """Plots and tables of what a fitted model has learnt, and of its mistakes."""
 
 from skdigits.inspection._digit_grid import DigitGridDisplay
+from skdigits.inspection._digits_on_page import DigitsOnPageDisplay
 from skdigits.inspection._learning_curve import LearningCurveDisplay
 from skdigits.inspection._learning_rate_search import LearningRateSearchDisplay
 from skdigits.inspection._mistakes import confusion_pairs, top_losses
@@ -10,6 +11,7 @@ from skdigits.inspection._weights import WeightsDisplay
 
 __all__ = [
     "DigitGridDisplay",
+    "DigitsOnPageDisplay",
     "LearningCurveDisplay",
     "LearningRateSearchDisplay",
     "TemplatesDisplay",

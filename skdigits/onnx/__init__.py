@@ -16,7 +16,10 @@ indicator matrix. Labels that do not fit into int64 raise an error.
 
 `DigitNormalizer`, `Deskew` and `CenterByMass` convert as steps of a Pipeline, which is
 then one graph from raw images on. Declare its input as rows, or as images of any size,
-by ``initial_types=[("X", UInt8TensorType([None, None, None]))]``. For uint8 images, the
+by ``initial_types=[("X", UInt8TensorType([None, None, None]))]``. Graphs cannot clean
+pages: images of which both sides exceed 40 pixels, or may do so, need
+``DigitNormalizer(clean_up=False)``. ``set_params(clean_up=False)`` needs no new fit.
+Smaller images are not cleaned, and convert as they are. For uint8 images, the
 graphs of the transformers return the same pixels as Python, to the last bit. A
 parameter that they cannot express is an error. Graphs do not check images: NaN, and
 values below 0 in front of `Deskew` and `CenterByMass`, are no errors there.
