@@ -373,7 +373,8 @@ def rendering_lines(kept: dict[str, Any]) -> list[str]:
     text = [
         "", "## Digits that are not MNIST", "",
         "Renderings of the test digits, made like MNIST's by "
-        "DigitNormalizer(clean_up=False) and classified by the ConvNet of 6 epochs, which is trained on MNIST as it is.",
+        "DigitNormalizer(clean_up=False) and classified by the ConvNet of 6 epochs, "
+        "which is trained on MNIST as it is.",
         "",
         "| | accuracy, % |", "|---|---|",
     ]  # fmt: skip
