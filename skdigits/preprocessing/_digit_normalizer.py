@@ -199,16 +199,16 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
             several dtypes. Pillow images with up to 8 bits per channel become uint8.
             The row of an image without a digit is 0.
 
-        Warns
-        -----
-        UserWarning
-            If pages have no digit, with their positions in X.
-
         Raises
         ------
         ValueError
             If a parameter or X is invalid, for example if X is a single image. If the
             file of a Pillow image is damaged, the message names the file.
+
+        Warns
+        -----
+        UserWarning
+            If pages have no digit, with their positions in X.
         """
         return super().transform(X)
 
