@@ -245,6 +245,7 @@ def resized(
 def normalised(model: ClassifierMixin, digits: Digits) -> dict[str, float]:
     """Return a model's accuracy, in %, on normalised renderings of the test digits."""
     X, y = digits.tests["test"]
+    # Renderings are clean: there is nothing to take off.
     normalizer = DigitNormalizer(clean_up=False)
 
     found = {"the originals, not normalised": 100 * model.score(X, y)}
@@ -373,8 +374,8 @@ def rendering_lines(kept: dict[str, Any]) -> list[str]:
     text = [
         "", "## Digits that are not MNIST", "",
         "Renderings of the test digits, made like MNIST's by "
-        "DigitNormalizer(clean_up=False) and classified by the ConvNet of 6 epochs, "
-        "which is trained on MNIST as it is.",
+        "DigitNormalizer(clean_up=False) and "
+        "classified by the ConvNet of 6 epochs, which is trained on MNIST as it is.",
         "",
         "| | accuracy, % |", "|---|---|",
     ]  # fmt: skip
