@@ -9,7 +9,7 @@ Each kind has 1,000 pages of 140 to 260 pixels a side, composed with a fixed see
 and *cleaned* is `DigitNormalizer()`. A ConvNetClassifier reads them that has learnt
 from the 60,000 training digits as they are, in 4 epochs with `augment="shift"`. All
 figures but those of blank pages are the digits that it reads wrong, in per cent;
-*± * is twice the standard error. On blank pages, they are the pages on which a digit
+*±* is twice the standard error. On blank pages, they are the pages on which a digit
 is seen. The constants of the clean-up were chosen on pages of training digits. The
 script stores its figures in benchmarks/own_digits.json and writes a section of
 RESULTS.md.
