@@ -138,7 +138,7 @@ def _without_lines(
         return mask, lines
 
     # Strokes along a line stay if they are darker.
-    tone = float(np.median(soft[lines]))
+    tone = float(np.percentile(soft[lines], 75))
     if tone < LIGHT_LINE * strength:
         lines &= soft < (tone + strength) / 2
     return mask & ~lines, lines
