@@ -119,12 +119,12 @@ def _in_greys(X: ArrayLike) -> ArrayLike:
     if not isinstance(X, list | tuple) or not any(map(is_picture, X)):
         return X
     return [
-        _read(image, f"X[{number}]") if is_picture(image) else image
+        read_picture(image, f"X[{number}]") if is_picture(image) else image
         for number, image in enumerate(X)
     ]
 
 
-def _read(picture: "Image.Image", name: str) -> np.ndarray:
+def read_picture(picture: "Image.Image", name: str) -> np.ndarray:
     """Return the grey values of an image of Pillow, whose file may be damaged."""
     # Pillow reads the pixels only now, and its parsers raise errors of all kinds.
     try:

@@ -6,6 +6,14 @@ import numpy as np
 MEDIAN_OF_NORMAL = 0.6745
 
 
+def scaled(image: np.ndarray) -> np.ndarray:
+    """Return values up to 1, where 0 stays black, unless some are negative."""
+    grey = image.astype(float)
+    grey /= np.abs(grey).max() or 1.0
+    grey -= min(grey.min(), 0)
+    return grey / (grey.max() or 1.0)
+
+
 def reduced(grey: np.ndarray, factor: int) -> np.ndarray:
     """Return means over squares of ``factor`` pixels; what is left over is cut off."""
     height = grey.shape[0] // factor
