@@ -402,3 +402,9 @@ def test_large_photographs_are_reduced(shapes):
     for one in found:
         bounds = 5 * np.array(written[one.row, one.column][1])
         assert overlap(one.box, bounds) > 0.8
+
+
+def test_sums_of_huge_values_do_not_overflow(shapes):
+    cover, written = table(shapes)
+    huge = 1e36 * page(cover).repeat(5, 0).repeat(5, 1)
+    assert places(cells(huge.astype(np.float32))) == sorted(written)

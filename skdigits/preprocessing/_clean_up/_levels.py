@@ -23,6 +23,19 @@ def reduced(grey: np.ndarray, factor: int) -> np.ndarray:
     return means
 
 
+def scaled_means(image: np.ndarray, factor: int) -> np.ndarray:
+    """Return what `scaled` makes of an image after its reduction."""
+    if factor == 1:
+        return scaled(image)
+
+    grey = image.astype(float)
+    if image.dtype.kind == "f":
+        # Sums of huge values would overflow; powers of two round nothing.
+        exponent = int(np.frexp(np.abs(grey).max())[1])
+        np.ldexp(grey, -exponent, out=grey)
+    return scaled(reduced(grey, factor))
+
+
 def without_hot_pixels(grey: np.ndarray) -> np.ndarray:
     """Bring each pixel into the range of its eight neighbours."""
     height, width = grey.shape

@@ -8,8 +8,7 @@ from scipy import ndimage
 from skdigits.preprocessing._clean_up._ground import BLUR, DARKEST_GROUND
 from skdigits.preprocessing._clean_up._levels import (
     deviation,
-    reduced,
-    scaled,
+    scaled_means,
     without_hot_pixels,
 )
 from skdigits.preprocessing._clean_up._sheet import COARSE, MARGIN, find_sheet, plane
@@ -55,7 +54,7 @@ def grid_ink(grey: np.ndarray, dark: bool | None) -> GridInk | None:
     """Return the ink of a page, or None if the page is blank."""
     factor = max(1, round(np.sqrt(grey.size / PIXELS)))
     factor = min(factor, *grey.shape)
-    small = scaled(reduced(grey, factor) if factor > 1 else grey)
+    small = scaled_means(grey, factor)
     if np.ptp(small) == 0:
         return None
 

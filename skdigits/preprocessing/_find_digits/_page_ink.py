@@ -10,7 +10,7 @@ from skdigits.preprocessing._clean_up._ground import BLUR, DARKEST_GROUND
 from skdigits.preprocessing._clean_up._ink import THRESHOLD
 from skdigits.preprocessing._clean_up._levels import (
     reduced,
-    scaled,
+    scaled_means,
     without_hot_pixels,
 )
 from skdigits.preprocessing._clean_up._lines import COVERED, thin_lines
@@ -68,7 +68,7 @@ def first_factor(shape: tuple[int, ...]) -> int:
 
 def page_ink(image: np.ndarray, dark: bool | None, factor: int) -> PageInk | None:
     """Return the ink of a page, or None if there is nothing but noise."""
-    grey = scaled(reduced(image, factor) if factor > 1 else image)
+    grey = scaled_means(image, factor)
     if np.ptp(grey) == 0:
         return None
 
