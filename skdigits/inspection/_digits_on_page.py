@@ -21,9 +21,8 @@ from skdigits.inspection._answers import (
 )
 from skdigits.inspection._display import Display
 from skdigits.preprocessing import DigitNormalizer, FoundDigit, find_digits
-from skdigits.preprocessing._clean_up._ink import as_page
 from skdigits.preprocessing._find_digits._readings import first_step, own_normaliser
-from skdigits.preprocessing._images import read_picture
+from skdigits.preprocessing._images import as_page
 
 if TYPE_CHECKING:
     from matplotlib.patches import Rectangle
@@ -303,9 +302,7 @@ class DigitsOnPageDisplay(Display):
 
 def _grey(image: Any) -> np.ndarray:
     """Return the page as a 2-D array of finite numbers."""
-    return as_page(
-        read_picture(image, "image") if is_picture(image) else as_array(image)
-    )
+    return as_page(image if is_picture(image) else as_array(image))
 
 
 def _readings(

@@ -1,5 +1,7 @@
 """The ink of a page, as a map from 0 to 1."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
@@ -26,6 +28,10 @@ from skdigits.preprocessing._clean_up._strength import (
     noise_of,
     strength_of_ink,
 )
+from skdigits.preprocessing._images import as_page
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Larger images are reduced before the clean-up, to at least this shorter side: strokes
 # are still several pixels wide, and a photograph takes a tenth of a second.
@@ -39,7 +45,9 @@ THICKEST = 0.3
 EDGE = 2
 
 
-def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
+def find_ink(
+    image: "ArrayLike | Image.Image", *, dark: bool | None = None
+) -> np.ndarray:
     """Return how much ink is on each pixel of a page, without all that is not a digit.
 
     Uneven light, a desk around the sheet, ruled and squared lines, printed boxes and
@@ -48,8 +56,9 @@ def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
 
     Parameters
     ----------
-    image : array-like of shape (height, width)
-        A page with a digit, or with several of one size; grey values of any range.
+    image : array-like of shape (height, width), or PIL.Image.Image
+        A page with a digit, or with several of one size: grey values of any range, or
+        an image of Pillow of any mode.
     dark : bool, default=None
         Whether ink is darker than the page. None decides by the strokes, not by the
         border of the image.
@@ -120,23 +129,6 @@ def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
     height = grey.shape[0] - found.shape[0]
     width = grey.shape[1] - found.shape[1]
     return np.pad(found, [(0, height), (0, width)])
-
-
-def as_page(image: ArrayLike) -> np.ndarray:
-    """Return an image as an array, whatever it is made of."""
-    grey = np.asarray(image)
-    if grey.ndim != 2 or not grey.size or grey.dtype.kind not in "buif":
-        raise ValueError(
-            f"image has shape {grey.shape} and dtype {grey.dtype}, but a page is an "
-            "array of numbers of shape (height, width): make it grey first, by "
-            "image.mean(axis=-1), say."
-        )
-    if not np.isfinite(grey).all():
-        raise ValueError(
-            "image contains NaN or infinity: fill the gaps, by np.nan_to_num(image), "
-            "say."
-        )
-    return grey
 
 
 def _ink(grey: np.ndarray, dark: bool | None) -> np.ndarray:

@@ -81,12 +81,14 @@ def _share_sides(bounds: Bounds, some: slice) -> np.ndarray:
     beside &= _overlap(top, bottom, some) > SHARED * _smaller(height, some)
     below = np.abs(top - bottom[some, np.newaxis]) < APART * smaller
     below &= _overlap(left, right, some) > SHARED * _smaller(width, some)
-    return beside | below
+    shared: np.ndarray = beside | below
+    return shared
 
 
 def _smaller(lengths: np.ndarray, some: slice = EVERY) -> np.ndarray:
     """Return the smaller one (some, n) of some lengths and each of all."""
-    return np.minimum(lengths, lengths[some, np.newaxis])
+    smaller: np.ndarray = np.minimum(lengths, lengths[some, np.newaxis])
+    return smaller
 
 
 def _overlap(start: np.ndarray, stop: np.ndarray, some: slice = EVERY) -> np.ndarray:
