@@ -21,9 +21,8 @@ from skdigits.inspection._answers import (
 )
 from skdigits.inspection._display import Display
 from skdigits.preprocessing import DigitNormalizer, FoundDigit, find_digits
-from skdigits.preprocessing._clean_up._ink import _checked
-from skdigits.preprocessing._find_digits._readings import _first_step, _own_normaliser
-from skdigits.preprocessing._images import _read
+from skdigits.preprocessing._find_digits._readings import first_step, own_normaliser
+from skdigits.preprocessing._images import as_page
 
 if TYPE_CHECKING:
     from matplotlib.patches import Rectangle
@@ -303,7 +302,7 @@ class DigitsOnPageDisplay(Display):
 
 def _grey(image: Any) -> np.ndarray:
     """Return the page as a 2-D array of finite numbers."""
-    return _checked(_read(image, "image") if is_picture(image) else as_array(image))
+    return as_page(image if is_picture(image) else as_array(image))
 
 
 def _readings(
@@ -316,8 +315,8 @@ def _readings(
         return np.empty(0, int), np.empty(0) if with_probabilities else None
 
     X: Any = [digit.cut_out for digit in found]
-    if not isinstance(_first_step(estimator), DigitNormalizer):
-        X = _own_normaliser(estimator, type(estimator).__name__).transform(X)
+    if not isinstance(first_step(estimator), DigitNormalizer):
+        X = own_normaliser(estimator, type(estimator).__name__).transform(X)
     labels = predicted_labels(estimator, X, None)
     if not with_probabilities:
         return labels, None

@@ -100,6 +100,35 @@ def list_of_images(X: ArrayLike) -> list[np.ndarray] | None:
     return [_grey_image(image, f"X[{number}]") for number, image in enumerate(X)]
 
 
+def as_page(image: "ArrayLike | Image.Image") -> np.ndarray:
+    """Return one image, whatever it is made of, as a 2-D array of finite numbers.
+
+    Raises
+    ------
+    ValueError
+        If the image has another shape, no pixels, NaN or infinity, or if an image of
+        Pillow cannot be read.
+    """
+    values: Any = image
+    if is_picture(values):
+        grey = _read(values, "image")
+    else:
+        grey = to_numpy(values) if isinstance(values, Tensor) else np.asarray(values)
+    if grey.ndim != 2 or not grey.size or grey.dtype.kind not in "buif":
+        raise ValueError(
+            f"image has shape {grey.shape} and dtype {grey.dtype}, but a page is an "
+            "array of numbers of shape (height, width): make it grey first, by "
+            "image.mean(axis=-1), say."
+        )
+
+    if not np.isfinite(grey).all():
+        raise ValueError(
+            "image contains NaN or infinity: fill the gaps, by np.nan_to_num(image), "
+            "say."
+        )
+    return grey
+
+
 def _in_greys(X: ArrayLike) -> ArrayLike:
     """Return X with images of Pillow as arrays of grey values.
 

@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from scipy import ndimage
 
 from skdigits.preprocessing import DigitNormalizer, find_ink
@@ -145,6 +147,19 @@ def test_memory_order_and_scale_do_not_matter(strokes):
     np.testing.assert_array_equal(find_ink(dirty.astype(np.uint8)), expected)
     np.testing.assert_allclose(find_ink(dirty / 255), expected, atol=1e-9)
     assert (expected > 0.5).any()
+
+
+def test_pictures_and_tensors_are_read_as_arrays_are(strokes):
+    image = page(strokes[2]).round().astype(np.uint8)
+    expected = find_ink(image)
+    assert expected.max() == 1
+
+    # The indices of this palette are no grey values: they rise as these fall.
+    picture = Image.fromarray(255 - image, "P")
+    picture.putpalette(np.arange(256)[::-1].repeat(3).astype(np.uint8).tobytes())
+    np.testing.assert_array_equal(find_ink(picture, dark=True), expected)
+    tensor = torch.tensor(image, dtype=torch.float64, requires_grad=True)
+    np.testing.assert_array_equal(find_ink(tensor), expected)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Digits are found in grids that the tests draw themselves."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -7,6 +9,8 @@ from sklearn.pipeline import make_pipeline
 
 from skdigits import SoftmaxRegression
 from skdigits.preprocessing import DigitNormalizer, find_digits
+from skdigits.preprocessing._find_digits._grid import Quad
+from skdigits.preprocessing._find_digits._grid_order import rows_and_columns
 
 PAPER, INK = 220.0, 50.0
 SHAPE = (420, 520)
@@ -402,3 +406,26 @@ def test_large_photographs_are_reduced(shapes):
     for one in found:
         bounds = 5 * np.array(written[one.row, one.column][1])
         assert overlap(one.box, bounds) > 0.8
+
+
+def test_sums_of_huge_values_do_not_overflow(shapes):
+    cover, written = table(shapes)
+    huge = 1e36 * page(cover).repeat(5, 0).repeat(5, 1)
+    assert places(cells(huge.astype(np.float32))) == sorted(written)
+
+
+def test_memory_does_not_grow_with_the_pairs_of_cells():
+    """Squared paper: a lattice that is turned by 5°, of cells in random order."""
+    every = np.random.default_rng(0).permutation(np.argwhere(np.ones((50, 60))))
+    corners = every[:, np.newaxis] + np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
+    turn = np.deg2rad(5)
+    clockwise = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    quads = [Quad(20 * cell @ np.array(clockwise)) for cell in corners]
+
+    tracemalloc.start()
+    found = rows_and_columns(quads)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, every)
+    # One number for each pair takes 72 MB, and several are compared.
+    assert peak < 2 * 8 * len(quads) ** 2

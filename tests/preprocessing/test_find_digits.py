@@ -319,6 +319,13 @@ def test_large_photographs_are_reduced(glyphs):
     assert_found(find_digits(large), scaled)
 
 
+def test_sums_of_huge_values_do_not_overflow(glyphs):
+    cover, boxes = composed(glyphs, [[3, 1, 4]], width=250)
+    large = page(cover).repeat(14, 0).repeat(14, 1)
+    scaled = [(row, place, np.multiply(box, 14), n) for row, place, box, n in boxes]
+    assert_found(find_digits(large * 5e305), scaled)
+
+
 @pytest.mark.parametrize("times", [2, 6])
 def test_larger_digits(times, glyphs):
     cover, boxes = composed(glyphs, [[3, 1, 4]], top=20, left=20, pitch=60, width=200)

@@ -1,5 +1,7 @@
 """The ink of a page, as a map from 0 to 1."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
@@ -12,32 +14,28 @@ from skdigits.preprocessing._clean_up._ground import (
     is_even,
 )
 from skdigits.preprocessing._clean_up._levels import (
-    deviation,
-    fine_noise,
     reduced,
+    scaled,
     without_hot_pixels,
 )
 from skdigits.preprocessing._clean_up._lines import without_boxes, without_lines
 from skdigits.preprocessing._clean_up._sheet import find_sheet, plane
 from skdigits.preprocessing._clean_up._specks import without_edges, without_specks
+from skdigits.preprocessing._clean_up._strength import (
+    FAINT,
+    hidden,
+    is_blank,
+    noise_of,
+    strength_of_ink,
+)
+from skdigits.preprocessing._images import as_page
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Larger images are reduced before the clean-up, to at least this shorter side: strokes
 # are still several pixels wide, and a photograph takes a tenth of a second.
 LARGEST_SIDE = 400
-# Noise seldom exceeds so many standard deviations; ink does.
-NOISE = 4
-# The strongest differences of a page exceed the noise by this factor, or it is blank:
-# of a million pixels of noise, the largest one lies at five.
-INK = 6
-# The blur makes neighbours alike: noise is larger than its changes by this factor.
-BLURRED = 3
-# Weaker contrasts with the ground, as parts of it, are the grain of the paper.
-FAINTEST = 0.06
-# Differences below this part of the largest one say nothing about the strength of ink.
-FAINT = 0.15
-# The changes of a bold digit can pass for noise: it never hides more than this part of
-# the ink.
-HIDDEN = 0.5
 # A pixel is ink if it differs by this part of the strength of the ink.
 THRESHOLD = 0.4
 # Strokes on a flat ground reach this far from their edges, as part of a side; what is
@@ -47,7 +45,9 @@ THICKEST = 0.3
 EDGE = 2
 
 
-def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
+def find_ink(
+    image: "ArrayLike | Image.Image", *, dark: bool | None = None
+) -> np.ndarray:
     """Return how much ink is on each pixel of a page, without all that is not a digit.
 
     Uneven light, a desk around the sheet, ruled and squared lines, printed boxes and
@@ -56,8 +56,9 @@ def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
 
     Parameters
     ----------
-    image : array-like of shape (height, width)
-        A page with a digit, or with several of one size; grey values of any range.
+    image : array-like of shape (height, width), or PIL.Image.Image
+        A page with a digit, or with several of one size: grey values of any range, or
+        an image of Pillow of any mode.
     dark : bool, default=None
         Whether ink is darker than the page. None decides by the strokes, not by the
         border of the image.
@@ -117,7 +118,7 @@ def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
     >>> print(rows.min(), rows.max(), columns.min(), columns.max())
     20 59 25 32
     """
-    grey = _scaled(_checked(image))
+    grey = scaled(as_page(image))
     factor = max(1, min(grey.shape) // LARGEST_SIDE)
     if np.ptp(grey) == 0:
         return np.zeros(grey.shape)
@@ -128,31 +129,6 @@ def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
     height = grey.shape[0] - found.shape[0]
     width = grey.shape[1] - found.shape[1]
     return np.pad(found, [(0, height), (0, width)])
-
-
-def _checked(image: ArrayLike) -> np.ndarray:
-    """Return an image as an array, whatever it is made of."""
-    grey = np.asarray(image)
-    if grey.ndim != 2 or not grey.size or grey.dtype.kind not in "buif":
-        raise ValueError(
-            f"image has shape {grey.shape} and dtype {grey.dtype}, but a page is an "
-            "array of numbers of shape (height, width): make it grey first, by "
-            "image.mean(axis=-1), say."
-        )
-    if not np.isfinite(grey).all():
-        raise ValueError(
-            "image contains NaN or infinity: fill the gaps, by np.nan_to_num(image), "
-            "say."
-        )
-    return grey
-
-
-def _scaled(image: np.ndarray) -> np.ndarray:
-    """Return values up to 1, where 0 stays black, unless some are negative."""
-    grey = image.astype(float)
-    grey /= np.abs(grey).max() or 1.0
-    grey -= min(grey.min(), 0)
-    return grey / (grey.max() or 1.0)
 
 
 def _ink(grey: np.ndarray, dark: bool | None) -> np.ndarray:
@@ -187,15 +163,14 @@ def _ink_of_photograph(grey: np.ndarray, dark: bool | None) -> np.ndarray:
         dark = is_dark(grey)
     for window in WINDOWS:
         sharp, soft = contrast(grey, dark, window)
-        noise = min(deviation(soft), BLURRED * fine_noise(soft))
-        strength = _strength(soft, noise)
+        noise = noise_of(soft)
+        strength = strength_of_ink(soft, noise)
         if is_even(grey, soft, strength):
             break
 
-    if strength <= max(INK * noise, FAINTEST):
+    if is_blank(strength, noise):
         return np.zeros(grey.shape)
-    hidden = min(NOISE * noise, HIDDEN * strength)
-    mask = page & (soft > max(THRESHOLD * strength, hidden))
+    mask = page & (soft > max(THRESHOLD * strength, hidden(noise, strength)))
     mask = without_edges(without_lines(without_boxes(mask), page))
     return _map(sharp / strength, mask)
 
@@ -205,11 +180,3 @@ def _map(strength: np.ndarray, mask: np.ndarray) -> np.ndarray:
     mask = without_specks(without_boxes(mask))
     near = ndimage.binary_dilation(mask, iterations=EDGE)
     return np.where(near, strength.clip(0, 1), 0)
-
-
-def _strength(soft: np.ndarray, noise: float) -> float:
-    """Return the difference from the ground that most of the ink has, or 0."""
-    largest = soft.max()
-    hidden = min(NOISE * noise, HIDDEN * largest)
-    strong = soft[soft > max(hidden, FAINT * largest)]
-    return float(np.percentile(strong, 75)) if strong.size else 0.0

@@ -6,6 +6,14 @@ import numpy as np
 MEDIAN_OF_NORMAL = 0.6745
 
 
+def scaled(image: np.ndarray) -> np.ndarray:
+    """Return values up to 1, where 0 stays black, unless some are negative."""
+    grey = image.astype(float)
+    grey /= np.abs(grey).max() or 1.0
+    grey -= min(grey.min(), 0)
+    return grey / (grey.max() or 1.0)
+
+
 def reduced(grey: np.ndarray, factor: int) -> np.ndarray:
     """Return means over squares of ``factor`` pixels; what is left over is cut off."""
     height = grey.shape[0] // factor
@@ -13,6 +21,19 @@ def reduced(grey: np.ndarray, factor: int) -> np.ndarray:
     whole = grey[: height * factor, : width * factor]
     means: np.ndarray = whole.reshape(height, factor, width, factor).mean((1, 3))
     return means
+
+
+def scaled_means(image: np.ndarray, factor: int) -> np.ndarray:
+    """Return what `scaled` makes of an image after its reduction."""
+    if factor == 1:
+        return scaled(image)
+
+    grey = image.astype(float)
+    if image.dtype.kind == "f":
+        # Sums of huge values would overflow; powers of two round nothing.
+        exponent = int(np.frexp(np.abs(grey).max())[1])
+        np.ldexp(grey, -exponent, out=grey)
+    return scaled(reduced(grey, factor))
 
 
 def without_hot_pixels(grey: np.ndarray) -> np.ndarray:

@@ -137,8 +137,9 @@ def _box(
     extent: np.ndarray, factor: int, shape: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
     """Return bounds on the reduced page in pixels of the image itself."""
-    low = np.floor(np.round(extent[:2]) * factor).clip(0)
-    high = ((np.round(extent[2:]) + 1) * factor).clip(max=shape)
+    # A cell that the lattice tells may lie outside the image: its box does not.
+    low = (np.round(extent[:2]) * factor).clip(0, np.subtract(shape, 1))
+    high = ((np.round(extent[2:]) + 1) * factor).clip(low + 1, shape)
     top, left = map(int, low)
     bottom, right = map(int, high)
     return top, left, bottom, right

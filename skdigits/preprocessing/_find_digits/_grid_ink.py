@@ -6,16 +6,18 @@ import numpy as np
 from scipy import ndimage
 
 from skdigits.preprocessing._clean_up._ground import BLUR, DARKEST_GROUND
-from skdigits.preprocessing._clean_up._ink import BLURRED, FAINTEST, INK, NOISE
-from skdigits.preprocessing._clean_up._ink import _scaled as scaled
-from skdigits.preprocessing._clean_up._ink import _strength as strength_of
 from skdigits.preprocessing._clean_up._levels import (
     deviation,
-    fine_noise,
-    reduced,
+    scaled_means,
     without_hot_pixels,
 )
 from skdigits.preprocessing._clean_up._sheet import COARSE, MARGIN, find_sheet, plane
+from skdigits.preprocessing._clean_up._strength import (
+    NOISE,
+    is_blank,
+    noise_of,
+    strength_of_ink,
+)
 
 # Photographs are reduced to about so many pixels: lines of printed forms are still
 # more than a pixel thick.
@@ -52,7 +54,7 @@ def grid_ink(grey: np.ndarray, dark: bool | None) -> GridInk | None:
     """Return the ink of a page, or None if the page is blank."""
     factor = max(1, round(np.sqrt(grey.size / PIXELS)))
     factor = min(factor, *grey.shape)
-    small = scaled(reduced(grey, factor) if factor > 1 else grey)
+    small = scaled_means(grey, factor)
     if np.ptp(small) == 0:
         return None
 
@@ -67,9 +69,9 @@ def grid_ink(grey: np.ndarray, dark: bool | None) -> GridInk | None:
     dark = _is_dark(small) if dark is None else dark
 
     soft = _contrast(small, dark)
-    noise = min(deviation(soft), BLURRED * fine_noise(soft))
-    strength = strength_of(soft, noise)
-    if strength <= max(INK * noise, FAINTEST):
+    noise = noise_of(soft)
+    strength = strength_of_ink(soft, noise)
+    if is_blank(strength, noise):
         return None
     lines = page & _may_be_line(soft, strength, noise)
     ink = np.where(page & (soft > NOISE * noise / 2), soft / strength, 0)

@@ -1,7 +1,7 @@
 """Rows and columns of the cells of a page."""
 
 import numpy as np
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array, vstack
 from scipy.sparse.csgraph import connected_components
 
 from skdigits.preprocessing._find_digits._grid import Quad
@@ -19,6 +19,10 @@ APART = 0.35
 SHARED = 0.5
 # Boxes of one row overlap by this part of their height.
 SAME_ROW = 0.5
+# So many cells at once are compared with all: squared paper has thousands of them, and
+# all pairs would take gigabytes.
+AT_ONCE = 500
+EVERY = slice(None)
 
 
 def rows_and_columns(quads: list[Quad]) -> np.ndarray:
@@ -57,25 +61,40 @@ def rows_and_columns(quads: list[Quad]) -> np.ndarray:
 
 def blocks_of(bounds: Bounds) -> np.ndarray:
     """Return the number of the block of each cell."""
-    top, left, bottom, right = bounds
-    height = bottom - top
-    width = right - left
-    side = np.minimum(height, width)
-    smaller = np.minimum(side, side[:, np.newaxis])
-
-    beside = np.abs(left - right[:, np.newaxis]) < APART * smaller
-    beside &= _overlap(top, bottom) > SHARED * np.minimum(height, height[:, np.newaxis])
-    below = np.abs(top - bottom[:, np.newaxis]) < APART * smaller
-    below &= _overlap(left, right) > SHARED * np.minimum(width, width[:, np.newaxis])
-    joined = coo_array(beside | below)
-    blocks: np.ndarray = connected_components(joined, directed=False)[1]
+    n_cells = len(bounds.top)
+    parts = [
+        csr_array(_share_sides(bounds, slice(start, start + AT_ONCE)))
+        for start in range(0, n_cells, AT_ONCE)
+    ]
+    blocks: np.ndarray = connected_components(vstack(parts), directed=False)[1]
     return blocks
 
 
-def _overlap(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Return the lengths (n, n) that each pair of intervals shares."""
-    first = np.maximum(start, start[:, np.newaxis])
-    last = np.minimum(stop, stop[:, np.newaxis])
+def _share_sides(bounds: Bounds, some: slice) -> np.ndarray:
+    """Return which cells are on the right of some cells, or below them (some, n)."""
+    top, left, bottom, right = bounds
+    height = bottom - top
+    width = right - left
+    smaller = _smaller(np.minimum(height, width), some)
+
+    beside = np.abs(left - right[some, np.newaxis]) < APART * smaller
+    beside &= _overlap(top, bottom, some) > SHARED * _smaller(height, some)
+    below = np.abs(top - bottom[some, np.newaxis]) < APART * smaller
+    below &= _overlap(left, right, some) > SHARED * _smaller(width, some)
+    shared: np.ndarray = beside | below
+    return shared
+
+
+def _smaller(lengths: np.ndarray, some: slice = EVERY) -> np.ndarray:
+    """Return the smaller one (some, n) of some lengths and each of all."""
+    smaller: np.ndarray = np.minimum(lengths, lengths[some, np.newaxis])
+    return smaller
+
+
+def _overlap(start: np.ndarray, stop: np.ndarray, some: slice = EVERY) -> np.ndarray:
+    """Return the lengths (some, n) that some intervals share with each of all."""
+    first = np.maximum(start, start[some, np.newaxis])
+    last = np.minimum(stop, stop[some, np.newaxis])
     shared: np.ndarray = last - first
     return shared
 
@@ -93,9 +112,7 @@ def _bands(extents: np.ndarray) -> list[np.ndarray]:
     """Return blocks beside each other from left to right, bands from the top down."""
     top, left, bottom, _ = extents.T
     height = bottom - top
-    beside = _overlap(top, bottom) > SAME_ROW * np.minimum(
-        height, height[:, np.newaxis]
-    )
+    beside = _overlap(top, bottom) > SAME_ROW * _smaller(height)
     n_bands, numbers = connected_components(coo_array(beside), directed=False)
     bands = [np.flatnonzero(numbers == band) for band in range(n_bands)]
     bands.sort(key=lambda band: float(np.median(top[band])))

@@ -6,27 +6,21 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from skdigits.preprocessing._clean_up._ground import (
-    BLUR,
-    DARKEST_GROUND,
-)
-from skdigits.preprocessing._clean_up._ink import (
-    BLURRED,
-    FAINT,
-    FAINTEST,
-    HIDDEN,
-    INK,
-    NOISE,
-    THRESHOLD,
-)
+from skdigits.preprocessing._clean_up._ground import BLUR, DARKEST_GROUND
+from skdigits.preprocessing._clean_up._ink import THRESHOLD
 from skdigits.preprocessing._clean_up._levels import (
-    deviation,
-    fine_noise,
     reduced,
+    scaled_means,
     without_hot_pixels,
 )
 from skdigits.preprocessing._clean_up._lines import COVERED, thin_lines
 from skdigits.preprocessing._clean_up._sheet import find_sheet, plane
+from skdigits.preprocessing._clean_up._strength import (
+    hidden,
+    is_blank,
+    noise_of,
+    strength_of_ink,
+)
 
 # Photographs are reduced by a whole factor to at least so many pixels: digits of a
 # page are then still tens of pixels high, and a page takes about a second.
@@ -74,7 +68,7 @@ def first_factor(shape: tuple[int, ...]) -> int:
 
 def page_ink(image: np.ndarray, dark: bool | None, factor: int) -> PageInk | None:
     """Return the ink of a page, or None if there is nothing but noise."""
-    grey = _scaled(reduced(image, factor) if factor > 1 else image)
+    grey = scaled_means(image, factor)
     if np.ptp(grey) == 0:
         return None
 
@@ -88,9 +82,9 @@ def page_ink(image: np.ndarray, dark: bool | None, factor: int) -> PageInk | Non
         grey = np.where(sheet, grey, plane(grey, sheet))
 
     sharp, soft = _contrast(grey, dark)
-    noise = min(deviation(soft), BLURRED * fine_noise(soft))
-    strength = _strength(soft[page], noise)
-    if strength <= max(INK * noise, FAINTEST):
+    noise = noise_of(soft)
+    strength = strength_of_ink(soft[page], noise)
+    if is_blank(strength, noise):
         return None
 
     mask, lines = _without_lines(soft, page, strength, noise)
@@ -131,9 +125,9 @@ def _without_lines(
     soft: np.ndarray, page: np.ndarray, strength: float, noise: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which pixels are ink, and which belong to printed lines instead."""
-    hidden = min(NOISE * noise, HIDDEN * strength)
-    mask = page & (soft > max(THRESHOLD * strength, hidden))
-    lines = _lines(page & (soft > max(FAINT_LINE * strength, hidden)), page)
+    least = hidden(noise, strength)
+    mask = page & (soft > max(THRESHOLD * strength, least))
+    lines = _lines(page & (soft > max(FAINT_LINE * strength, least)), page)
     if not lines.any():
         return mask, lines
 
@@ -142,14 +136,6 @@ def _without_lines(
     if tone < LIGHT_LINE * strength:
         lines &= soft < (tone + strength) / 2
     return mask & ~lines, lines
-
-
-def _scaled(image: np.ndarray) -> np.ndarray:
-    """Return values up to 1, where 0 stays black, unless some are negative."""
-    grey = image.astype(float)
-    grey /= np.abs(grey).max() or 1.0
-    grey -= min(grey.min(), 0)
-    return grey / (grey.max() or 1.0)
 
 
 def _contrast(grey: np.ndarray, dark: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -168,14 +154,6 @@ def _contrast(grey: np.ndarray, dark: bool) -> tuple[np.ndarray, np.ndarray]:
     blurred = (ground - soft) / light
     middle = np.median(blurred)
     return (ground - height) / light - middle, blurred - middle
-
-
-def _strength(soft: np.ndarray, noise: float) -> float:
-    """Return the difference from the ground that most of the ink has, or 0."""
-    largest = soft.max()
-    hidden = min(NOISE * noise, HIDDEN * largest)
-    strong = soft[soft > max(hidden, FAINT * largest)]
-    return float(np.percentile(strong, 75)) if strong.size else 0.0
 
 
 def _lines(mask: np.ndarray, page: np.ndarray) -> np.ndarray:

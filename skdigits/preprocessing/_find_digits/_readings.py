@@ -51,9 +51,9 @@ def reader(model: Any) -> Reader:
             "or model=None."
         )
 
-    if isinstance(_first_step(model), DigitNormalizer):
+    if isinstance(first_step(model), DigitNormalizer):
         return lambda pictures: _probabilities(model, _stack(pictures), name)
-    normaliser = _own_normaliser(model, name)
+    normaliser = own_normaliser(model, name)
     return lambda pictures: _probabilities(
         model, normaliser.transform(_stack(pictures)), name
     )
@@ -71,19 +71,19 @@ def _probabilities(model: Any, X: np.ndarray, name: str) -> np.ndarray:
     return given
 
 
-def _first_step(model: Any) -> Any:
+def first_step(model: Any) -> Any:
     """Return what meets the images first, within searches and frozen estimators."""
     if isinstance(model, FrozenEstimator):
-        return _first_step(model.estimator)
+        return first_step(model.estimator)
     if hasattr(model, "best_estimator_"):
-        return _first_step(model.best_estimator_)
+        return first_step(model.best_estimator_)
     if isinstance(model, Pipeline):
         steps = [one for _, one in model.steps if one not in (None, "passthrough")]
-        return _first_step(steps[0]) if steps else model
+        return first_step(steps[0]) if steps else model
     return model
 
 
-def _own_normaliser(model: Any, name: str) -> DigitNormalizer:
+def own_normaliser(model: Any, name: str) -> DigitNormalizer:
     """Return what makes the rows that a model without one takes."""
     n_features = getattr(model, "n_features_in_", 0)
     size = isqrt(n_features)

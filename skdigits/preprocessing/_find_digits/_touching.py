@@ -89,14 +89,7 @@ def clump(part: Part, image: Upright, height: float, narrow: float = NARROW) -> 
     edges.append(np.full(n_rows, width))
     stroke = _stroke(level)
     crossed = [way.crossed / stroke for way in ways]
-    segments = []
-    for first in range(len(edges) - 1):
-        for last in range(first + 1, len(edges)):
-            is_whole = last - first == len(edges) - 1
-            found = _segment(level, edges, first, last, height)
-            if found and (is_whole or _may_be_digit(found)):
-                segments.append(found)
-    return Clump(part, image, edges, crossed, segments)
+    return Clump(part, image, edges, crossed, _segments(level, edges, height))
 
 
 def digits_of(
@@ -150,6 +143,41 @@ def _score(segment: Segment, certain: float, weights: Weights) -> float:
         + weights.height * segment.height
         + weights.aspect * segment.width / segment.height
     )
+
+
+def _segments(
+    level: np.ndarray, edges: list[np.ndarray], height: float
+) -> list[Segment]:
+    """Return the whole, and what can be a digit between any two edges."""
+    whole = len(edges) - 1
+    least = _least_widths(level, edges) / height
+    segments = []
+    for first in range(whole):
+        lasts = first + 1 + np.flatnonzero(least[first, first + 1 :] <= WIDEST)
+        if not first:
+            lasts = np.union1d(lasts, [whole])
+        for last in map(int, lasts):
+            found = _segment(level, edges, first, last, height)
+            if found and (last - first == whole or _may_be_digit(found)):
+                segments.append(found)
+    return segments
+
+
+def _least_widths(level: np.ndarray, edges: list[np.ndarray]) -> np.ndarray:
+    """Return how wide the ink between any two edges (n, n) is at least, in pixels.
+
+    Whole lines of writing have thousands of pairs of edges, of which few are near
+    enough for a digit. In columns that lie between two edges from top to bottom, the
+    ink is that of the image.
+    """
+    inked = np.flatnonzero((level > CORE).any(0))
+    first = np.searchsorted(inked, [edge.max() for edge in edges])
+    stop = np.searchsorted(inked, [edge.min() for edge in edges])
+    # Without ink, the difference of these is negative.
+    left = np.append(inked, level.shape[1])[first]
+    right = np.append(-1, inked)[stop]
+    widths: np.ndarray = right - left[:, np.newaxis] + 1
+    return widths
 
 
 def _segment(
