@@ -15,6 +15,8 @@ WINDOWS = (0.4, 0.25)
 NARROWEST = 0.5
 # The rim of a drawing has exactly one value on this part of its way.
 FLAT = 0.3
+# No other value is as frequent as this part of it: the rim of a shadow would be.
+OTHER = 0.35
 # The ground is even if most of it varies by this part of the strength of the ink.
 EVEN = 0.25
 # Pixels below this part of the strength are ground.
@@ -33,7 +35,8 @@ def flat_ground(grey: np.ndarray) -> float | None:
     """Return the one value of a drawing's ground, or None for photographs."""
     rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     values, counts = np.unique(rim, return_counts=True)
-    if counts.max() <= FLAT * rim.size:
+    *_, second, most = np.sort([0, *counts])
+    if most <= FLAT * rim.size or second > OTHER * most:
         return None
     return float(values[counts.argmax()])
 
