@@ -1,5 +1,7 @@
 """The ink of a page, as a map from 0 to 1."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
@@ -20,6 +22,10 @@ from skdigits.preprocessing._clean_up._levels import (
 from skdigits.preprocessing._clean_up._lines import without_boxes, without_lines
 from skdigits.preprocessing._clean_up._sheet import find_sheet, plane
 from skdigits.preprocessing._clean_up._specks import without_edges, without_specks
+from skdigits.preprocessing._pages import checked_page
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Larger images are reduced before the clean-up, to at least this shorter side: strokes
 # are still several pixels wide, and a photograph takes a tenth of a second.
@@ -47,7 +53,9 @@ THICKEST = 0.3
 EDGE = 2
 
 
-def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
+def find_ink(
+    image: "ArrayLike | Image.Image", *, dark: bool | None = None
+) -> np.ndarray:
     """Return how much ink is on each pixel of a page, without all that is not a digit.
 
     Uneven light, a desk around the sheet, ruled and squared lines, printed boxes and
@@ -56,8 +64,9 @@ def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
 
     Parameters
     ----------
-    image : array-like of shape (height, width)
-        A page with a digit, or with several of one size; grey values of any range.
+    image : array-like of shape (height, width), or PIL.Image.Image
+        A page with a digit, or with several of one size: grey values of any range, or
+        an image of Pillow of any mode.
     dark : bool, default=None
         Whether ink is darker than the page. None decides by the strokes, not by the
         border of the image.
@@ -66,7 +75,8 @@ def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
     -------
     ndarray of shape (height, width)
         Ink from 0 to 1, bright on black, in float64. It is 0 on a blank page, where
-        nothing differs from the ground but noise.
+        nothing differs from the ground but noise. An image of Pillow is turned as its
+        EXIF orientation says.
 
     Raises
     ------
@@ -117,7 +127,7 @@ def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
     >>> print(rows.min(), rows.max(), columns.min(), columns.max())
     20 59 25 32
     """
-    grey = _scaled(_checked(image))
+    grey = _scaled(checked_page(image))
     factor = max(1, min(grey.shape) // LARGEST_SIDE)
     if np.ptp(grey) == 0:
         return np.zeros(grey.shape)
@@ -128,23 +138,6 @@ def find_ink(image: ArrayLike, *, dark: bool | None = None) -> np.ndarray:
     height = grey.shape[0] - found.shape[0]
     width = grey.shape[1] - found.shape[1]
     return np.pad(found, [(0, height), (0, width)])
-
-
-def _checked(image: ArrayLike) -> np.ndarray:
-    """Return an image as an array, whatever it is made of."""
-    grey = np.asarray(image)
-    if grey.ndim != 2 or not grey.size or grey.dtype.kind not in "buif":
-        raise ValueError(
-            f"image has shape {grey.shape} and dtype {grey.dtype}, but a page is an "
-            "array of numbers of shape (height, width): make it grey first, by "
-            "image.mean(axis=-1), say."
-        )
-    if not np.isfinite(grey).all():
-        raise ValueError(
-            "image contains NaN or infinity: fill the gaps, by np.nan_to_num(image), "
-            "say."
-        )
-    return grey
 
 
 def _scaled(image: np.ndarray) -> np.ndarray:

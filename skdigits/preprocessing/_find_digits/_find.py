@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdigits._pictures import is_picture
-from skdigits.preprocessing._clean_up._ink import _checked
 from skdigits.preprocessing._find_digits._cells import digits_in_cells
 from skdigits.preprocessing._find_digits._found import FoundDigit
 from skdigits.preprocessing._find_digits._free import digits_in_lines
-from skdigits.preprocessing._images import _read
+from skdigits.preprocessing._pages import checked_page
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -131,8 +129,7 @@ def find_digits(
         model.predict([digit.cut_out for digit in find_digits(page, model=model)])
     """
     _check_parameters(layout, dark, keep_empty)
-    values: Any = image
-    grey = _checked(_read(values, "image") if is_picture(image) else values)
+    grey = checked_page(image)
     if layout == "cells":
         return digits_in_cells(grey, dark, model, keep_empty)
     return digits_in_lines(grey, dark, model)
