@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skdigits._pictures import is_picture
 from skdigits._plotting import BLUE, ORANGE
 from skdigits.inspection import _mosaic
 from skdigits.inspection._answers import (
@@ -22,7 +21,7 @@ from skdigits.inspection._answers import (
 from skdigits.inspection._display import Display
 from skdigits.preprocessing import DigitNormalizer, FoundDigit, find_digits
 from skdigits.preprocessing._find_digits._readings import first_step, own_normaliser
-from skdigits.preprocessing._images import as_page
+from skdigits.preprocessing._pages import checked_page
 
 if TYPE_CHECKING:
     from matplotlib.patches import Rectangle
@@ -45,8 +44,9 @@ class DigitsOnPageDisplay(Display):
 
     Parameters
     ----------
-    image : ndarray of shape (height, width)
-        The page in grey values. Pixels of dtype uint8 range from 0 to 255.
+    image : array-like of shape (height, width), or PIL.Image.Image
+        The page: grey values, of dtype uint8 from 0 to 255, or an image of Pillow of
+        any mode.
     found : list of FoundDigit
         The digits that were found on the page.
     labels : ndarray of shape (n_digits,)
@@ -148,7 +148,7 @@ class DigitsOnPageDisplay(Display):
         doubtful = _fraction("doubtful", doubtful)
         samples_for(estimator, image)
         method(estimator, "predict")
-        page = _grey(image)
+        page = checked_page(image)
 
         model = estimator if hasattr(estimator, "predict_proba") else None
         found = find_digits(page, layout=layout, model=model, dark=dark)
@@ -200,7 +200,7 @@ class DigitsOnPageDisplay(Display):
         if probabilities is not None:
             probabilities = _of_labels(as_array(probabilities), n_digits)
 
-        page = _grey(image)
+        page = checked_page(image)
         return cls(page, digits, labels, probabilities, doubtful=doubtful)._drawn(ax)
 
     def plot(self, ax=None, *, cmap="gray"):
@@ -220,7 +220,7 @@ class DigitsOnPageDisplay(Display):
         self : DigitsOnPageDisplay
             The display.
         """
-        page = np.asarray(self.image)
+        page = checked_page(self.image)
         is_doubtful = self._is_doubtful()
         colors = [ORANGE if each else BLUE for each in is_doubtful]
 
@@ -291,18 +291,13 @@ class DigitsOnPageDisplay(Display):
         if not texts:
             return largest
 
-        height, width = np.asarray(self.image).shape
+        height, width = checked_page(self.image).shape
         bounds = self.ax_.get_window_extent()
         pixel = min(bounds.width / width, bounds.height / height)
         points = pixel * _mosaic.POINTS_PER_INCH / self.figure_.dpi
         letters = max(map(len, texts))
         room = points * _room([digit.box for digit in self.found])
         return min(max(room / (_mosaic.LETTER * letters), smallest), largest)
-
-
-def _grey(image: Any) -> np.ndarray:
-    """Return the page as a 2-D array of finite numbers."""
-    return as_page(image if is_picture(image) else as_array(image))
 
 
 def _readings(
@@ -325,7 +320,8 @@ def _readings(
 
 def _digits(found: Any) -> list[FoundDigit]:
     """Return the digits that were found, without empty cells."""
-    digits = [found] if isinstance(found, FoundDigit) else list(found)
+    is_several = isinstance(found, list | tuple | np.ndarray)
+    digits = list(found) if is_several else [found]
     odd = [each for each in digits if not isinstance(each, FoundDigit)]
     if odd:
         raise TypeError(

@@ -1,5 +1,6 @@
 """Checks of images as users pass them: rows of pixels, arrays or lists of images."""
 
+import os
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,42 +101,14 @@ def list_of_images(X: ArrayLike) -> list[np.ndarray] | None:
     return [_grey_image(image, f"X[{number}]") for number, image in enumerate(X)]
 
 
-def as_page(image: "ArrayLike | Image.Image") -> np.ndarray:
-    """Return one image, whatever it is made of, as a 2-D array of finite numbers.
-
-    Raises
-    ------
-    ValueError
-        If the image has another shape, no pixels, NaN or infinity, or if an image of
-        Pillow cannot be read.
-    """
-    values: Any = image
-    if is_picture(values):
-        grey = _read(values, "image")
-    else:
-        grey = to_numpy(values) if isinstance(values, Tensor) else np.asarray(values)
-    if grey.ndim != 2 or not grey.size or grey.dtype.kind not in "buif":
-        raise ValueError(
-            f"image has shape {grey.shape} and dtype {grey.dtype}, but a page is an "
-            "array of numbers of shape (height, width): make it grey first, by "
-            "image.mean(axis=-1), say."
-        )
-
-    if not np.isfinite(grey).all():
-        raise ValueError(
-            "image contains NaN or infinity: fill the gaps, by np.nan_to_num(image), "
-            "say."
-        )
-    return grey
-
-
 def _in_greys(X: ArrayLike) -> ArrayLike:
     """Return X with images of Pillow as arrays of grey values.
 
     Raises
     ------
     ValueError
-        If X is itself an image of Pillow, or contains one that cannot be read.
+        If X is itself an image of Pillow, or contains one that cannot be read, or if X
+        is or contains names of files or other things that stand for images.
     """
     if is_picture(X):
         raise ValueError(
@@ -145,12 +118,64 @@ def _in_greys(X: ArrayLike) -> ArrayLike:
     # NumPy holds images of several sizes as a 1-D array of objects.
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         X = list(X)
+    _refuse_what_holds_no_pixels(X)
     if not isinstance(X, list | tuple) or not any(map(is_picture, X)):
         return X
     return [
         _read(image, f"X[{number}]") if is_picture(image) else image
         for number, image in enumerate(X)
     ]
+
+
+def _refuse_what_holds_no_pixels(X: Any) -> None:
+    """Raise an error for names of files, digits of a page, empty cells and no images.
+
+    Raises
+    ------
+    ValueError
+        If X is one of these, or a list that contains one.
+    """
+    if isinstance(X, str | os.PathLike):
+        raise ValueError(
+            f"X={X!r} is the name of a file, not images: pass [PIL.Image.open(X)]."
+        )
+    if _is_found(X):
+        raise ValueError(f"X is a {type(X).__name__}: pass a list of one, [X.cut_out].")
+    if not isinstance(X, list | tuple):
+        return
+
+    if not X:
+        raise ValueError(
+            f"X is an empty {type(X).__name__}, without images, such as a blank page "
+            "gives: call this only if X has elements."
+        )
+    for number, element in enumerate(X):
+        _refuse_element(element, f"X[{number}]")
+
+
+def _refuse_element(element: Any, name: str) -> None:
+    """Raise an error for an element of a list that stands for an image."""
+    if isinstance(element, str | os.PathLike):
+        raise ValueError(
+            f"{name}={element!r} is the name of a file, not an image: pass "
+            "[PIL.Image.open(file) for file in X]."
+        )
+    if element is None:
+        raise ValueError(
+            f"{name} is None, not an image, as the cut_out of an empty cell is: leave "
+            "it out."
+        )
+    if _is_found(element):
+        raise ValueError(
+            f"{name} is a {type(element).__name__}: pass the images of such digits, "
+            "[digit.cut_out for digit in X]."
+        )
+
+
+def _is_found(thing: Any) -> bool:
+    """Return whether this is a digit of `find_digits`, which imports this module."""
+    # A DataFrame may have a column of this name.
+    return hasattr(thing, "cut_out") and not hasattr(thing, "shape")
 
 
 def _read(picture: "Image.Image", name: str) -> np.ndarray:

@@ -292,6 +292,17 @@ class TestFromPredictions:
         assert display.image_.cmap.name == "bone"
         assert plt.get_fignums() == [figure.number]
 
+    def test_the_constructor_takes_pictures_of_pillow(self, found):
+        page = np.linspace(0, 255, 12000).astype(np.uint8).reshape(100, 120)
+        picture = Image.fromarray(page).convert("RGB")
+        display = DigitsOnPageDisplay(picture, found, [1, 2, 3]).plot()
+        np.testing.assert_array_equal(display.image_.get_array(), page)
+        assert texts(display.texts_) == ["1", "2", "3"]
+
+        colours = DigitsOnPageDisplay(np.asarray(picture), found, [1, 2, 3])
+        with pytest.raises(ValueError, match=r"shape \(100, 120, 3\) .*make it grey"):
+            colours.plot()
+
     def test_a_second_plot_leaves_one_figure(self, found):
         display = DigitsOnPageDisplay.from_predictions(self.blank, found, [1, 2, 3])
         first = display.figure_
@@ -313,6 +324,8 @@ class TestFromPredictions:
             draw(self.blank, found, [1, 2, 3], [np.nan, 0.5, 0.5])
         with pytest.raises(TypeError, match=r"found holds ndarray.*find_digits"):
             draw(self.blank, [found[0].cut_out], [1])
+        with pytest.raises(TypeError, match=r"found holds Image, but digits of"):
+            draw(found, Image.fromarray(self.blank), [1, 2, 3])
         with pytest.raises(TypeError, match=r"one matplotlib Axes, got ndarray"):
             draw(self.blank, found, [1, 2, 3], ax=plt.subplots(1, 2)[1])
         with pytest.raises(ValueError, match="image contains NaN or infinity"):

@@ -1,6 +1,7 @@
 """Ink is found on pages whose ink is known."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,11 +171,34 @@ def test_pictures_and_tensors_are_read_as_arrays_are(strokes):
         (np.zeros((0, 5)), r"shape \(0, 5\)"),
         (np.array([["a"]]), "dtype <U1"),
         (np.array([[1.0, np.nan]]), "NaN or infinity"),
+        (np.zeros((4, 4, 4)), r"by image\[\.\.\., :3\]\.mean\(axis=-1\)"),
+        (np.zeros((4, 4, 1)), r"take image\[\.\.\., 0\]"),
+        (np.zeros((2, 50, 60)), r"one image at a time, such as image\[0\]"),
+        ([np.zeros((5, 6)), np.zeros((7, 6))], r"a list of 2 images, .* image\[0\]"),
+        ([Image.new("RGB", (9, 9))], r"a list of 1 images, .* image\[0\]"),
+        ([[1, 2], [3]], "image makes no array .*all its rows one length"),
+        ("a.png", r"image='a.png' is the name of a file, .* PIL.Image.open\(image\)"),
+        (Path("a.png"), r"Path\('a.png'\) is the name of a file"),
+        (None, r"image has shape \(\) .* or what PIL.Image.open returns"),
     ],
 )
 def test_what_is_no_page_is_refused(image, message):
     with pytest.raises(ValueError, match=message):
         find_ink(image)
+
+
+def test_images_of_pillow_are_read_as_a_person_sees_them(strokes):
+    grey = np.round(page(strokes[2])).astype(np.uint8)
+    expected = find_ink(grey)
+    colours = Image.fromarray(grey).convert("RGB")
+    palette = Image.fromarray(255 - grey)
+    palette.putpalette(np.repeat(np.arange(255, -1, -1), 3).astype(np.uint8).tobytes())
+    lying = Image.fromarray(np.rot90(grey))
+    lying.getexif()[0x0112] = 6  # turn it clockwise to look at it
+
+    for picture in (Image.fromarray(grey), colours, palette, lying):
+        np.testing.assert_array_equal(find_ink(picture), expected)
+    assert (expected > 0.5).any()
 
 
 def test_the_normaliser_cleans_pages(strokes):

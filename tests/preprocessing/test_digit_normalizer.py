@@ -1,6 +1,9 @@
 """DigitNormalizer turns any rendering of a digit into one like MNIST's."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import ndimage
@@ -8,7 +11,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skdigits import SoftmaxRegression
-from skdigits.preprocessing import DigitNormalizer
+from skdigits.preprocessing import DigitNormalizer, FoundDigit
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +208,13 @@ def _objects(images):
         (np.zeros((0, 5)), r"X\[1\] has shape \(0, 5\): an image must have pixels"),
         (np.full((5, 5), np.nan), r"X\[1\] contains NaN or infinity"),
         (np.full((2, 2), "a"), r"X\[1\] is no image, a 2-D array of numbers"),
-        (None, r"X\[1\] is no image|X\[1\] has shape \(\)"),
+        (None, r"X\[1\] is None, .* cut_out of an empty cell is: leave it out"),
+        ("a.png", r"X\[1\]='a.png' is the name of a file, .*Image.open\(file\) for "),
+        (Path("a.png"), r"X\[1\]=\w*Path\('a.png'\) is the name of a file"),
+        (
+            FoundDigit(0, 0, (0, 0, 5, 5), np.eye(5, dtype=np.uint8)),
+            r"X\[1\] is a FoundDigit: .* \[digit.cut_out for digit in X\]",
+        ),
     ],
 )
 def test_other_elements_of_a_list_are_errors(image, words):
@@ -313,3 +322,31 @@ def test_the_clean_up_leaves_clean_digits_alone(rendering, mnist, readers):
     cleaned = readers[0].predict(DigitNormalizer().transform(images))
     rows = DigitNormalizer(clean_up=False).transform(images)
     assert (cleaned == readers[0].predict(rows)).mean() > 0.96
+
+
+@pytest.mark.parametrize(
+    ("X", "words"),
+    [
+        ("a.png", r"X='a.png' is the name of a file, .* \[PIL.Image.open\(X\)\]"),
+        (Path("a.png"), r"X=\w*Path\('a.png'\) is the name of a file"),
+        (["a.png"], r"X\[0\]='a.png' is the name of a file"),
+        ([], "X is an empty list, without images, such as a blank page gives"),
+        (
+            FoundDigit(0, 0, (0, 0, 5, 5), np.eye(5, dtype=np.uint8)),
+            r"X is a FoundDigit: pass a list of one, \[X.cut_out\]",
+        ),
+    ],
+)
+def test_what_holds_no_pixels_is_an_error(X, words):
+    fitted = DigitNormalizer().fit(np.eye(9))
+    for method in (fitted.fit, fitted.transform):
+        with pytest.raises(ValueError, match=words):
+            method(X)
+
+
+def test_a_column_may_have_the_name_of_an_attribute():
+    rows = np.random.default_rng(0).random((3, 4))
+    frame = pd.DataFrame(rows, columns=["cut_out", "a", "b", "c"])
+    np.testing.assert_array_equal(
+        DigitNormalizer().fit_transform(frame), DigitNormalizer().fit_transform(rows)
+    )

@@ -28,7 +28,7 @@ from skdigits.preprocessing._clean_up._strength import (
     noise_of,
     strength_of_ink,
 )
-from skdigits.preprocessing._images import as_page
+from skdigits.preprocessing._pages import checked_page
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,7 +67,8 @@ def find_ink(
     -------
     ndarray of shape (height, width)
         Ink from 0 to 1, bright on black, in float64. It is 0 on a blank page, where
-        nothing differs from the ground but noise.
+        nothing differs from the ground but noise. An image of Pillow is turned as its
+        EXIF orientation says.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def find_ink(
     >>> print(rows.min(), rows.max(), columns.min(), columns.max())
     20 59 25 32
     """
-    grey = scaled(as_page(image))
+    grey = scaled(checked_page(image))
     factor = max(1, min(grey.shape) // LARGEST_SIDE)
     if np.ptp(grey) == 0:
         return np.zeros(grey.shape)

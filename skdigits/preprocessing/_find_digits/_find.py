@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from skdigits.preprocessing._find_digits._cells import digits_in_cells
 from skdigits.preprocessing._find_digits._found import FoundDigit
 from skdigits.preprocessing._find_digits._free import digits_in_lines
-from skdigits.preprocessing._images import as_page
+from skdigits.preprocessing._pages import checked_page
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -129,7 +129,7 @@ def find_digits(
         model.predict([digit.cut_out for digit in find_digits(page, model=model)])
     """
     _check_parameters(layout, dark, keep_empty)
-    grey = as_page(image)
+    grey = checked_page(image)
     if layout == "cells":
         return digits_in_cells(grey, dark, model, keep_empty)
     return digits_in_lines(grey, dark, model)

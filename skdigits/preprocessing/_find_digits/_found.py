@@ -23,7 +23,9 @@ class FoundDigit:
         the list has them from left to right.
     box : tuple of int (top, left, bottom, right)
         Bounds of the digit in the image's own pixels: ``image[top:bottom, left:right]``
-        shows it. In an empty cell, the bounds of the cell.
+        shows it. An image of Pillow is first turned as its EXIF orientation says, by
+        ``PIL.ImageOps.exif_transpose(image)``; then ``image.crop((left, top, right,
+        bottom))`` shows the digit. In an empty cell, the bounds of the cell.
     cut_out : ndarray of shape (height, width) in uint8, or None
         The digit's ink alone, bright (255) on black (0), upright as the line or grid
         runs. Both sides are at most 40 pixels, so that
