@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from skdigits.preprocessing._clean_up._specks import EIGHT
 from skdigits.preprocessing._find_digits._grid_straight import StraightCell
 
-EIGHT = np.ones((3, 3))
 # A pixel is ink from this part of the strength of most ink on.
 THRESHOLD = 0.4
 # A row of pixels next to a side is a line if ink covers this part of it.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from skdigits.preprocessing._clean_up._specks import EIGHT
 from skdigits.preprocessing._find_digits._cell_ink import ink_of_digits
 from skdigits.preprocessing._find_digits._cut_outs import Upright
 from skdigits.preprocessing._find_digits._found import FoundDigit
@@ -17,7 +18,7 @@ from skdigits.preprocessing._find_digits._grid_straight import (
     project,
     straightened,
 )
-from skdigits.preprocessing._find_digits._parts import EDGE, EIGHT, Part, typical_height
+from skdigits.preprocessing._find_digits._parts import EDGE, Part, typical_height
 from skdigits.preprocessing._find_digits._readings import Reader, reader
 from skdigits.preprocessing._find_digits._touching import clump, digits_of
 

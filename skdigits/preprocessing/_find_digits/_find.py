@@ -143,16 +143,19 @@ def _check_parameters(layout: Any, dark: Any, keep_empty: Any) -> None:
             f"'free'}}. Got {layout!r} instead: pass 'free' for lines of digits, "
             "'cells' for a printed grid."
         )
+
     if dark is not None and not isinstance(dark, bool | np.bool_):
         raise ValueError(
             "The 'dark' parameter of find_digits must be a bool or None. Got "
             f"{dark!r} instead: pass None to have it decided by the strokes."
         )
+
     if not isinstance(keep_empty, bool | np.bool_):
         raise ValueError(
             "The 'keep_empty' parameter of find_digits must be a bool. Got "
             f"{keep_empty!r} instead: pass True or False."
         )
+
     if keep_empty and layout == "free":
         raise ValueError(
             "keep_empty=True with layout='free', which has no cells that could be "

@@ -7,7 +7,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-EIGHT = np.ones((3, 3))
+from skdigits.preprocessing._clean_up._specks import EIGHT
+
 # Smaller parts are noise, in pixels.
 LEAST_PIXELS = 5
 # The soft edge of a part, in pixels around it.
