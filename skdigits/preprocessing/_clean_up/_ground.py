@@ -7,12 +7,6 @@ from skdigits.preprocessing._clean_up._levels import reduced
 
 # The shorter side of the small image on which the polarity is judged, in pixels.
 COARSE = 32
-# Windows, as parts of a side, that show some ground wherever they lie. Strokes of bold
-# digits are nearly as wide as the first one; only the second one follows a shadow into
-# its corners.
-WINDOWS = (0.4, 0.25)
-# A long and narrow image counts as if its shorter side were this part of the longer.
-NARROWEST = 0.5
 # The rim of a drawing has exactly one value on this part of its way.
 FLAT = 0.3
 # No other value is as frequent as this part of it: the rim of a shadow would be.
@@ -21,8 +15,6 @@ OTHER = 0.35
 EVEN = 0.25
 # Pixels below this part of the strength are ground.
 GROUND = 0.2
-# The ground is smoothed over this part of a side: corners of the window do not show.
-SMOOTHED = 0.06
 # The width of the blur before the ground is taken: the brightest of many noisy pixels
 # would lie far above the paper. In pixels.
 BLUR = 0.8
@@ -54,19 +46,17 @@ def is_dark(grey: np.ndarray) -> bool:
 
 
 def contrast(
-    grey: np.ndarray, dark: bool, window: float
+    grey: np.ndarray, dark: bool, window: int, smoothed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how far pixels differ from the ground towards the ink, sharp and blurred.
 
-    Dark ink takes a part of the light away, so its difference is divided by the ground:
-    strokes in the shadow count as much as others.
+    The ground is a closing over a window that is wider than strokes, smoothed, both in
+    pixels. Dark ink takes a part of the light away, so its difference is divided by the
+    ground: strokes in the shadow count as much as others.
     """
     height = grey if dark else -grey
     soft = ndimage.gaussian_filter(height, BLUR, mode="nearest")
-    shape = grey.shape
-    size = int(window * max(min(shape), NARROWEST * max(shape))) | 1
-    ground = ndimage.grey_closing(soft, (size, size), mode="nearest")
-    smoothed = max(3, int(SMOOTHED * min(shape)))
+    ground = ndimage.grey_closing(soft, (window, window), mode="nearest")
     ground = ndimage.uniform_filter(ground, smoothed, mode="nearest")
 
     light = np.maximum(ground, DARKEST_GROUND * ground.max()) if dark else 1.0

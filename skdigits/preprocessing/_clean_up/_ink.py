@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from skdigits.preprocessing._clean_up._ground import (
-    WINDOWS,
     contrast,
     flat_ground,
     is_dark,
@@ -36,6 +35,14 @@ if TYPE_CHECKING:
 # Larger images are reduced before the clean-up, to at least this shorter side: strokes
 # are still several pixels wide, and a photograph takes a tenth of a second.
 LARGEST_SIDE = 400
+# Windows, as parts of a side, that show some ground wherever they lie. Strokes of bold
+# digits are nearly as wide as the first one; only the second one follows a shadow into
+# its corners.
+WINDOWS = (0.4, 0.25)
+# A long and narrow image counts as if its shorter side were this part of the longer.
+NARROWEST = 0.5
+# The ground is smoothed over this part of a side: corners of the window do not show.
+SMOOTHED = 0.06
 # A pixel is ink if it differs by this part of the strength of the ink.
 THRESHOLD = 0.4
 # Strokes on a flat ground reach this far from their edges, as part of a side; what is
@@ -162,8 +169,11 @@ def _ink_of_photograph(grey: np.ndarray, dark: bool | None) -> np.ndarray:
 
     if dark is None:
         dark = is_dark(grey)
-    for window in WINDOWS:
-        sharp, soft = contrast(grey, dark, window)
+    shape = grey.shape
+    side = max(min(shape), NARROWEST * max(shape))
+    smoothed = max(3, int(SMOOTHED * min(shape)))
+    for part in WINDOWS:
+        sharp, soft = contrast(grey, dark, int(part * side) | 1, smoothed)
         noise = noise_of(soft)
         strength = strength_of_ink(soft, noise)
         if is_even(grey, soft, strength):

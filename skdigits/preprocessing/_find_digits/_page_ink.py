@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from skdigits.preprocessing._clean_up._ground import BLUR, DARKEST_GROUND
+from skdigits.preprocessing._clean_up._ground import contrast
 from skdigits.preprocessing._clean_up._ink import THRESHOLD
 from skdigits.preprocessing._clean_up._levels import (
     reduced,
@@ -81,7 +81,9 @@ def page_ink(image: np.ndarray, dark: bool | None, factor: int) -> PageInk | Non
         page = sheet
         grey = np.where(sheet, grey, plane(grey, sheet))
 
-    sharp, soft = _contrast(grey, dark)
+    # The window is as wide on any page: light is followed as closely as digits allow.
+    window = _window(grey)
+    sharp, soft = contrast(grey, dark, window, int(SMOOTHED * window))
     noise = noise_of(soft)
     strength = strength_of_ink(soft[page], noise)
     if is_blank(strength, noise):
@@ -136,24 +138,6 @@ def _without_lines(
     if tone < LIGHT_LINE * strength:
         lines &= soft < (tone + strength) / 2
     return mask & ~lines, lines
-
-
-def _contrast(grey: np.ndarray, dark: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far pixels differ from the ground towards the ink, sharp and blurred.
-
-    The window is as wide everywhere, whatever the side of the page: light is followed
-    as closely as digits allow.
-    """
-    height = grey if dark else -grey
-    soft = ndimage.gaussian_filter(height, BLUR, mode="nearest")
-    window = _window(grey)
-    ground = ndimage.grey_closing(soft, (window, window), mode="nearest")
-    ground = ndimage.uniform_filter(ground, int(SMOOTHED * window), mode="nearest")
-
-    light = np.maximum(ground, DARKEST_GROUND * ground.max()) if dark else 1.0
-    blurred = (ground - soft) / light
-    middle = np.median(blurred)
-    return (ground - height) / light - middle, blurred - middle
 
 
 def _lines(mask: np.ndarray, page: np.ndarray) -> np.ndarray:
