@@ -27,6 +27,7 @@ from sklearn.utils._array_api import (
 )
 from torch import Tensor
 
+from skdigits._allocator import give_back_memory, keep_memory
 from skdigits.engine.batches import Data
 from skdigits.engine.network import Network
 from skdigits.engine.process import ONEDNN, onednn
@@ -121,6 +122,8 @@ def isolated() -> Iterator[None]:
                     # A thread that first uses torch beside another block starts with 1.
                     if number == 1 and _users:
                         number = next(iter(_users.values()))
+                    if not _users:
+                        keep_memory()
                     _users[block] = number
                     # The threads of torch do not come along into a forked child.
                     _here.most = 1 if _forked else min(number, n_cores())
@@ -136,17 +139,32 @@ def isolated() -> Iterator[None]:
             else:
                 yield
         finally:
-            with _lock:
-                torch.set_num_threads(number or torch.get_num_threads())
-                _users.pop(block, None)
+            _leave(block, number)
             _here.most = outer
     except KeyboardInterrupt:
         # It may have struck while the settings were put back.
-        with _lock:
-            torch.set_num_threads(number or torch.get_num_threads())
-            _users.pop(block, None)
+        _leave(block, number)
         _here.most = outer
         raise
+
+
+def _leave(block: object, n_threads: int | None) -> None:
+    """Put the settings back that a block has changed for its process."""
+    with _lock:
+        torch.set_num_threads(n_threads or torch.get_num_threads())
+        if _users.pop(block, None) and not _users:
+            give_back_memory()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let large work in this block take no more threads than small work."""
+    outer = _here.most
+    _here.most = 1
+    try:
+        yield
+    finally:
+        _here.most = outer
 
 
 @contextmanager

@@ -12,6 +12,7 @@ ROOT = Path(skdigits.__file__).parent
 # From the bottom up; a module may import what stands below it, and its own layer.
 LAYERS = [
     ["skdigits.engine"],
+    ["skdigits._allocator"],
     ["skdigits._arrays", "skdigits._sparse"],
     [
         "skdigits._pixels",

@@ -1,6 +1,5 @@
 """Sessions of a search: candidates in folds, trained together, scored separately."""
 
-import math
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,6 +22,7 @@ from torch import Tensor
 from skdigits._arrays import (
     deal_chunks,
     isolated,
+    one_thread,
     to_numpy,
     to_tensor,
     training_device,
@@ -75,13 +75,15 @@ class Job(NamedTuple):
     ``store`` keeps outcomes of runs in files.
     ``past`` are outcomes to continue from, by candidate and fold; if it is not None,
     outcomes keep what it takes to continue.
+
+    A job that goes to another process has no X, y and weight (`evaluate_elsewhere`).
     """
 
     groups: list[Group]
     splits: list[Split]
-    X: ArrayLike
-    y: ArrayLike
-    weight: ArrayLike | None
+    X: Any
+    y: Any
+    weight: Any
     scoring: Scoring
     memory: float
     search: Search
@@ -89,6 +91,18 @@ class Job(NamedTuple):
     store: Store | None = None
     context: CallbackContext = None  # filled in before the job is evaluated
     past: dict[tuple[int, int], Outcome] | None = None
+
+    def numbers(self) -> tuple[list[int], list[int]]:
+        """Return the numbers of its candidates and of its folds."""
+        candidates = [
+            one.number for group in self.groups for some in group.seeds for one in some
+        ]
+        return candidates, [split.number for split in self.splits]
+
+    def name(self) -> str:
+        """Return what users are told about it."""
+        candidates, folds = (", ".join(map(str, some)) for some in self.numbers())
+        return f"candidates {candidates} in folds {folds}"
 
 
 class Failure(NamedTuple):
@@ -136,7 +150,8 @@ def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
     """
     outcomes: list[Outcome] = []
     failures: list[Failure] = []
-    job.context.call_on_fit_task_begin(estimator=job.search)
+    if job.context is not None:
+        job.context.call_on_fit_task_begin(estimator=job.search)
     try:
         with _errors_noted(failures, job.groups):
             for fold_data in _fold_data(job):
@@ -150,8 +165,22 @@ def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
     except CallbackError as error:
         raise error.__cause__ or error from None
 
-    job.context.call_on_fit_task_end(estimator=job.search)
+    if job.context is not None:
+        job.context.call_on_fit_task_end(estimator=job.search)
     return outcomes, failures
+
+
+@isolated()
+def evaluate_elsewhere(
+    job: Job, X: Any, y: Any, weight: Any, in_one_thread: bool
+) -> tuple[list[Outcome], list[Failure]]:
+    """Evaluate a job in a worker of joblib, which may have one thread only.
+
+    Backends send arguments that are arrays once to each worker, but not those inside of
+    others.
+    """
+    with one_thread() if in_one_thread else nullcontext():
+        return evaluate(job._replace(X=X, y=y, weight=weight))
 
 
 def _once(store: Store, job: Job, group: Group, fold_data: FoldData) -> list[Outcome]:
@@ -558,26 +587,3 @@ def _in_pipeline(entry: Entry, model: GradientClassifier) -> BaseEstimator:
     prefix = entry.fold.prefix
     steps = [] if prefix is None else prefix.steps
     return Pipeline([*steps, (entry.candidate.name, model)])
-
-
-def pieces(
-    groups: list[Group], splits: list[Split], n_jobs: int
-) -> list[tuple[list[Group], list[Split]]]:
-    """Divide models that train alone into pieces for ``n_jobs`` processes.
-
-    Models behind a prefix are divided by folds, as the prefix is fitted once for each
-    fold. Others are divided by candidates, the same number in each piece.
-    """
-    if groups[0].seeds[0][0].prefix is not None:
-        parts = np.array_split(np.arange(len(splits)), min(n_jobs, len(splits)))
-        return [(groups, [splits[number] for number in part]) for part in parts]
-
-    found = []
-    for group in groups:
-        width = len(group.seeds[0])
-        n_parts = min(width, math.ceil(n_jobs / len(groups)))
-        for part in np.array_split(np.arange(width), n_parts):
-            columns = slice(part[0], part[-1] + 1)
-            some = Group([candidates[columns] for candidates in group.seeds])
-            found.append(([some], splits))
-    return found

@@ -45,17 +45,26 @@ class Store(NamedTuple):
         self, function: Callable[..., Result], key: object, *args: Any, **options: Any
     ) -> Result:
         """Return what a function returns, from a file if it was called before."""
-        path = self.checkpoint._path / f"{self.stage}{digest(key)[:20]}"
-        found = read(path)
-        if found is not None:
+        found = self.known([key])
+        if found:
             known: Result = found[0]
             return known
         made = function(*args, **options)
-        # What has failed is tried again, as its cause may be gone.
-        result = made[0] if isinstance(made, tuple) else made  # beside its warnings
-        if not (isinstance(result, dict) and result.get("fit_error")):
-            _save(self.checkpoint, path.name, made)
+        self.keep(key, made)
         return made
+
+    def known(self, keys: Sequence[object]) -> dict[int, Any]:
+        """Return what files have for some of the keys, by their positions."""
+        found = [read(self._path(key)) for key in keys]
+        return {number: one[0] for number, one in enumerate(found) if one is not None}
+
+    def keep(self, key: object, made: object) -> None:
+        """Save a result, unless it has failed: its cause may be gone the next time."""
+        if not _has_failed(made):
+            _save(self.checkpoint, self._path(key).name, made)
+
+    def _path(self, key: object) -> Path:
+        return self.checkpoint._path / f"{self.stage}{digest(key)[:20]}"
 
     def of_iteration(
         self, number: int, settings: Sequence[Setting], splits: Sequence[Any]
@@ -121,6 +130,14 @@ def store_of(task: "Task") -> Store | None:
     _clear(folder)
     _save(checkpoint, FINGERPRINT, now)
     return Store(checkpoint)
+
+
+def _has_failed(made: object) -> bool:
+    """Return whether a fit has failed, or a piece has failures beside its outcomes."""
+    first, *rest = made if isinstance(made, tuple) else (made,)
+    if isinstance(first, dict):
+        return bool(first.get("fit_error"))
+    return any(rest)
 
 
 def _clear(folder: Path) -> None:

@@ -26,14 +26,18 @@ from sklearn.model_selection._validation import (
     _warn_or_raise_about_fit_failures,
 )
 from sklearn.utils import Bunch, indexable
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 from skdigits._arrays import training_device
 from skdigits._input_checks import has_callbacks, warn_user
 from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS, listed
-from skdigits.model_selection._execution import Failure, Job, evaluate, pieces
+from skdigits.model_selection._execution import (
+    Failure,
+    Job,
+    evaluate,
+    evaluate_elsewhere,
+)
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import (
     Group,
@@ -43,6 +47,7 @@ from skdigits.model_selection._grouping import (
     split_pipeline,
 )
 from skdigits.model_selection._no_effect import without_effect
+from skdigits.model_selection._pieces import pieces
 from skdigits.model_selection._refit import (
     best_number_of_epochs,
     check_epochs_can_be_chosen,
@@ -57,6 +62,13 @@ from skdigits.model_selection._scoring import (
     add_scores_by_epoch,
     print_outcome,
     safe_indexing,
+)
+from skdigits.model_selection._workers import (
+    Work,
+    hand_out,
+    has_own_processes,
+    is_local,
+    n_chosen_workers,
 )
 from skdigits.training.messages import Message, emit, noted
 from skdigits.training.settings import solver_of
@@ -210,32 +222,30 @@ def evaluate_all(
         )
 
     batched, single = jobs_of(task) if jobs is None else jobs
+    here, elsewhere = _divided(batched, single, search.n_jobs)
     context = context.subcontext(
         task_name="search",
         task_id=None if context.sequential_subtasks else 0,
-        max_subtasks=len(batched) + len(single) + 1,
+        max_subtasks=len(here) + len(elsewhere) + 1,
         sequential_subtasks=False,
     ).call_on_fit_task_begin(estimator=search)
-    begun = [
-        job._replace(
-            context=context.subcontext(
-                task_name="batched-runs", task_id=number, max_subtasks=None
-            )
-        )
-        for number, job in enumerate([*batched, *single])
+    contexts = [
+        context.subcontext(task_name="batched-runs", task_id=number, max_subtasks=None)
+        for number in range(len(here) + len(elsewhere))
     ]
 
-    with Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch) as parallel:
-        # A batched run already uses all cores; processes would only divide its models.
-        found = [evaluate(job) for job in begun[: len(batched)]]
-        found += parallel(delayed(evaluate)(job) for job in begun[len(batched) :])
-        outcomes = dict(known or {}) | {
-            (one.candidate, one.split): one for some, _ in found for one in some
-        }
-        pairs = list(product(range(n_candidates), task.splits))
-        missing = [pair for pair in pairs if (pair[0], pair[1].number) not in outcomes]
-        if missing:
-            outcomes |= _one_by_one(task, missing, parallel, context)
+    found = [
+        evaluate(job._replace(context=own))
+        for job, own in zip(here, contexts, strict=False)
+    ]
+    found += _handed_out(task, elsewhere, contexts[len(here) :])
+    outcomes = dict(known or {}) | {
+        (one.candidate, one.split): one for some, _ in found for one in some
+    }
+    pairs = list(product(range(n_candidates), task.splits))
+    missing = [pair for pair in pairs if (pair[0], pair[1].number) not in outcomes]
+    if missing:
+        outcomes |= _one_by_one(task, missing, context)
     context.call_on_fit_task_end(estimator=search)
 
     if not outcomes:
@@ -259,7 +269,6 @@ def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
     memory = MIB * (get_config()["working_memory"] if memory is None else memory)
     samples = (task.X, task.y, task.weight)
     rest = (*samples, task.scoring, memory, search, task.heard, task.store)
-    n_jobs = effective_n_jobs(search.n_jobs)
     batched = []
     single = []
     for groups in group_candidates(task.estimator, task.settings):
@@ -268,9 +277,78 @@ def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
         if together:
             batched.append(Job(together, task.splits, *rest))
         if alone:
-            for some, splits in pieces(alone, task.splits, n_jobs):
-                single.append(Job(some, splits, *rest))
+            single.append(Job(alone, task.splits, *rest))
     return batched, single
+
+
+def _divided(
+    batched: list[Job], single: list[Job], n_jobs: int | None
+) -> tuple[list[Job], list[Job]]:
+    """Return the jobs to evaluate in this process, and pieces for joblib's workers.
+
+    A batched run uses all cores of a machine, so processes would only divide its
+    models: it leaves this process only for a backend that the user has chosen.
+    """
+    n_workers = n_chosen_workers(n_jobs)
+    if n_workers > 1:
+        return [], pieces([*batched, *single], n_workers)
+    n_workers = effective_n_jobs(n_jobs)
+    if n_workers > 1 and single:
+        return batched, pieces(single, n_workers)
+    return [*batched, *single], []
+
+
+def _handed_out(
+    task: Task, jobs: Sequence[Job], contexts: Sequence[CallbackContext]
+) -> list[tuple[list[Outcome], list[Failure]]]:
+    """Evaluate pieces in joblib's workers."""
+    local = is_local()
+    # Processes of joblib on this machine share its cores, and know their number.
+    rows = (task.X, task.y, task.weight, not has_own_processes())
+    work = []
+    for job, context in zip(jobs, contexts, strict=True):
+        bare = job._replace(X=None, y=None, weight=None, heard=[], context=context)
+        if not local:
+            bare = bare._replace(search=None, store=None, context=None)
+        work.append(Work(evaluate_elsewhere, (bare, *rows), {}, job.name()))
+    keys = [job.numbers() for job in jobs]
+    return _results(task, work, keys, contexts)
+
+
+def _results(
+    task: Task,
+    work: Sequence[Work],
+    keys: Sequence[object],
+    contexts: Sequence[CallbackContext],
+    pre_dispatch: int | str = "n_jobs",
+) -> list[Any]:
+    """Return the results of work in joblib's workers.
+
+    Workers on other machines reach neither callbacks nor files of a checkpoint: both
+    are told here of each result that arrives.
+    """
+    search = task.search
+    if is_local():
+        return hand_out(work, search.n_jobs, pre_dispatch)
+
+    def tell(number: int) -> None:
+        contexts[number].call_on_fit_task_begin(estimator=search)
+        contexts[number].call_on_fit_task_end(estimator=search)
+
+    def finished(place: int, result: object) -> None:
+        number = left[place]
+        if task.store is not None:
+            task.store.keep(keys[number], result)
+        tell(number)
+
+    known = {} if task.store is None else task.store.known(keys)
+    for number in known:
+        tell(number)
+    left = [number for number in range(len(work)) if number not in known]
+    rest = [work[number] for number in left]
+    arrived = hand_out(rest, search.n_jobs, pre_dispatch, finished)
+    found = known | dict(zip(left, arrived, strict=True))
+    return [found[number] for number in range(len(work))]
 
 
 def _trains_together(task: Task, group: Group) -> bool:
@@ -297,7 +375,6 @@ def _trains_together(task: Task, group: Group) -> bool:
 def _one_by_one(
     task: Task,
     missing: Sequence[tuple[int, Split]],
-    parallel: Parallel,
     context: CallbackContext,
 ) -> Outcomes:
     """Evaluate pairs of a candidate and a fold as GridSearchCV does."""
@@ -314,34 +391,34 @@ def _one_by_one(
     # Other processes fill copies of these.
     lists: list[list[Message]] = [[] for _ in missing]
     task.heard.extend(lists)
-    results = parallel(
-        delayed(
-            _noting_warnings
-            if store is None
-            else partial(store.once, _noting_warnings, (candidate, split.number))
-        )(
-            notes,
-            clone(task.estimator),
-            task.X,
-            task.y,
-            train=split.train,
-            test=split.test,
-            parameters=task.settings[candidate],
-            fit_params=task.routed.estimator.fit,
-            scorer=scoring.scorer,
-            score_params=scoring.params,
-            return_train_score=scoring.return_train_score,
-            error_score=scoring.error_score,
-            return_n_test_samples=True,
-            return_times=True,
-            verbose=search.verbose,
-            split_progress=(split.number, search.n_splits_),
-            candidate_progress=(candidate, len(task.settings)),
-            caller=search,
-            callback_ctx=own,
-        )
-        for (candidate, split), own, notes in zip(missing, contexts, lists, strict=True)
-    )
+    local = is_local()
+    keys = [(candidate, split.number) for candidate, split in missing]
+    work = []
+    for (candidate, split), own, notes in zip(missing, contexts, lists, strict=True):
+        function: Callable[..., Any] = _noting_warnings
+        if store is not None and local:
+            function = partial(store.once, function, (candidate, split.number))
+        options = {
+            "train": split.train,
+            "test": split.test,
+            "parameters": task.settings[candidate],
+            "fit_params": task.routed.estimator.fit,
+            "scorer": scoring.scorer,
+            "score_params": scoring.params,
+            "return_train_score": scoring.return_train_score,
+            "error_score": scoring.error_score,
+            "return_n_test_samples": True,
+            "return_times": True,
+            "verbose": search.verbose,
+            "split_progress": (split.number, search.n_splits_),
+            "candidate_progress": (candidate, len(task.settings)),
+            "caller": search if local else None,
+            "callback_ctx": own if local else None,
+        }
+        args = (notes, clone(task.estimator), task.X, task.y)
+        name = f"candidate {candidate} in fold {split.number}"
+        work.append(Work(function, args, options, name))
+    results = _results(task, work, keys, contexts, search.pre_dispatch)
 
     context.call_on_fit_task_end(estimator=search)
     return {
