@@ -2,11 +2,15 @@
 
 Dask sets ``MALLOC_TRIM_THRESHOLD_`` for its workers. Freed memory then goes back to the
 system at once, and is mapped and cleared anew for the buffers of the next batch: a fit
-takes twice the time. ``mallopt`` of glibc changes this for a while; see its manual page.
+takes twice the time. ``mallopt`` of glibc changes this for a while.
 """
 
 import ctypes
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 # Parameters of mallopt, from glibc's malloc.h.
 M_TRIM_THRESHOLD = -1
@@ -29,23 +33,38 @@ def _set_by_user(name: str) -> int | None:
 
 _trim = _set_by_user("MALLOC_TRIM_THRESHOLD_")
 _mapped = _set_by_user("MALLOC_MMAP_THRESHOLD_")
-_libc = None
-if _trim is not None or _mapped is not None:
-    _libc = ctypes.CDLL(None) if os.name == "posix" else None
+_libc: Any = None
+if (_trim is not None or _mapped is not None) and os.name == "posix":
+    _libc = ctypes.CDLL(None)
     if not hasattr(_libc, "mallopt"):
         _libc = None
 
 
-def keep_memory() -> None:
-    """Keep freed memory for the next buffers, even if a variable says otherwise."""
-    if _libc is not None:
+# Whether freed memory goes back before the next batch wants it.
+is_trimmed = _libc is not None
+
+
+_lock = threading.Lock()
+_n_blocks = 0
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Keep freed memory for the next buffers, whatever the variables say.
+
+    The last of several blocks, in whatever threads, gives it back.
+    """
+    global _n_blocks
+    with _lock:
+        _n_blocks += 1
         _libc.mallopt(M_TRIM_THRESHOLD, KEPT)
         _libc.mallopt(M_MMAP_THRESHOLD, MAPPED)
-
-
-def give_back_memory() -> None:
-    """Give freed memory back, as the user's variables say."""
-    if _libc is not None:
-        _libc.mallopt(M_TRIM_THRESHOLD, USUAL if _trim is None else _trim)
-        _libc.mallopt(M_MMAP_THRESHOLD, USUAL if _mapped is None else _mapped)
-        _libc.malloc_trim(0)
+    try:
+        yield
+    finally:
+        with _lock:
+            _n_blocks -= 1
+            if not _n_blocks:
+                _libc.mallopt(M_TRIM_THRESHOLD, USUAL if _trim is None else _trim)
+                _libc.mallopt(M_MMAP_THRESHOLD, USUAL if _mapped is None else _mapped)
+                _libc.malloc_trim(0)

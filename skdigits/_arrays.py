@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
@@ -27,7 +27,7 @@ from sklearn.utils._array_api import (
 )
 from torch import Tensor
 
-from skdigits._allocator import give_back_memory, keep_memory
+from skdigits._allocator import is_trimmed, kept_memory
 from skdigits.engine.batches import Data
 from skdigits.engine.network import Network
 from skdigits.engine.process import ONEDNN, onednn
@@ -122,8 +122,6 @@ def isolated() -> Iterator[None]:
                     # A thread that first uses torch beside another block starts with 1.
                     if number == 1 and _users:
                         number = next(iter(_users.values()))
-                    if not _users:
-                        keep_memory()
                     _users[block] = number
                     # The threads of torch do not come along into a forked child.
                     _here.most = 1 if _forked else min(number, n_cores())
@@ -133,27 +131,24 @@ def isolated() -> Iterator[None]:
                 "cuda"
             )
             precisions = {onednn.matmul.fp32_precision, onednn.conv.fp32_precision}
-            if autocast or not onednn.enabled or not precisions <= EXACT:
-                with _exact_settings():
-                    yield
-            else:
+            exact = not autocast and onednn.enabled and precisions <= EXACT
+            with (
+                nullcontext() if exact else _exact_settings(),
+                kept_memory() if is_trimmed else nullcontext(),
+            ):
                 yield
         finally:
-            _leave(block, number)
+            with _lock:
+                torch.set_num_threads(number or torch.get_num_threads())
+                _users.pop(block, None)
             _here.most = outer
     except KeyboardInterrupt:
         # It may have struck while the settings were put back.
-        _leave(block, number)
+        with _lock:
+            torch.set_num_threads(number or torch.get_num_threads())
+            _users.pop(block, None)
         _here.most = outer
         raise
-
-
-def _leave(block: object, n_threads: int | None) -> None:
-    """Put the settings back that a block has changed for its process."""
-    with _lock:
-        torch.set_num_threads(n_threads or torch.get_num_threads())
-        if _users.pop(block, None) and not _users:
-            give_back_memory()
 
 
 @contextmanager

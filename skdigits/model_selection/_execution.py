@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackContext

@@ -8,7 +8,6 @@ from typing import TypeVar
 import numpy as np
 
 from skdigits.model_selection._execution import Job
-from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import Group
 
 Item = TypeVar("Item")
@@ -35,7 +34,7 @@ def pieces(jobs: Sequence[Job], n_workers: int) -> list[Job]:
         if job.groups[0].seeds[0][0].prefix is not None:
             n_parts = min(len(job.splits), PIECES * n_workers)
             parts = _parts(job.splits, n_parts)
-            found += [_piece(job, job.groups, splits) for splits in parts]
+            found += [job._replace(splits=splits) for splits in parts]
             continue
         for group in job.groups:
             part = _n_models(group) * len(job.splits) / total
@@ -57,26 +56,7 @@ def _rectangles(job: Job, group: Group, n_workers: int) -> Iterator[Job]:
         for splits in _parts(job.splits, n_folds):
             for some in _parts(columns, n_columns):
                 own = [[candidates[place] for place in some] for candidates in seeds]
-                yield _piece(job, [Group(own)], splits)
-
-
-def _piece(job: Job, groups: list[Group], splits: list[Split]) -> Job:
-    """Return a job of some candidates in some folds, with no more than it needs."""
-    past = job.past
-    if past is not None:
-        numbers = {
-            candidate.number
-            for group in groups
-            for candidates in group.seeds
-            for candidate in candidates
-        }
-        folds = {split.number for split in splits}
-        past = {
-            pair: outcome
-            for pair, outcome in past.items()
-            if pair[0] in numbers and pair[1] in folds
-        }
-    return job._replace(groups=groups, splits=splits, past=past)
+                yield job._replace(groups=[Group(own)], splits=splits)
 
 
 def division(

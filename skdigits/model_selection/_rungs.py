@@ -161,18 +161,18 @@ def _jobs(task: Task, past: Outcomes, known: Outcomes) -> tuple[list[Job], list[
             if places:
                 parts[continues, places].append(candidate)
 
-    batched: list[Job] = []
-    single: list[Job] = []
+    here: list[Job] = []
+    elsewhere: list[Job] = []
     for (continues, places), candidates in parts.items():
         settings = [task.settings[candidate] for candidate in candidates]
         splits = [task.splits[place] for place in places]
         some = jobs_of(task._replace(settings=settings, splits=splits))
-        for all_of_a_kind, jobs in zip((batched, single), some, strict=True):
+        for all_there, jobs in zip((here, elsewhere), some, strict=True):
             for job in jobs:
                 groups = [_renumbered(group, candidates) for group in job.groups]
                 before = _of_job(past, groups, job.splits) if continues else {}
-                all_of_a_kind.append(job._replace(groups=groups, past=before))
-    return batched, single
+                all_there.append(job._replace(groups=groups, past=before))
+    return here, elsewhere
 
 
 def _renumbered(group: Group, numbers: Sequence[int]) -> Group:

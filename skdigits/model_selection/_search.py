@@ -67,8 +67,8 @@ from skdigits.model_selection._workers import (
     Work,
     hand_out,
     has_own_processes,
+    is_chosen,
     is_local,
-    n_chosen_workers,
 )
 from skdigits.training.messages import Message, emit, noted
 from skdigits.training.settings import solver_of
@@ -221,8 +221,7 @@ def evaluate_all(
             f"totalling {len(task.splits) * n_candidates} fits"
         )
 
-    batched, single = jobs_of(task) if jobs is None else jobs
-    here, elsewhere = _divided(batched, single, search.n_jobs)
+    here, elsewhere = jobs_of(task) if jobs is None else jobs
     context = context.subcontext(
         task_name="search",
         task_id=None if context.sequential_subtasks else 0,
@@ -238,7 +237,8 @@ def evaluate_all(
         evaluate(job._replace(context=own))
         for job, own in zip(here, contexts, strict=False)
     ]
-    found += _handed_out(task, elsewhere, contexts[len(here) :])
+    if elsewhere:
+        found += _handed_out(task, elsewhere, contexts[len(here) :])
     outcomes = dict(known or {}) | {
         (one.candidate, one.split): one for some, _ in found for one in some
     }
@@ -260,7 +260,11 @@ def evaluate_all(
 
 
 def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
-    """Return the jobs whose models train together, then those that train alone."""
+    """Return the jobs to evaluate in this process, and pieces for joblib's workers.
+
+    A run of models that train together uses all cores of a machine, so processes would
+    only divide its models: it goes to workers only if the user has chosen a backend.
+    """
     if task.weight is NOT_BATCHED or not task.splits:
         return [], []
 
@@ -278,24 +282,13 @@ def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
             batched.append(Job(together, task.splits, *rest))
         if alone:
             single.append(Job(alone, task.splits, *rest))
-    return batched, single
 
-
-def _divided(
-    batched: list[Job], single: list[Job], n_jobs: int | None
-) -> tuple[list[Job], list[Job]]:
-    """Return the jobs to evaluate in this process, and pieces for joblib's workers.
-
-    A batched run uses all cores of a machine, so processes would only divide its
-    models: it leaves this process only for a backend that the user has chosen.
-    """
-    n_workers = n_chosen_workers(n_jobs)
-    if n_workers > 1:
+    n_workers = effective_n_jobs(search.n_jobs)
+    if n_workers == 1:
+        return [*batched, *single], []
+    if is_chosen():
         return [], pieces([*batched, *single], n_workers)
-    n_workers = effective_n_jobs(n_jobs)
-    if n_workers > 1 and single:
-        return batched, pieces(single, n_workers)
-    return [*batched, *single], []
+    return batched, pieces(single, n_workers)
 
 
 def _handed_out(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from joblib import effective_n_jobs
 from joblib.parallel import BACKENDS, get_active_backend
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -28,14 +27,13 @@ class Work(NamedTuple):
     name: str
 
 
-def n_chosen_workers(n_jobs: int | None) -> int:
-    """Return how many workers joblib's backend has, 1 if the user has chosen none.
+def is_chosen() -> bool:
+    """Return whether the user has chosen joblib's backend.
 
-    The default backend changes with the hint; one that was chosen does not.
+    The default one changes with the hint; one that was chosen does not.
     """
     hints = ("threads", "processes")
-    usual = {type(get_active_backend(prefer=hint)[0]) for hint in hints}
-    return 1 if len(usual) > 1 else int(effective_n_jobs(n_jobs))
+    return len({type(get_active_backend(prefer=hint)[0]) for hint in hints}) == 1
 
 
 def is_local() -> bool:
