@@ -1,0 +1,326 @@
+"""Searches on backends of joblib give the results of one process, also after losses."""
+
+import os
+import pickle
+import signal
+import threading
+import warnings
+from concurrent.futures.process import BrokenProcessPool
+from itertools import product
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skdigits import ConvNetClassifier, SoftmaxRegression
+from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
+from skdigits.model_selection import _search as search_module
+from skdigits.model_selection import _workers as workers_module
+from skdigits.model_selection._pieces import division
+from skdigits.model_selection._workers import TRIES, Work, hand_out
+
+distributed = pytest.importorskip("distributed", reason="distributed is an extra")
+
+RATES = [0.01, 0.03, 0.1, 0.3]
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = load_digits(return_X_y=True)
+    return X / 16, y
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def softmax(**options):
+    options = {"max_iter": 3, "tol": None, "random_state": 0} | options
+    return SoftmaxRegression(**options)
+
+
+SEARCHES = {
+    "SGD": lambda: BatchedGridSearchCV(softmax(), {"learning_rate_init": RATES}),
+    "L-BFGS": lambda: BatchedGridSearchCV(
+        softmax(solver="lbfgs", max_iter=20), {"alpha": RATES}
+    ),
+    "Pipeline": lambda: BatchedGridSearchCV(
+        make_pipeline(StandardScaler(), softmax()),
+        {
+            "softmaxregression__learning_rate_init": RATES,
+            "standardscaler__with_std": [True, False],
+        },
+    ),
+    "seeds": lambda: BatchedGridSearchCV(softmax(), {"random_state": [0, 1, 2]}),
+    "train scores": lambda: BatchedGridSearchCV(
+        softmax(),
+        {"learning_rate_init": RATES},
+        return_train_score=True,
+        return_epoch_scores=True,
+        scoring=["accuracy", "neg_log_loss"],
+        refit=False,
+    ),
+    "alone": lambda: BatchedGridSearchCV(
+        ConvNetClassifier((4,), max_iter=1, tol=None, random_state=0),
+        {"learning_rate_init": RATES[:2]},
+        cv=2,
+    ),
+    "of scikit-learn": lambda: BatchedGridSearchCV(
+        SGDClassifier(max_iter=3, tol=None, random_state=0), {"alpha": RATES}
+    ),
+    "halving": lambda: BatchedHalvingGridSearchCV(
+        softmax(), {"learning_rate_init": RATES}, resource="max_iter", max_resources=8
+    ),
+}
+
+
+def scores_of(search):
+    return {
+        name: column
+        for name, column in search.cv_results_.items()
+        if "test_" in name or "train_" in name
+    }
+
+
+def assert_same_results(search, other):
+    ours = scores_of(search)
+    others = scores_of(other)
+    assert ours.keys() == others.keys()
+    for name, column in ours.items():
+        # Scores by epoch are arrays of arrays.
+        found, known = (np.vstack(list(some)) for some in (column, others[name]))
+        np.testing.assert_array_equal(found, known, err_msg=name)
+
+
+def on_backend(name, client):
+    options = {} if name == "dask" else {"n_jobs": 2}
+    return joblib.parallel_config(name, **options)
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky", "dask"])
+@pytest.mark.parametrize("kind", SEARCHES)
+@pytest.mark.filterwarnings("ignore:Maximum number of iteration reached")
+def test_results_are_those_of_one_process(kind, backend, data, client):
+    X, y = data
+    weight = np.where(np.arange(len(y)) % 3, 1.0, 0.5)
+    params = {"sample_weight": weight} if kind in ("SGD", "L-BFGS") else {}
+    one = SEARCHES[kind]().fit(X, y, **params)
+    with on_backend(backend, client):
+        several = SEARCHES[kind]().fit(X, y, **params)
+    assert_same_results(several, one)
+    # All that was to be learnt was learnt: equal scores are no accident.
+    assert np.nanmax(one.cv_results_[next(iter(scores_of(one)))]) > 0.2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_workers", "least", "narrowest"),
+    [
+        ((1, 5, 32), 2, 4, 8),
+        ((16, 1, 1), 4, 4, 1),
+        ((16, 5, 1), 4, 8, 1),
+        ((1, 5, 8), 16, 16, 1),
+        ((1, 5, 64), 8, 16, 8),
+        ((1, 1, 1), 8, 1, 1),
+        ((3, 3, 3), 100, 27, 1),
+    ],
+)
+def test_pieces_are_enough_and_wide(sizes, n_workers, least, narrowest):
+    cut = division(*sizes, n_workers)
+    assert np.prod(cut) >= least
+    assert all(1 <= parts <= size for parts, size in zip(cut, sizes, strict=True))
+    # Columns are cut last.
+    assert cut[2] == 1 or cut[:2] == sizes[:2]
+    assert sizes[2] // cut[2] >= narrowest
+
+
+def recorded_work(search, X, y, monkeypatch, n_jobs):
+    """Return the work of a search that goes to threads."""
+    recorded = []
+
+    def hand_out_here(work, *args, **options):
+        recorded.extend(work)
+        return hand_out(work, *args, **options)
+
+    monkeypatch.setattr(search_module, "hand_out", hand_out_here)
+    with joblib.parallel_config("threading", n_jobs=n_jobs):
+        search.fit(X, y)
+    return recorded
+
+
+def test_pieces_cover_each_candidate_and_fold_once(data, monkeypatch):
+    grid = {"learning_rate_init": RATES, "random_state": [0, 1], "alpha": [0, 1e-3]}
+    search = BatchedGridSearchCV(softmax(max_iter=1), grid, cv=3, refit=False)
+    work = recorded_work(search, *data, monkeypatch, n_jobs=7)
+    cells = []
+    for one in work:
+        candidates, folds = one.args[0].numbers()
+        cells += product(candidates, folds)
+    assert len(work) >= 7
+    assert sorted(cells) == list(product(range(16), range(3)))
+
+
+def test_a_task_without_its_rows_is_small(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.random((20_000, 50), dtype=np.float32)
+    y = rng.integers(10, size=len(X))
+    grid = {"learning_rate_init": list(np.geomspace(0.01, 1, 32))}
+    search = BatchedGridSearchCV(softmax(max_iter=1), grid, refit=False)
+    work = recorded_work(search, X, y, monkeypatch, n_jobs=2)
+    for one in work:
+        # The positions of the samples of its fold, eight bytes each, and little more.
+        assert len(pickle.dumps(one.args[0]._replace(search=None))) < 200_000
+        assert one.args[1] is X
+        assert one.args[2] is y
+
+
+def test_samples_reach_a_dask_worker_once(client):
+    rng = np.random.default_rng(0)
+    X = rng.random((20_000, 200), dtype=np.float32)
+    y = rng.integers(10, size=len(X))
+    grid = {"learning_rate_init": RATES}
+    search = BatchedGridSearchCV(softmax(max_iter=1), grid, refit=False)
+
+    def received(dask_worker):
+        return sum(one["total"] for one in dask_worker.transfer_incoming_log)
+
+    before = client.run(received)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*large (graph|object)")
+        with joblib.parallel_config("dask"):
+            search.fit(X, y)
+    after = client.run(received)
+    # One worker has them from the client, others from a worker.
+    from_workers = sum(after.values()) - sum(before.values())
+    assert from_workers <= (len(after) - 1) * 1.1 * (X.nbytes + y.nbytes)
+
+
+class DiesOnce(TransformerMixin, BaseEstimator):
+    """Kills its process at the fourth of all fits, which it counts with files."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def fit(self, X, y=None):
+        number = len(os.listdir(self.folder))
+        with open(os.path.join(self.folder, f"{number}-{os.urandom(4).hex()}"), "w"):
+            pass
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X
+
+
+@pytest.mark.parametrize("backend", ["loky", "dask"])
+def test_what_a_lost_worker_had_is_done_again(backend, data, client, tmp_path):
+    X, y = data
+
+    def search(step):
+        model = make_pipeline(step, softmax())
+        grid = {"softmaxregression__learning_rate_init": RATES}
+        return BatchedGridSearchCV(model, grid, cv=8, refit=False)
+
+    one = search("passthrough").fit(X, y)
+    again = search(DiesOnce(str(tmp_path)))
+    with on_backend(backend, client), warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        again.fit(X, y)
+    assert_same_results(again, one)
+    # The lost piece and its neighbours run again; four pieces of two folds are made.
+    n_fits = len(list(tmp_path.iterdir()))
+    assert 8 < n_fits <= 8 + 4
+    # Dask does it on its own, without a word.
+    lost = [str(one.message) for one in noted if "was lost" in str(one.message)]
+    assert len(lost) == (backend == "loky")
+
+
+def test_work_that_loses_its_workers_again_and_again_is_named(monkeypatch):
+    tries = []
+
+    def lose_workers(work, numbers, n_jobs, pre_dispatch, results, finished):
+        tries.append(list(numbers))
+        if len(tries) == 2:
+            results[1] = "done"
+        raise BrokenProcessPool("killed")
+
+    monkeypatch.setattr(workers_module, "_hand_out_once", lose_workers)
+    work = [Work(print, (), {}, f"candidate {number}") for number in range(6)]
+    with (
+        pytest.warns(RuntimeWarning, match="1 of 6 pieces are finished and kept; 5"),
+        pytest.raises(
+            RuntimeError,
+            match=rf"lost {TRIES + 1} times in a row while they had candidate 0; "
+            r"candidate 2; candidate 3 and 2 more.*BrokenProcessPool: killed.*memory",
+        ),
+    ):
+        hand_out(work, 2)
+    # What is finished is not handed out again, and counts as progress.
+    assert tries == [[0, 1, 2, 3, 4, 5]] * 2 + [[0, 2, 3, 4, 5]] * TRIES
+
+
+def test_errors_of_the_work_are_not_taken_for_lost_workers():
+    def fails():
+        raise FileNotFoundError("no such file")
+
+    with (
+        joblib.parallel_config("threading", n_jobs=2),
+        pytest.raises(FileNotFoundError, match="no such file"),
+    ):
+        hand_out([Work(fails, (), {}, "a call")], None)
+
+
+def test_callbacks_hear_of_each_piece_that_comes_from_afar(data, client):
+    class Counts:
+        """Counts tasks that begin and end; it cannot be pickled."""
+
+        def __init__(self):
+            self.lock = threading.Lock()
+            self.open = []
+            self.begun = []
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            self.begun.append(context.task_name)
+            self.open.append(context.task_name)
+
+        def on_fit_task_end(self, estimator, context):
+            self.open.remove(context.task_name)
+            return False
+
+    search = BatchedGridSearchCV(softmax(), {"learning_rate_init": RATES}, refit=False)
+    counts = Counts()
+    search.set_callbacks(counts)
+    with joblib.parallel_config("dask"):
+        search.fit(*data)
+    assert not counts.open
+    assert counts.begun.count("batched-runs") == 5  # one for each fold
+
+
+def test_warnings_arrive_once(data, client):
+    search = BatchedGridSearchCV(
+        softmax(tol=1e-4), {"learning_rate_init": RATES}, refit=False
+    )
+    with joblib.parallel_config("dask"), pytest.warns(ConvergenceWarning) as noted:
+        search.fit(*data)
+    assert [one for one in noted if "20 fits" in str(one.message)]
+    assert len([one for one in noted if "converge" in str(one.message)]) == 1
