@@ -193,6 +193,7 @@ class DigitsOnPageDisplay(Display):
             If ``found`` holds anything else than digits of `find_digits`.
         """
         digits = _digits(found)
+        page = checked_page(image)
         n_digits = len(digits)
         # Labels of no digits are fine here, but nowhere else.
         if n_digits or len(as_array(labels)):
@@ -200,7 +201,6 @@ class DigitsOnPageDisplay(Display):
         if probabilities is not None:
             probabilities = _of_labels(as_array(probabilities), n_digits)
 
-        page = checked_page(image)
         return cls(page, digits, labels, probabilities, doubtful=doubtful)._drawn(ax)
 
     def plot(self, ax=None, *, cmap="gray"):
