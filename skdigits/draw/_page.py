@@ -104,7 +104,9 @@ def page(
     >>> file.read_text(encoding="utf-8") == html
     True
     """
-    models = [exported(one, image_shape) for one in [model, *several(compare)]]
+    models = [exported(model, image_shape)]
+    for name, other in several(compare).items():
+        models.append(exported(other, image_shape, name))
     made = composed(title, {"models": named(models)})
 
     if path is not None:
@@ -115,11 +117,13 @@ def page(
 
 def several(
     compare: BaseEstimator | Sequence[BaseEstimator] | None,
-) -> list[BaseEstimator]:
-    """Return what a model is compared with, as a list."""
+) -> dict[str, BaseEstimator]:
+    """Return what a model is compared with, by what an error calls each."""
     if compare is None:
-        return []
-    return list(compare) if isinstance(compare, list | tuple) else [compare]
+        return {}
+    if not isinstance(compare, list | tuple):
+        return {"compare": compare}
+    return {f"compare[{place}]": one for place, one in enumerate(compare)}
 
 
 def named(models: list[dict[str, Any]]) -> list[dict[str, Any]]:

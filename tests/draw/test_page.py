@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdigits import (
@@ -174,8 +174,10 @@ def test_a_subclass_may_compute_something_else(digits):
 
 def test_no_models_are_refused(digits):
     X, y = digits
-    with pytest.raises(NotFittedError, match="SoftmaxRegression"):
+    with pytest.raises(NotFittedError, match="model=SoftmaxRegression is not fitted"):
         page(SoftmaxRegression())
+    with pytest.raises(ValueError, match="model=Pipeline has no steps"):
+        page(Pipeline([]))
     with pytest.raises(TypeError, match=r"must be a fitted classifier .* got <class"):
         page(SoftmaxRegression)
     with pytest.raises(TypeError, match=r"must be a fitted classifier .* got str"):
@@ -185,6 +187,22 @@ def test_no_models_are_refused(digits):
     search = GridSearchCV(SOFTMAX, {"alpha": [0.0]}, cv=2, refit=False).fit(X, y)
     with pytest.raises(ValueError, match="refit=False, and so no best_estimator_"):
         page(search)
+
+
+@pytest.mark.parametrize("draw", [page, DrawDisplay])
+def test_what_is_compared_is_named(templates, digits, draw):
+    X, y = digits
+    search = GridSearchCV(SOFTMAX, {"alpha": [0.0]}, cv=2, refit=False).fit(X, y)
+    with pytest.raises(TypeError, match=r"compare must be a fitted .* got str"):
+        draw(templates, compare="x")
+    with pytest.raises(TypeError, match=r"compare\[1\] must be a fitted .* got None"):
+        draw(templates, compare=[templates, None])
+    with pytest.raises(NotFittedError, match="compare=SoftmaxRegression is not fitted"):
+        draw(templates, compare=SoftmaxRegression())
+    with pytest.raises(ValueError, match=r"compare\[0\]=GridSearchCV has refit=False"):
+        draw(templates, compare=[search])
+    with pytest.raises(TypeError, match="compare: StandardScaler has no classes_"):
+        draw(templates, compare=StandardScaler().fit(X))
 
 
 def test_models_of_no_grey_digit_are_refused(digits, rng):
