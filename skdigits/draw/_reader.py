@@ -45,6 +45,8 @@ class Reader:
     ink : float, default=None
         The number of full ink in the images that the model was fitted to. Classifiers
         of skdigits know it.
+    name : str, default="model"
+        What messages call the model.
 
     Raises
     ------
@@ -60,8 +62,9 @@ class Reader:
         model: BaseEstimator,
         image_shape: Shape | None = None,
         ink: float | None = None,
+        name: str = "model",
     ):
-        self.parts = taken_apart(model)
+        self.parts = taken_apart(model, name)
         if np.ndim(self.parts.classifier.classes_[0]) or self._multilabel:
             raise self._several()
         own = list(takewhile(_is_ours, self.parts.transformers))

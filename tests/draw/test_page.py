@@ -116,6 +116,31 @@ def test_a_page_is_written(templates, tmp_path):
     assert "<h1>Ziffern</h1>" in text
 
 
+PATHS = {
+    "none/a.html": (FileNotFoundError, r"path='.*a.html' cannot .* folder '.*none'\."),
+    "file/a.html": (NotADirectoryError, r"path='.*a.html' .* file' is a file, and not"),
+    "": (IsADirectoryError, r"path='.*' is a folder: name a file in it, such as '"),
+    300 * "a": (
+        OSError,
+        r"path='.*aaa' cannot be written: File name too long\. Choose",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_what_cannot_be_written_is_named(templates, tmp_path, name):
+    (tmp_path / "file").write_bytes(b"")
+    error, message = PATHS[name]
+    with pytest.raises(error, match=message.replace(" file'", r".*file'")):
+        page(templates, tmp_path / name)
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_a_path_is_a_string_or_path_like(templates):
+    with pytest.raises(TypeError, match="path=5 must be a str or path-like"):
+        page(templates, 5)
+
+
 def test_models_that_are_compared_have_titles_of_their_own(templates, digits):
     softmax = SoftmaxRegression(max_iter=1, tol=None).fit(*digits)
     text = page(templates, compare=[softmax, templates])
