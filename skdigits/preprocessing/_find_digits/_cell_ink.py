@@ -41,6 +41,10 @@ WIDEST_FLAG = 1.45
 BROKEN = 0.06
 BROKEN_PIXELS = 2
 WIDEST = 1.2
+# Digits of one cell differ less in height: what is lower than this part of the highest
+# is the flag of a 5 or the end of a stroke, of a digit within this part of its size.
+OF_HIGHEST = 1 / 3
+NEAR_LOW = 0.3
 
 
 def ink_of_digits(cell: StraightCell) -> list[np.ndarray]:
@@ -52,16 +56,52 @@ def ink_of_digits(cell: StraightCell) -> list[np.ndarray]:
     height, width = np.subtract(cell.ink.shape, 2 * cell.margin)
     side = min(height, width)
     groups = _groups(_parts(mask, cell.margin))
-    return [group for group in groups if _is_digit(group, side)]
+    digits = [group for group in groups if _is_digit(group, side)]
+    masks = [_whole(digit) for digit in _without_low(digits)]
+    return sorted(masks, key=lambda mask: float(mask.nonzero()[1].mean()))
 
 
-def _is_digit(mask: np.ndarray, side: float) -> bool:
-    """Return whether ink is as large as a digit in a cell, or as long as a stroke."""
-    rows, columns = mask.nonzero()
-    size = max(np.ptp(rows), np.ptp(columns)) + 1
-    width = 2 * ndimage.distance_transform_edt(mask).max() - 1
-    least = max(DIGIT_PIXELS, DIGIT * side)
-    return bool(size >= least and (size >= LARGE * side or size >= LONG * width))
+def _is_digit(group: list["Part"], side: float) -> bool:
+    """Return whether ink is as large as a digit in a cell, or as long as a stroke.
+
+    Specks beside each other are together larger than each of them, so that only the
+    largest part counts.
+    """
+    main = max(group, key=lambda part: part.size)
+    width = 2 * ndimage.distance_transform_edt(main.mask).max() - 1
+    if main.size < max(DIGIT_PIXELS, DIGIT * side):
+        return False
+    return bool(main.size >= LARGE * side or main.size >= LONG * width)
+
+
+def _without_low(digits: list[list["Part"]]) -> list[list["Part"]]:
+    """Join what is too low for a digit with the nearest one, or drop it."""
+    heights = [_height(digit) for digit in digits]
+    least = OF_HIGHEST * max(heights, default=0)
+    kept = [
+        list(digit)
+        for digit, height in zip(digits, heights, strict=True)
+        if height >= least
+    ]
+    for digit, height in zip(digits, heights, strict=True):
+        if height < least:
+            piece = max(digit, key=lambda part: part.size)
+            gaps = [min(_gap(piece, part) for part in other) for other in kept]
+            nearest = int(np.argmin(gaps))
+            if gaps[nearest] <= NEAR_LOW * _height(kept[nearest]):
+                kept[nearest] += digit
+    return kept
+
+
+def _height(parts: list["Part"]) -> int:
+    top = min(part.rows.start for part in parts)
+    bottom = max(part.rows.stop for part in parts)
+    return int(bottom - top)
+
+
+def _whole(parts: list["Part"]) -> np.ndarray:
+    whole: np.ndarray = np.logical_or.reduce([part.mask for part in parts])
+    return whole
 
 
 def _without_lines(mask: np.ndarray, margin: int) -> np.ndarray:
@@ -141,8 +181,8 @@ def _depth(where: tuple[slice, slice], shape: tuple[int, ...]) -> float:
     return float(min(depths))
 
 
-def _groups(parts: list[Part]) -> list[np.ndarray]:
-    """Join the parts of each digit; return digits from left to right."""
+def _groups(parts: list[Part]) -> list[list[Part]]:
+    """Join the parts of each digit."""
     parts = sorted(parts, key=lambda part: -part.size)
     groups: list[list[Part]] = []
     for part in parts:
@@ -158,18 +198,14 @@ def _groups(parts: list[Part]) -> list[np.ndarray]:
             joined = [part, *homes[0]]
         groups = [one for one in groups if all(one is not home for home in homes)]
         groups.append(joined)
-
-    masks = [np.logical_or.reduce([part.mask for part in group]) for group in groups]
-    return sorted(masks, key=lambda mask: float(mask.nonzero()[1].mean()))
+    return groups
 
 
 def _is_narrow(parts: list[Part]) -> bool:
     """Return whether parts are together as narrow as one digit."""
     width = max(part.columns.stop for part in parts)
     width -= min(part.columns.start for part in parts)
-    height = max(part.rows.stop for part in parts)
-    height -= min(part.rows.start for part in parts)
-    return bool(width <= WIDEST * height)
+    return bool(width <= WIDEST * _height(parts))
 
 
 def _belongs(part: Part, main: Part) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array, vstack
 from scipy.sparse.csgraph import connected_components
 
-from skdigits.preprocessing._find_digits._grid import Quad
+from skdigits.preprocessing._find_digits._grid_quad import Quad
 from skdigits.preprocessing._find_digits._grid_upright import (
     SAME_LINE,
     Bounds,
