@@ -9,10 +9,10 @@ from sklearn.pipeline import make_pipeline
 
 from skdigits import SoftmaxRegression
 from skdigits.preprocessing import DigitNormalizer, find_digits
-from skdigits.preprocessing._find_digits._grid_ink import grid_ink
-from skdigits.preprocessing._find_digits._grid_lattice import completed
-from skdigits.preprocessing._find_digits._grid_order import rows_and_columns
-from skdigits.preprocessing._find_digits._grid_quad import Quad
+from skdigits.preprocessing._find_digits._grid._ink import grid_ink
+from skdigits.preprocessing._find_digits._grid._lattice import completed
+from skdigits.preprocessing._find_digits._grid._order import rows_and_columns
+from skdigits.preprocessing._find_digits._grid._quad import Quad
 
 PAPER, INK = 220.0, 50.0
 SHAPE = (420, 520)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from skdigits.preprocessing._clean_up._specks import EIGHT
-from skdigits.preprocessing._find_digits._grid_straight import StraightCell
+from skdigits.preprocessing._find_digits._grid._straight import StraightCell
 
 # A pixel is ink from this part of the strength of most ink on.
 THRESHOLD = 0.4
@@ -55,13 +55,13 @@ def ink_of_digits(cell: StraightCell) -> list[np.ndarray]:
     mask = _without_lines(cell.ink > THRESHOLD, cell.margin)
     height, width = np.subtract(cell.ink.shape, 2 * cell.margin)
     side = min(height, width)
-    groups = _groups(_parts(mask, cell.margin))
+    groups = _groups(_pieces(mask, cell.margin))
     digits = [group for group in groups if _is_digit(group, side)]
     masks = [_whole(digit) for digit in _without_low(digits)]
     return sorted(masks, key=lambda mask: float(mask.nonzero()[1].mean()))
 
 
-def _is_digit(group: list["Part"], side: float) -> bool:
+def _is_digit(group: list["Piece"], side: float) -> bool:
     """Return whether ink is as large as a digit in a cell, or as long as a stroke.
 
     Specks beside each other are together larger than each of them, so that only the
@@ -74,7 +74,7 @@ def _is_digit(group: list["Part"], side: float) -> bool:
     return bool(main.size >= LARGE * side or main.size >= LONG * width)
 
 
-def _without_low(digits: list[list["Part"]]) -> list[list["Part"]]:
+def _without_low(digits: list[list["Piece"]]) -> list[list["Piece"]]:
     """Join what is too low for a digit with the nearest one, or drop it."""
     heights = [_height(digit) for digit in digits]
     least = OF_HIGHEST * max(heights, default=0)
@@ -93,13 +93,13 @@ def _without_low(digits: list[list["Part"]]) -> list[list["Part"]]:
     return kept
 
 
-def _height(parts: list["Part"]) -> int:
+def _height(parts: list["Piece"]) -> int:
     top = min(part.rows.start for part in parts)
     bottom = max(part.rows.stop for part in parts)
     return int(bottom - top)
 
 
-def _whole(parts: list["Part"]) -> np.ndarray:
+def _whole(parts: list["Piece"]) -> np.ndarray:
     whole: np.ndarray = np.logical_or.reduce([part.mask for part in parts])
     return whole
 
@@ -133,7 +133,7 @@ def _without_line(mask: np.ndarray, margin: int) -> np.ndarray:
     return kept
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """A connected part of the ink, and its bounds."""
 
     mask: np.ndarray
@@ -153,7 +153,7 @@ class Part(NamedTuple):
         return max(self.height, self.width)
 
 
-def _parts(mask: np.ndarray, margin: int) -> list[Part]:
+def _pieces(mask: np.ndarray, margin: int) -> list[Piece]:
     """Return parts that lie mostly within the cell, and are no remains of its sides."""
     labels, n_parts = ndimage.label(mask, EIGHT)
     inner = labels[margin:-margin, margin:-margin]
@@ -162,7 +162,7 @@ def _parts(mask: np.ndarray, margin: int) -> list[Part]:
     shallow = SHALLOW * min(inner.shape)
     bounds = ndimage.find_objects(labels)
     return [
-        Part(labels == number, *bounds[number - 1])
+        Piece(labels == number, *bounds[number - 1])
         for number, where in enumerate(ndimage.find_objects(inner, n_parts), 1)
         if where is not None
         and inside[number] >= whole[number] / 2
@@ -181,10 +181,10 @@ def _depth(where: tuple[slice, slice], shape: tuple[int, ...]) -> float:
     return float(min(depths))
 
 
-def _groups(parts: list[Part]) -> list[list[Part]]:
+def _groups(parts: list[Piece]) -> list[list[Piece]]:
     """Join the parts of each digit."""
     parts = sorted(parts, key=lambda part: -part.size)
-    groups: list[list[Part]] = []
+    groups: list[list[Piece]] = []
     for part in parts:
         if part.size < SPECK * parts[0].size:
             break
@@ -201,14 +201,14 @@ def _groups(parts: list[Part]) -> list[list[Part]]:
     return groups
 
 
-def _is_narrow(parts: list[Part]) -> bool:
+def _is_narrow(parts: list[Piece]) -> bool:
     """Return whether parts are together as narrow as one digit."""
     width = max(part.columns.stop for part in parts)
     width -= min(part.columns.start for part in parts)
     return bool(width <= WIDEST * _height(parts))
 
 
-def _belongs(part: Part, main: Part) -> bool:
+def _belongs(part: Piece, main: Piece) -> bool:
     """Return whether a part is a piece of the digit that a larger part belongs to."""
     distance = _gap(part, main)
     if _shared(part.columns, main.columns) > ABOVE * part.width:
@@ -225,7 +225,7 @@ def _belongs(part: Part, main: Part) -> bool:
     )
 
 
-def _gap(part: Part, main: Part) -> float:
+def _gap(part: Piece, main: Piece) -> float:
     """Return the smallest distance of two parts, in pixels."""
     return float(ndimage.distance_transform_edt(~main.mask)[part.mask].min())
 

@@ -9,12 +9,12 @@ from skdigits.preprocessing._clean_up._specks import EIGHT
 from skdigits.preprocessing._find_digits._cell_ink import ink_of_digits
 from skdigits.preprocessing._find_digits._cut_outs import Upright
 from skdigits.preprocessing._find_digits._found import FoundDigit
-from skdigits.preprocessing._find_digits._grid import find_cells
-from skdigits.preprocessing._find_digits._grid_ink import grid_ink
-from skdigits.preprocessing._find_digits._grid_lattice import completed
-from skdigits.preprocessing._find_digits._grid_order import rows_and_columns
-from skdigits.preprocessing._find_digits._grid_quad import Quad
-from skdigits.preprocessing._find_digits._grid_straight import (
+from skdigits.preprocessing._find_digits._grid._ink import grid_ink
+from skdigits.preprocessing._find_digits._grid._lattice import completed
+from skdigits.preprocessing._find_digits._grid._order import rows_and_columns
+from skdigits.preprocessing._find_digits._grid._quad import Quad
+from skdigits.preprocessing._find_digits._grid._search import find_cells
+from skdigits.preprocessing._find_digits._grid._straight import (
     StraightCell,
     project,
     straightened,

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from skdigits.preprocessing._clean_up._specks import EIGHT
-from skdigits.preprocessing._find_digits._grid_quad import Quad
+from skdigits.preprocessing._find_digits._grid._quad import Quad
 
 # The cells that a piece of ink encloses are at least so many times as large as this
 # ink: a digit with a loop is more stroke than hollow.

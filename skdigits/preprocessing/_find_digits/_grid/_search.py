@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from skdigits.preprocessing._find_digits._grid_hollows import without_hollows
-from skdigits.preprocessing._find_digits._grid_quad import Quad
+from skdigits.preprocessing._find_digits._grid._hollows import without_hollows
+from skdigits.preprocessing._find_digits._grid._quad import Quad
 
 # Lines are looked for on a map whose pixels join squares of the page, if its shorter
 # side keeps so many pixels.

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
-from skdigits.preprocessing._find_digits._grid_quad import Quad
-from skdigits.preprocessing._find_digits._grid_straight import project
+from skdigits.preprocessing._find_digits._grid._quad import Quad
+from skdigits.preprocessing._find_digits._grid._straight import project
 
 # Sides that slant by more than this part of the grid's size hardly count.
 OUTLIER = 0.005

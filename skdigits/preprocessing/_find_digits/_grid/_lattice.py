@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skdigits.preprocessing._find_digits._grid_order import blocks_of
-from skdigits.preprocessing._find_digits._grid_quad import Quad
-from skdigits.preprocessing._find_digits._grid_straight import project
-from skdigits.preprocessing._find_digits._grid_upright import (
+from skdigits.preprocessing._find_digits._grid._order import blocks_of
+from skdigits.preprocessing._find_digits._grid._quad import Quad
+from skdigits.preprocessing._find_digits._grid._straight import project
+from skdigits.preprocessing._find_digits._grid._upright import (
     SAME_LINE,
     Bounds,
     bounds_of,
