@@ -38,6 +38,7 @@ from skdigits._arrays import (
     within_operations,
 )
 from skdigits._columns import raise_naming_columns
+from skdigits._image_lists import as_rows
 from skdigits._pictures import is_picture
 from skdigits._pixels import (
     BRIGHT,
@@ -246,10 +247,10 @@ def check_samples(
     ValueError
         If X, y or the weights are not as described.
     """
-    if not isinstance(X, np.ndarray):
-        X = _as_array(X)
+    if not isinstance(X, np.ndarray) or X.ndim == 1:
+        X = _as_array(X, estimator, name)
     if isinstance(y, Tensor):
-        y = _as_array(y)
+        y = _without_gradient(y)
     shape = getattr(X, "shape", ())
     if len(shape) > 2:
         raise _not_flat(estimator, shape)
@@ -347,17 +348,22 @@ def as_read(
     return read_integers(estimator, X, given) if integers else X
 
 
-def _as_array(X: Any) -> Any:
+def _without_gradient(tensor: Tensor) -> Tensor:
+    """Return a tensor in a form to compute with."""
+    tensor = tensor.detach()
+    return tensor.float() if tensor.dtype in HALVES else tensor
+
+
+def _as_array(X: Any, estimator: BaseEstimator, name: str = "X") -> Any:
     """Return a list as an array, and a tensor in a form to compute with.
 
     Raises
     ------
     ValueError
-        If X is a picture of Pillow, or a list of them.
+        If X is a picture of Pillow, or a list that makes no rows.
     """
     if isinstance(X, Tensor):
-        X = X.detach()
-        return X.float() if X.dtype in HALVES else X
+        return _without_gradient(X)
 
     several = isinstance(X, list | tuple)
     if is_picture(X[0] if several and X else X):
@@ -369,13 +375,13 @@ def _as_array(X: Any) -> Any:
             f"one row of pixels for each image is expected: pass {rows}, or put a "
             "DigitNormalizer, which takes a list of pictures, before the model."
         )
-    return np.asarray(X) if several else X
+    return as_rows(X, type(estimator).__name__, name)
 
 
 def _check_weight(sample_weight: Any, X: Array) -> np.ndarray:
     """Return the weights of samples, as float64."""
     if isinstance(sample_weight, Tensor):
-        sample_weight = _as_array(sample_weight)
+        sample_weight = _without_gradient(sample_weight)
     # Not as part of X's check: weights stay float64, whatever X is.
     weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
     weight = to_numpy(weight)
@@ -483,8 +489,8 @@ def check_features(estimator: BaseEstimator, X: ArrayLike) -> Array:
     ):
         return as_read(estimator, X)
 
-    if not isinstance(X, np.ndarray):
-        X = _as_array(X)
+    if not isinstance(X, np.ndarray) or X.ndim == 1:
+        X = _as_array(X, estimator)
     shape: tuple[int, ...] = getattr(X, "shape", ())
     if len(shape) > 2:
         raise _not_flat(estimator, shape)

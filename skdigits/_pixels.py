@@ -237,3 +237,16 @@ def _wrapped(given: Given) -> str:
         f"If {given.name} holds pixels, values above 127 have become negative in int8: "
         f"pass {given.name}.view(np.uint8)."
     )
+
+
+def full_ink(estimator: "TorchClassifier") -> float | None:
+    """Return the number of full ink in the images that a model was fitted to.
+
+    255 stands for uint8, which a model of fractions reads as well. None are numbers
+    below 0: nobody knows which of them are ink.
+    """
+    smallest, largest, fractions = estimator._learnt
+    if estimator.pixels_ or fractions:
+        return float(WHITE)
+    # Numbers up to 255 are uint8 that pixels=False takes as they are.
+    return None if smallest < 0 else float(largest) or 1.0

@@ -3,7 +3,6 @@
 import io
 import os
 import pickle
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from copy import copy
@@ -13,6 +12,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackContext
 
+from skdigits._files import check_writable
 from skdigits._input_checks import COUNT, NOT_NEGATIVE
 
 __all__ = ["Checkpoint", "load_checkpoint"]
@@ -184,23 +184,7 @@ class Checkpoint:
 
     def _check_can_be_written(self) -> None:
         folder = self._path if self._path.is_dir() else self._path.parent
-        name = os.fspath(folder)
-        if not folder.exists():
-            raise FileNotFoundError(
-                f"{self!r} cannot be written: create the folder {name!r}."
-            )
-        if not folder.is_dir():
-            raise NotADirectoryError(
-                f"{self!r} cannot be written: {name!r} is a file, and not a folder. "
-                "Choose another path."
-            )
-        try:
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError as error:
-            raise type(error)(
-                f"{self!r} cannot be written: {error.strerror} in the folder {name!r}. "
-                "Choose another path."
-            ) from error
+        check_writable(folder, repr(self))
 
     @property
     def _path(self) -> Path:

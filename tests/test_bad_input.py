@@ -35,6 +35,7 @@ from skdigits.model_selection import (
     BatchedHalvingRandomSearchCV,
     BatchedRandomizedSearchCV,
 )
+from skdigits.preprocessing import FoundDigit
 
 NAN, INF = float("nan"), float("inf")
 
@@ -553,6 +554,13 @@ def put(value, array=X, dtype=float, place=(3, 1)):
     return array
 
 
+def several_sizes():
+    """Images of two sizes as NumPy holds them."""
+    images = np.empty(12, object)
+    images[:] = [np.eye(2), np.eye(3)] * 6
+    return images
+
+
 def frame(*columns, names="abcd"):
     return pd.DataFrame(dict(zip(names, columns, strict=True)))
 
@@ -576,7 +584,7 @@ BAD_X = {
     "no features": (X[:, :0], ValueError, r"0 feature\(s\) .*minimum of 1 is required"),
     "one row": (X[0], ValueError, "Expected 2D array, got 1D array.*Reshape your data"),
     "a number": (3.0, ValueError, "Expected 2D array, got scalar array.*Reshape"),
-    "nothing": (None, ValueError, "Expected 2D array, got scalar array.*Reshape"),
+    "nothing": (None, ValueError, r"X is None, .* of shape \(n_samples, n_features\)"),
     "images": (X.reshape(12, 2, 2), ValueError, "Found array with dim 3, .*dim <= 2"),
     "complex": (X + 0j, ValueError, "Complex data not supported"),
     "complex tensor": (torch.tensor(X + 1j), ValueError, "Complex data not supported"),
@@ -614,7 +622,38 @@ BAD_X = {
     ),
     "objects": (np.full((12, 4), object()), TypeError, "real number, not 'object'"),
     "a dict": ({"a": 1}, TypeError, "real number, not 'dict'"),
-    "ragged": ([[1, 2, 3, 4]] * 11 + [[1, 2]], ValueError, "inhomogeneous shape"),
+    "ragged": (
+        [[1, 2, 3, 4]] * 11 + [[1, 2]],
+        ValueError,
+        r"rows of different lengths: X\w*\[0\] has 4 numbers, and X\w*\[11\] has 2",
+    ),
+    "images of several sizes": (
+        [np.eye(2), np.eye(3)] * 6,
+        ValueError,
+        r"a list of images of different sizes, such as \(2, 2\) and \(3, 3\), but "
+        r".*make_pipeline\(DigitNormalizer\(\), \w+\(\.\.\.\)\)",
+    ),
+    "an array of images of several sizes": (
+        several_sizes(),
+        ValueError,
+        "a list of images of different sizes",
+    ),
+    "digits of a page": (
+        [FoundDigit(0, 0, (0, 0, 2, 2), np.eye(2))] * 12,
+        ValueError,
+        r"\[0\] is a FoundDigit: pass .*\[digit.cut_out for digit in X",
+    ),
+    "images and an empty cell": (
+        [np.eye(2), None] * 6,
+        ValueError,
+        r"\[1\] is None, .* leave it out",
+    ),
+    "names of files": (
+        ["a.png"] * 12,
+        ValueError,
+        r"strings, such as 'a.png', .* \[PIL.Image.open\(file\) for file in X",
+    ),
+    "an empty list": ([], ValueError, "empty list, without images"),
     "NaN in sparse rows": (csr_array(put(NAN)), ValueError, "Input X contains NaN"),
     "infinity in sparse rows": (csr_array(put(INF)), ValueError, "X contains infinity"),
     "complex sparse rows": (

@@ -19,7 +19,13 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression, callbacks
+from skdigits import (
+    ConvNetClassifier,
+    MLPClassifierTorch,
+    SoftmaxRegression,
+    _files,
+    callbacks,
+)
 from skdigits.callbacks import Checkpoint, load_checkpoint
 from skdigits.engine import lbfgs, train
 from skdigits.model_selection import (
@@ -472,14 +478,14 @@ def test_a_place_that_cannot_be_written_is_named(
 ):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "locked").mkdir()
-    original = callbacks.tempfile.TemporaryFile
+    original = _files.tempfile.TemporaryFile
 
     def temporary(dir):  # noqa: A002 (its name)
         if dir == tmp_path / "locked":  # no bits stop root
             raise PermissionError(13, "No permission")
         return original(dir=dir)
 
-    monkeypatch.setattr(callbacks.tempfile, "TemporaryFile", temporary)
+    monkeypatch.setattr(_files.tempfile, "TemporaryFile", temporary)
     counter = Killer()
     model = clone(KINDS["sgd"]).set_callbacks(counter, Checkpoint(tmp_path / place))
     with pytest.raises(error, match=text):

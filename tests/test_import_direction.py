@@ -17,6 +17,9 @@ LAYERS = [
     [
         "skdigits._pixels",
         "skdigits._pictures",
+        "skdigits._image_lists",
+        "skdigits._files",
+        "skdigits._fitted_models",
         "skdigits._unknown_names",
         "skdigits._targets",
         "skdigits._columns",

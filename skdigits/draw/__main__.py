@@ -12,9 +12,10 @@ from typing import Any
 
 import joblib
 
+from skdigits._files import file_to_write
 from skdigits.draw._demo import demo_models
 from skdigits.draw._drawings import Drawings
-from skdigits.draw._page import TITLE, page
+from skdigits.draw._page import TITLE, page, several
 from skdigits.draw._reader import Reader
 from skdigits.draw._server import DrawServer
 from skdigits.draw._steps import Shape
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             _write(given)
     except (ImportError, OSError, TypeError, ValueError) as error:
-        options.error(str(error))
+        # Messages of other libraries may have several lines.
+        options.error(" ".join(str(error).split()))
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -78,12 +80,7 @@ def _check(given: argparse.Namespace) -> None:
 
 def _write(given: argparse.Namespace) -> None:
     # What cannot be written is better said before a demo is trained.
-    file = Path(given.html).expanduser().resolve()
-    if file.is_dir():
-        raise ValueError(f"--html {given.html} is a folder: pass a file in it")
-    if not file.parent.is_dir():
-        raise ValueError(f"--html {given.html}: make the folder {file.parent} first")
-
+    file = file_to_write(given.html, "--html").resolve()
     shape = _shape(given.image_shape)
     model, *others = _models(given)
     page(model, file, title=given.title, compare=others, image_shape=shape)
@@ -105,7 +102,10 @@ def _serve(given: argparse.Namespace) -> None:
 
 def _server(given: argparse.Namespace) -> DrawServer:
     shape = _shape(given.image_shape)
-    readers = [Reader(model, shape, given.ink) for model in _models(given)]
+    model, *others = _models(given)
+    readers = [Reader(model, shape, given.ink)]
+    for name, other in several(others).items():
+        readers.append(Reader(other, shape, given.ink, name))
     save = given.save is not None
     drawings = Drawings(given.save, readers[0].classes) if save else None
 
@@ -144,13 +144,17 @@ def load(file: str, trusted: Sequence[str] = ()) -> Any:
         to trust.
     """
     path = Path(file).expanduser()
+    if not file:
+        raise ValueError("The name of a model's file is empty: pass its path.")
+    if path.is_dir():
+        raise ValueError(f"{file} is a folder: pass a file .skops or .joblib in it.")
+    if not path.is_file():
+        raise ValueError(f"{file}: there is no such file.")
     if path.suffix not in (".skops", ".joblib"):
         raise ValueError(
             f"{file}: expected a file .skops or .joblib. Save the model with "
             "joblib.dump(model, 'model.joblib')."
         )
-    if not path.is_file():
-        raise ValueError(f"{file}: there is no such file.")
     if path.suffix == ".skops":
         return _from_skops(path, trusted)
     return _read(path, "joblib", partial(joblib.load, path))
@@ -177,9 +181,11 @@ def _read(path: Path, library: str, reader: Callable[[], Any]) -> Any:
     try:
         return reader()
     except Exception as error:
-        kind = type(error).__name__
+        dump = "skops.io.dump" if library == "skops" else "joblib.dump"
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise ValueError(
-            f"{path}: {library} cannot read it ({kind}: {error})"
+            f"{path}: {library} cannot read it ({reason}). Save the model again, by "
+            f"{dump}(model, {path.name!r})."
         ) from error
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from skdigits._files import check_writable
+
 # Signs that some file system does not allow in a name, and names of devices.
 FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|^[.\s]|[.\s]$|^$')
 DEVICES = re.compile(
@@ -34,12 +36,16 @@ class Drawings:
     ValueError
         If a label cannot be the name of a folder, two are the same but for case, or
         ``folder`` is a file.
+    OSError
+        If the folder could not be made, or nothing may be written into it.
     """
 
     def __init__(self, folder: str | os.PathLike[str], labels: Sequence[str]):
         self.folder = Path(folder).expanduser()
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"--save {self.folder} is no folder: pass another path.")
+        there = [one for one in (self.folder, *self.folder.parents) if one.exists()]
+        check_writable(there[0], f"--save {self.folder}")
         self.labels = list(labels)
         _check_labels(self.labels)
 

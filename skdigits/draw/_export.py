@@ -11,6 +11,7 @@ from skdigits._arrays import to_numpy, to_tensor
 from skdigits._base import TorchClassifier
 from skdigits._convnet import ConvNetClassifier
 from skdigits._mlp import MLPClassifierTorch
+from skdigits._pixels import WHITE, full_ink
 from skdigits._softmax_regression import SoftmaxRegression
 from skdigits._template_matching import TemplateMatchingClassifier
 from skdigits.draw._steps import (
@@ -35,11 +36,12 @@ CLASSIFIERS = (
     ConvNetClassifier,
 )
 PAGE_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")  # those of page.js
-BYTE = 255
 
 
-def exported(model: BaseEstimator, image_shape: Shape | None = None) -> Record:
-    """Return all that a page needs to know of a fitted model.
+def exported(
+    model: BaseEstimator, image_shape: Shape | None = None, name: str = "model"
+) -> Record:
+    """Return all that a page needs to know of a fitted model, a parameter of this name.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def exported(model: BaseEstimator, image_shape: Shape | None = None) -> Record:
         If it predicts several labels of a drawing, its images have colours or an
         unknown shape, or it was fitted to numbers below 0.
     """
-    parts = taken_apart(model)
+    parts = taken_apart(model, name)
     classifier = parts.classifier
     _check_class(classifier)
     steps = steps_of(parts)
@@ -107,19 +109,18 @@ def scale(classifier: TorchClassifier) -> Record:
         If the classifier was fitted to numbers below 0: a drawing cannot tell which
         of them are ink.
     """
-    smallest, largest, fractions = classifier._learnt
-    if classifier.pixels_ or fractions:
-        return {"rounded": True, "ink": 1.0}
-    if smallest < 0:
+    ink = full_ink(classifier)
+    if ink is None:
+        smallest, largest, _ = classifier._learnt
         raise ValueError(
             f"{type(classifier).__name__} was fitted to numbers from {smallest:g} to "
             f"{largest:g}, but drawings have a ground of 0: fit it to pixels as uint8, "
             "or put what scales them into a Pipeline. " + THE_SERVER
         )
-    # Numbers up to 255 are uint8 that pixels=False takes as they are.
-    if largest == BYTE:
-        return {"rounded": True, "ink": float(BYTE)}
-    return {"rounded": False, "ink": float(largest) or 1.0}
+    if ink != WHITE:
+        return {"rounded": False, "ink": ink}
+    whole = classifier.pixels_ or classifier._learnt[2]
+    return {"rounded": True, "ink": 1.0 if whole else ink}
 
 
 def _computed(classifier: Any) -> Record:

@@ -8,11 +8,11 @@ import os
 import re
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from skdigits._files import file_to_write, write_text
 from skdigits.draw._export import exported
 from skdigits.draw._steps import Shape
 
@@ -66,6 +66,8 @@ def page(
         shape, or was fitted to numbers below 0; or if ``title`` is no text.
     sklearn.exceptions.NotFittedError
         If a model is not fitted.
+    OSError
+        If ``path`` is a folder, its folder is missing, or it cannot be written.
 
     See Also
     --------
@@ -104,22 +106,26 @@ def page(
     >>> file.read_text(encoding="utf-8") == html
     True
     """
-    models = [exported(one, image_shape) for one in [model, *several(compare)]]
+    file = None if path is None else file_to_write(path)
+    models = [exported(model, image_shape)]
+    for name, other in several(compare).items():
+        models.append(exported(other, image_shape, name))
     made = composed(title, {"models": named(models)})
 
-    if path is not None:
-        file = Path(path).expanduser()
-        file.write_text(made, encoding="utf-8", newline="\n")
+    if file is not None:
+        write_text(file, made)
     return made
 
 
 def several(
     compare: BaseEstimator | Sequence[BaseEstimator] | None,
-) -> list[BaseEstimator]:
-    """Return what a model is compared with, as a list."""
+) -> dict[str, BaseEstimator]:
+    """Return what a model is compared with, by what an error calls each."""
     if compare is None:
-        return []
-    return list(compare) if isinstance(compare, list | tuple) else [compare]
+        return {}
+    if not isinstance(compare, list | tuple):
+        return {"compare": compare}
+    return {f"compare[{place}]": one for place, one in enumerate(compare)}
 
 
 def named(models: list[dict[str, Any]]) -> list[dict[str, Any]]:

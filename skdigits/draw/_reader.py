@@ -10,8 +10,9 @@ from sklearn.base import BaseEstimator
 
 from skdigits._arrays import to_numpy
 from skdigits._base import TorchClassifier
+from skdigits._pixels import WHITE
 from skdigits._template_matching import TemplateMatchingClassifier
-from skdigits.draw._export import BYTE, Record, packed, scale
+from skdigits.draw._export import Record, packed, scale
 from skdigits.draw._steps import (
     MOVING,
     Shape,
@@ -27,7 +28,7 @@ SIDE = 420  # pixels of a drawing, as page.js has it
 def _trial() -> np.ndarray:
     """Return the drawing of a tap."""
     rows, columns = np.indices((SIDE, SIDE)) - SIDE // 2
-    return ((rows**2 + columns**2 < 16**2) * BYTE).astype(np.uint8)
+    return ((rows**2 + columns**2 < 16**2) * WHITE).astype(np.uint8)
 
 
 class Reader:
@@ -44,6 +45,8 @@ class Reader:
     ink : float, default=None
         The number of full ink in the images that the model was fitted to. Classifiers
         of skdigits know it.
+    name : str, default="model"
+        What messages call the model.
 
     Raises
     ------
@@ -59,8 +62,9 @@ class Reader:
         model: BaseEstimator,
         image_shape: Shape | None = None,
         ink: float | None = None,
+        name: str = "model",
     ):
-        self.parts = taken_apart(model)
+        self.parts = taken_apart(model, name)
         if np.ndim(self.parts.classifier.classes_[0]) or self._multilabel:
             raise self._several()
         own = list(takewhile(_is_ours, self.parts.transformers))
@@ -99,7 +103,7 @@ class Reader:
         ours = self.seen_by == self.parts.transformers
         if ours and isinstance(classifier, TorchClassifier):
             known = scale(classifier)
-            return float(BYTE) if known["rounded"] else known["ink"]
+            return float(WHITE) if known["rounded"] else known["ink"]
 
         if ink is None or not (math.isfinite(ink) and ink > 0):
             raise ValueError(
@@ -107,7 +111,7 @@ class Reader:
                 f"{self.parts.name} was fitted to: pass --ink 255, --ink 16 or "
                 "--ink 1, say."
             )
-        if self.takes_images and ink not in (1, BYTE):
+        if self.takes_images and ink not in (1, WHITE):
             raise ValueError(
                 f"ink={ink:g} cannot come from a DigitNormalizer: pass --ink 255 if "
                 "the Pipeline was fitted to uint8, else --ink 1."
@@ -149,7 +153,7 @@ class Reader:
     def picture(self, drawing: np.ndarray) -> np.ndarray:
         """Return a drawing in uint8 as the model is handed it."""
         if self.takes_images:
-            return BYTE - drawing if self.parts.dark else drawing
+            return WHITE - drawing if self.parts.dark else drawing
 
         height, width = self.shape
         size = min(self.shape)
@@ -163,7 +167,9 @@ class Reader:
     def read(self, drawing: np.ndarray) -> Record:
         """Return what the model sees of a drawing, and what it answers."""
         picture = self.picture(drawing)
-        given: np.ndarray = picture if self.ink == BYTE else picture * (self.ink / BYTE)
+        given: np.ndarray = (
+            picture if self.ink == WHITE else picture * (self.ink / WHITE)
+        )
         X: Any = given[np.newaxis] if self.takes_images else given.reshape(1, -1)
 
         seen = X
@@ -171,7 +177,7 @@ class Reader:
             X = transformer.transform(X)
             if number < len(self.seen_by):
                 seen = X
-        full = 1.0 if self.takes_images and self.ink != BYTE else self.ink
+        full = 1.0 if self.takes_images and self.ink != WHITE else self.ink
         return {"image": packed(np.ravel(to_numpy(seen)) / full), **self._answer(X)}
 
     def _answer(self, X: Any) -> Record:

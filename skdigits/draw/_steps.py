@@ -3,14 +3,11 @@
 Steps are dictionaries that the page reads: each ``kind`` is a function of page.js.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from sklearn.base import BaseEstimator
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
+from skdigits._fitted_models import fitted_steps
 from skdigits._image_shapes import shape_of_images
 from skdigits.preprocessing import CenterByMass, Deskew, DigitNormalizer
 
@@ -48,63 +45,33 @@ class Parts(NamedTuple):
         return self.normaliser is not None and self.normaliser.invert is True
 
 
-def taken_apart(model: BaseEstimator) -> Parts:
-    """Return the parts of a fitted model.
+def taken_apart(model: BaseEstimator, name: str = "model") -> Parts:
+    """Return the parts of a fitted model, which is a parameter of this name.
 
     Raises
     ------
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
     TypeError
-        If the model is no classifier.
-    """
-    *transformers, classifier = _flat(model)
-    if not hasattr(classifier, "classes_"):
-        raise TypeError(
-            f"{type(classifier).__name__} has no classes_: only a classifier says what "
-            "a drawing shows."
-        )
-    return Parts(transformers, classifier)
-
-
-def _flat(model: BaseEstimator) -> Iterator[BaseEstimator]:
-    """Yield the transformers of a Pipeline, and then its last step."""
-    model = _unwrapped(model)
-    if not isinstance(model, Pipeline):
-        yield model
-        return
-    for _, step in model.steps:
-        if step is not None and step != "passthrough":
-            yield from _flat(step)
-
-
-def _unwrapped(model: Any) -> Any:
-    """Return the fitted estimator within frozen estimators and searches.
-
-    Raises
-    ------
-    TypeError
-        If this is a class, or no estimator.
+        If this is no classifier, or a class of them.
     ValueError
-        If a search did not refit its best candidate.
+        If a search did not refit its best candidate, or a Pipeline has no steps.
     """
     if isinstance(model, type) or not hasattr(model, "fit"):
         found = repr(model) if isinstance(model, type) else type(model).__name__
         raise TypeError(
-            f"model must be a fitted classifier or Pipeline, got {found}: pass what "
+            f"{name} must be a fitted classifier or Pipeline, got {found}: pass what "
             "fit returns."
         )
-    if isinstance(model, FrozenEstimator):
-        return _unwrapped(model.estimator)
-    # RidgeClassifierCV has cv_results_, too, but predicts by itself.
-    if hasattr(model, "cv_results_") and hasattr(model, "refit"):
-        if not hasattr(model, "best_estimator_"):
-            raise ValueError(
-                f"This {type(model).__name__} has refit={model.refit!r}, and so no "
-                "best_estimator_ to draw for: set refit=True, or pass a fitted model."
-            )
-        return _unwrapped(model.best_estimator_)
 
-    check_is_fitted(model)
-    return model
+    *transformers, classifier = fitted_steps(model, name)
+    if not hasattr(classifier, "classes_"):
+        raise TypeError(
+            f"{name}: {type(classifier).__name__} has no classes_, and only a "
+            "classifier says what a drawing shows. Pass one, or a Pipeline that ends "
+            "with one."
+        )
+    return Parts(transformers, classifier)
 
 
 def checked_shape(known: list[Any], n_features: int) -> Shape:

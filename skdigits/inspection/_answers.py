@@ -135,14 +135,18 @@ def match_labels(
     return predicted
 
 
-def samples_for(model: BaseEstimator, X: ArrayLike | None) -> ArrayLike:
-    """Return X after a check that the model is fitted and that X is there."""
+def check_estimator(model: BaseEstimator) -> None:
+    """Raise an error for a class, and for a model that is not fitted."""
     if isinstance(model, type):
         raise TypeError(
             f"{model.__name__} is a class: pass a fitted estimator of this class."
         )
     innermost(model)
 
+
+def samples_for(model: BaseEstimator, X: ArrayLike | None) -> ArrayLike:
+    """Return X after a check that the model is fitted and that X is there."""
+    check_estimator(model)
     if X is None:
         raise ValueError(
             f"X is None, but {type(model).__name__} needs samples to predict: pass X, "

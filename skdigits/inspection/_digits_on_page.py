@@ -13,14 +13,14 @@ from skdigits.inspection import _mosaic
 from skdigits.inspection._answers import (
     answers,
     as_array,
+    check_estimator,
     match_labels,
     method,
     predicted_labels,
-    samples_for,
 )
 from skdigits.inspection._display import Display
-from skdigits.preprocessing import DigitNormalizer, FoundDigit, find_digits
-from skdigits.preprocessing._find_digits._readings import first_step, own_normaliser
+from skdigits.preprocessing import FoundDigit, find_digits
+from skdigits.preprocessing._find_digits._readings import Taken, taken_by
 from skdigits.preprocessing._pages import checked_page
 
 if TYPE_CHECKING:
@@ -117,9 +117,10 @@ class DigitsOnPageDisplay(Display):
         estimator : estimator
             Fitted classifier of digits. Its probabilities also decide where digits that
             touch each other are cut apart, see `skdigits.preprocessing.find_digits`.
-            Without ``predict_proba``, labels are drawn alone. If its first step is not
-            a `skdigits.preprocessing.DigitNormalizer`, it is handed rows of pixels in
-            uint8, of square images like MNIST's.
+            Without ``predict_proba``, labels are drawn alone. Classifiers of other
+            libraries need a `skdigits.preprocessing.DigitNormalizer` as the first step.
+            Those of skdigits alone are handed rows of square images like MNIST's, of
+            the numbers that they were fitted to.
         image : array-like of shape (height, width), or PIL.Image.Image
             The page: grey values of any range, or an image of Pillow of any mode.
         layout : {"free", "cells"}, default="free"
@@ -143,16 +144,20 @@ class DigitsOnPageDisplay(Display):
             If the estimator has no ``predict``.
         ValueError
             If the image is not a 2-D array of finite numbers, a parameter is invalid,
-            or there is ink, but no grid with ``layout="cells"``.
+            there is ink, but no grid with ``layout="cells"``, or the estimator needs a
+            DigitNormalizer.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
         """
         doubtful = _fraction("doubtful", doubtful)
-        samples_for(estimator, image)
+        check_estimator(estimator)
         method(estimator, "predict")
+        taken = taken_by(estimator, "estimator")
         page = checked_page(image)
 
         model = estimator if hasattr(estimator, "predict_proba") else None
         found = find_digits(page, layout=layout, model=model, dark=dark)
-        labels, probabilities = _readings(estimator, found)
+        labels, probabilities = _readings(estimator, taken, found)
         return cls(page, found, labels, probabilities, doubtful=doubtful)._drawn(ax)
 
     @classmethod
@@ -193,6 +198,7 @@ class DigitsOnPageDisplay(Display):
             If ``found`` holds anything else than digits of `find_digits`.
         """
         digits = _digits(found)
+        page = checked_page(image)
         n_digits = len(digits)
         # Labels of no digits are fine here, but nowhere else.
         if n_digits or len(as_array(labels)):
@@ -200,7 +206,6 @@ class DigitsOnPageDisplay(Display):
         if probabilities is not None:
             probabilities = _of_labels(as_array(probabilities), n_digits)
 
-        page = checked_page(image)
         return cls(page, digits, labels, probabilities, doubtful=doubtful)._drawn(ax)
 
     def plot(self, ax=None, *, cmap="gray"):
@@ -301,7 +306,7 @@ class DigitsOnPageDisplay(Display):
 
 
 def _readings(
-    estimator: BaseEstimator, found: Sequence[FoundDigit]
+    estimator: BaseEstimator, taken: Taken, found: Sequence[FoundDigit]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return label and probability of each digit that was found."""
     with_probabilities = hasattr(estimator, "predict_proba")
@@ -309,9 +314,7 @@ def _readings(
     if not found:
         return np.empty(0, int), np.empty(0) if with_probabilities else None
 
-    X: Any = [digit.cut_out for digit in found]
-    if not isinstance(first_step(estimator), DigitNormalizer):
-        X = own_normaliser(estimator, type(estimator).__name__).transform(X)
+    X = taken([digit.cut_out for digit in found])
     labels = predicted_labels(estimator, X, None)
     if not with_probabilities:
         return labels, None

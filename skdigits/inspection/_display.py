@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, SupportsInt, cast
 
 from sklearn.base import BaseEstimator
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
+from skdigits._fitted_models import fitted_steps
 from skdigits._input_checks import COUNT
 from skdigits._plotting import axes, pyplot
 
@@ -19,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 
-def innermost(estimator: BaseEstimator) -> BaseEstimator:
-    """Return the fitted model inside an estimator.
+def innermost(estimator: BaseEstimator, name: str = "estimator") -> BaseEstimator:
+    """Return the fitted model inside an estimator, which is a parameter of this name.
 
     This is the last step of a Pipeline, the best estimator of a search, or the
     estimator that a FrozenEstimator holds.
@@ -30,26 +28,10 @@ def innermost(estimator: BaseEstimator) -> BaseEstimator:
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     ValueError
-        If a search did not refit its best candidate.
+        If a search did not refit its best candidate, or a Pipeline has no steps.
     """
-    # Anything with ``predict`` will do, but only scikit-learn's can be checked.
-    if hasattr(estimator, "__sklearn_tags__"):
-        check_is_fitted(estimator)
-
-    if isinstance(estimator, Pipeline):
-        return innermost(estimator.steps[-1][1])
-    if isinstance(estimator, FrozenEstimator):
-        return innermost(estimator.estimator)
-    # RidgeClassifierCV has cv_results_, too, but predicts by itself.
-    if not (hasattr(estimator, "cv_results_") and hasattr(estimator, "refit")):
-        return estimator
-
-    if not hasattr(estimator, "best_estimator_"):
-        raise ValueError(
-            f"This {type(estimator).__name__} has refit={estimator.refit!r}, and so no "
-            "best_estimator_ to look at: set refit=True, or pass a fitted model."
-        )
-    return innermost(estimator.best_estimator_)
+    *_, last = fitted_steps(estimator, name)
+    return last
 
 
 def model_of(

@@ -1,6 +1,5 @@
 """Classifiers inside of others: frozen, searched, in a Pipeline, in an ensemble."""
 
-from collections.abc import Iterator
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from skdigits._base import TorchClassifier
+from skdigits._fitted_models import everything_in
 from skdigits.model_selection import (
     BatchedGridSearchCV,
     BatchedHalvingGridSearchCV,
@@ -45,16 +45,6 @@ WRAPPERS = (
     BatchedHalvingGridSearchCV,
     BatchedHalvingRandomSearchCV,
 )
-# Where fitted meta-estimators keep others.
-PLACES = (
-    "estimator",
-    "estimator_",
-    "best_estimator_",
-    "final_estimator_",
-    "estimators_",
-    "calibrated_classifiers_",
-    "transformer_list",
-)
 
 
 def unwrapped(model: BaseEstimator) -> BaseEstimator:
@@ -71,20 +61,6 @@ def unwrapped(model: BaseEstimator) -> BaseEstimator:
             )
         else:
             return model
-
-
-def everything_in(model: object) -> Iterator[object]:
-    """Yield an estimator and, as far as can be seen, the estimators in it."""
-    yield model
-    found = [getattr(model, place, None) for place in PLACES]
-    if isinstance(model, Pipeline):
-        found += [step for _, step in model.steps]
-    for one in found:
-        for member in one if isinstance(one, list | np.ndarray) else [one]:
-            # A FeatureUnion lists names beside transformers.
-            member = member[1] if isinstance(member, tuple) else member
-            if member is not None and not isinstance(member, str):
-                yield from everything_in(member)
 
 
 def concerns_skdigits(model: object) -> bool:

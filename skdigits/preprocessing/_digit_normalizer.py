@@ -160,6 +160,8 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
         "clean_up": ["boolean"],
     }
     _any_size = True
+    # Whether digits of the images in ``fit`` have values to 255, and not to 1.
+    _fitted_to_bytes = True
 
     def __init__(
         self,
@@ -244,13 +246,17 @@ class DigitNormalizer(ClassNamePrefixFeaturesOutMixin, ImageTransformer):
     def _check(self, X: ArrayLike, *, reset: bool) -> Images | list[np.ndarray]:
         images = list_of_images(X)
         if images is None:
-            return super()._check(X, reset=reset)
+            checked = super()._check(X, reset=reset)
+            if reset:
+                self._fitted_to_bytes = str(checked.X.dtype).endswith("uint8")
+            return checked
 
         # A list of images has neither features nor a namespace, so a new fit deletes
         # these attributes.
         if reset:
             for name in ("n_features_in_", "feature_names_in_", "_fitted_array"):
                 vars(self).pop(name, None)
+            self._fitted_to_bytes = {one.dtype for one in images} == {np.dtype("u1")}
         return images
 
     def _transformed(self, images: Images | list[np.ndarray]) -> ArrayLike:

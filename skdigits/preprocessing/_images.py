@@ -12,6 +12,12 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from skdigits._arrays import input_dtypes, surely_finite, to_numpy, to_tensor
+from skdigits._image_lists import (
+    is_found,
+    no_array,
+    refuse_elements,
+    refuse_empty,
+)
 from skdigits._image_shapes import given_shape, shape_of_images
 from skdigits._pictures import grey_values, is_picture
 
@@ -61,7 +67,7 @@ def check_images(
     if transformer.image_shape is not None:
         shape = given_shape(transformer.image_shape, grey=True)[:2]
     X = _in_greys(X)
-    found = _shape(X)
+    found = _shape(X, type(transformer).__name__)
     X = np.asarray(X) if isinstance(X, list | tuple) else X
     n_dim = len(found)
     if n_dim > 3:
@@ -139,43 +145,18 @@ def _refuse_what_holds_no_pixels(X: Any) -> None:
         raise ValueError(
             f"X={X!r} is the name of a file, not images: pass [PIL.Image.open(X)]."
         )
-    if _is_found(X):
+    if is_found(X):
         raise ValueError(f"X is a {type(X).__name__}: pass a list of one, [X.cut_out].")
-    if not isinstance(X, list | tuple):
-        return
-
-    if not X:
+    if isinstance(X, list | tuple):
+        refuse_empty(X)
+        refuse_elements(X)
+    elif not _shape(X):
         raise ValueError(
-            f"X is an empty {type(X).__name__}, without images, such as a blank page "
-            "gives: call this only if X has elements."
+            f"X is {'None' if X is None else f'a {type(X).__name__}'}, but images are "
+            "expected: pass a list of arrays of shape (height, width) or of images of "
+            "Pillow, or one array of shape (n_samples, height, width) or (n_samples, "
+            "n_features)."
         )
-    for number, element in enumerate(X):
-        _refuse_element(element, f"X[{number}]")
-
-
-def _refuse_element(element: Any, name: str) -> None:
-    """Raise an error for an element of a list that stands for an image."""
-    if isinstance(element, str | os.PathLike):
-        raise ValueError(
-            f"{name}={element!r} is the name of a file, not an image: pass "
-            "[PIL.Image.open(file) for file in X]."
-        )
-    if element is None:
-        raise ValueError(
-            f"{name} is None, not an image, as the cut_out of an empty cell is: leave "
-            "it out."
-        )
-    if _is_found(element):
-        raise ValueError(
-            f"{name} is a {type(element).__name__}: pass the images of such digits, "
-            "[digit.cut_out for digit in X]."
-        )
-
-
-def _is_found(thing: Any) -> bool:
-    """Return whether this is a digit of `find_digits`, which imports this module."""
-    # A DataFrame may have a column of this name.
-    return hasattr(thing, "cut_out") and not hasattr(thing, "shape")
 
 
 def _read(picture: "Image.Image", name: str) -> np.ndarray:
@@ -225,17 +206,14 @@ def _as_numbers(image: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def _shape(X: ArrayLike) -> tuple[int, ...]:
+def _shape(X: Any, transformer: str = "a transformer") -> tuple[int, ...]:
     """Return the shape of an array-like."""
     if hasattr(X, "shape"):
         return tuple(X.shape)
     try:
         return np.asarray(X).shape
     except ValueError as error:
-        raise ValueError(
-            "X must hold rows of pixels or images of one size, but it makes no array "
-            f"({error}): bring images to one size first, as DigitNormalizer does."
-        ) from error
+        raise no_array(X, transformer, "X", error) from None
 
 
 def _not_grey(name: str, shape: tuple[int, ...]) -> str:

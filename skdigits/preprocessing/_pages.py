@@ -35,7 +35,16 @@ def checked_page(image: Any) -> np.ndarray:
             "pass one image at a time, such as image[0]."
         )
 
+    if isinstance(image, list | tuple) and any(isinstance(one, str) for one in image):
+        raise ValueError(
+            f"image is a {type(image).__name__} of names of files, {EXPECTED}: open "
+            "one at a time, by PIL.Image.open(image[0])."
+        )
+
     grey = _read(image, "image") if is_picture(image) else _as_array(image)
+    if not grey.ndim:
+        found = "None" if image is None else f"a {type(image).__name__}"
+        raise ValueError(f"image is {found}, {EXPECTED}: {_cure(())}.")
     if grey.ndim != 2 or not grey.size or grey.dtype.kind not in "buif":
         raise ValueError(
             f"image has shape {grey.shape} and dtype {grey.dtype}, {EXPECTED}: "

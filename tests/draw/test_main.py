@@ -44,6 +44,9 @@ def folder(model, digits, tmp_path_factory):
     with zipfile.ZipFile(found / "half.skops", "w") as half:
         half.writestr("schema.json", files["schema.json"])
     (found / "model.pkl").write_bytes(b"")
+    (found / "empty.joblib").write_bytes(b"")
+    joblib.dump({"a": 1}, found / "dict.joblib")
+    joblib.dump(SoftmaxRegression(), found / "unfitted.joblib")
     return found
 
 
@@ -71,12 +74,31 @@ ERRORS = {
     "--ink needs the server": ["{}/model.skops", "--html", "{}/a", "--ink", "1"],
     "--html is empty: pass the path of a file": ["{}/model.skops", "--html", ""],
     "--save is empty: pass the path of a folder": ["{}/model.skops", "--save", ""],
-    "--html .*/none/a: make the folder .*/none first": [
+    "--html=.*/none/a' cannot be written: create the folder '.*/none'": [
         "--demo",
         "--html",
         "{}/none/a",
     ],
-    "--html .* is a folder: pass a file in it": ["--demo", "--html", "{}"],
+    "--html=.* is a folder: name a file in it": ["--demo", "--html", "{}"],
+    "--html=.*pkl' is a file, and not a f": ["--demo", "--html", "{}/model.pkl/a"],
+    "--save .*/a cannot be written: .*pkl' is": [
+        "{}/model.skops",
+        "--save",
+        "{}/model.pkl/a",
+    ],
+    "error: .* is a folder: pass a file .skops or .joblib in it": ["{}"],
+    "none.onnx: there is no such file": ["{}/none.onnx"],
+    "The name of a model's file is empty": [""],
+    r"empty.joblib: joblib cannot read it \(EOFError\). Save .*'empty.joblib'\)": [
+        "{}/empty.joblib"
+    ],
+    "model must be a fitted classifier .* got dict": ["{}/dict.joblib"],
+    "model=SoftmaxRegression is not fitted": ["{}/unfitted.joblib"],
+    r"compare\[0\]=SoftmaxRegression is not fitted": [
+        "{}/model.joblib",
+        "--compare",
+        "{}/unfitted.joblib",
+    ],
     r"--save .*/model.pkl is no folder": ["{}/model.skops", "--save", "{}/model.pkl"],
     "--port: '65536' is none: expected a number from 1": ["--demo", "--port", "65536"],
     "--port: '-1' is none: expected a number from 1": ["--demo", "--port=-1"],
@@ -104,7 +126,8 @@ ERRORS = {
 def test_mistakes_end_with_a_message(folder, capsys, message):
     with pytest.raises(SystemExit, match="2"):
         main([one.format(folder) for one in ERRORS[message]])
-    assert re.search(message, capsys.readouterr().err)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(message, last)
     assert not (folder / "a").exists()
 
 

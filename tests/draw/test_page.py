@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdigits import (
@@ -116,6 +116,31 @@ def test_a_page_is_written(templates, tmp_path):
     assert "<h1>Ziffern</h1>" in text
 
 
+PATHS = {
+    "none/a.html": (FileNotFoundError, r"path='.*a.html' cannot .* folder '.*none'\."),
+    "file/a.html": (NotADirectoryError, r"path='.*a.html' .* file' is a file, and not"),
+    "": (IsADirectoryError, r"path='.*' is a folder: name a file in it, such as '"),
+    300 * "a": (
+        OSError,
+        r"path='.*aaa' cannot be written: File name too long\. Choose",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_what_cannot_be_written_is_named(templates, tmp_path, name):
+    (tmp_path / "file").write_bytes(b"")
+    error, message = PATHS[name]
+    with pytest.raises(error, match=message.replace(" file'", r".*file'")):
+        page(templates, tmp_path / name)
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_a_path_is_a_string_or_path_like(templates):
+    with pytest.raises(TypeError, match="path=5 must be a str or path-like"):
+        page(templates, 5)
+
+
 def test_models_that_are_compared_have_titles_of_their_own(templates, digits):
     softmax = SoftmaxRegression(max_iter=1, tol=None).fit(*digits)
     text = page(templates, compare=[softmax, templates])
@@ -174,8 +199,10 @@ def test_a_subclass_may_compute_something_else(digits):
 
 def test_no_models_are_refused(digits):
     X, y = digits
-    with pytest.raises(NotFittedError, match="SoftmaxRegression"):
+    with pytest.raises(NotFittedError, match="model=SoftmaxRegression is not fitted"):
         page(SoftmaxRegression())
+    with pytest.raises(ValueError, match="model=Pipeline has no steps"):
+        page(Pipeline([]))
     with pytest.raises(TypeError, match=r"must be a fitted classifier .* got <class"):
         page(SoftmaxRegression)
     with pytest.raises(TypeError, match=r"must be a fitted classifier .* got str"):
@@ -185,6 +212,22 @@ def test_no_models_are_refused(digits):
     search = GridSearchCV(SOFTMAX, {"alpha": [0.0]}, cv=2, refit=False).fit(X, y)
     with pytest.raises(ValueError, match="refit=False, and so no best_estimator_"):
         page(search)
+
+
+@pytest.mark.parametrize("draw", [page, DrawDisplay])
+def test_what_is_compared_is_named(templates, digits, draw):
+    X, y = digits
+    search = GridSearchCV(SOFTMAX, {"alpha": [0.0]}, cv=2, refit=False).fit(X, y)
+    with pytest.raises(TypeError, match=r"compare must be a fitted .* got str"):
+        draw(templates, compare="x")
+    with pytest.raises(TypeError, match=r"compare\[1\] must be a fitted .* got None"):
+        draw(templates, compare=[templates, None])
+    with pytest.raises(NotFittedError, match="compare=SoftmaxRegression is not fitted"):
+        draw(templates, compare=SoftmaxRegression())
+    with pytest.raises(ValueError, match=r"compare\[0\]=GridSearchCV has refit=False"):
+        draw(templates, compare=[search])
+    with pytest.raises(TypeError, match="compare: StandardScaler has no classes_"):
+        draw(templates, compare=StandardScaler().fit(X))
 
 
 def test_models_of_no_grey_digit_are_refused(digits, rng):

@@ -211,8 +211,13 @@ class TestFromEstimator:
             draw(reader, stroke, layout="cells")
         with pytest.raises(TypeError, match="SoftmaxRegression is a class: pass a"):
             draw(SoftmaxRegression, page)
-        with pytest.raises(NotFittedError, match="not fitted"):
+        with pytest.raises(NotFittedError, match="estimator=SoftmaxRegression is not"):
             draw(SoftmaxRegression(), page)
+        with pytest.raises(ValueError, match="image is None, but a page is"):
+            draw(reader, None)
+        ridge = RidgeClassifier().fit(np.eye(4), [0, 1, 2, 3])
+        with pytest.raises(ValueError, match="estimator=RidgeClassifier does not tell"):
+            draw(ridge, page)
         with pytest.raises(AttributeError, match="DigitNormalizer has no predict, and"):
             draw(reader[0], page)
         iris = LogisticRegression().fit(np.eye(3), [0, 1, 2])

@@ -298,9 +298,9 @@ def test_searches_without_refit_and_models_that_are_not_fitted(table, digits):
     X = digits[0][:60]
     y = digits[1][:60]
     search = GridSearchCV(GaussianNB(), {"var_smoothing": [0.1]}, cv=2, refit=False)
-    with pytest.raises(NotFittedError, match="GridSearchCV instance is not fitted"):
+    with pytest.raises(NotFittedError, match="estimator=GridSearchCV is not fitted"):
         table(search, X, y)
-    with pytest.raises(NotFittedError, match="Pipeline instance is not fitted"):
+    with pytest.raises(NotFittedError, match="estimator=Pipeline is not fitted"):
         table(make_pipeline(StandardScaler(), SoftmaxRegression()), X, y)
 
     search.fit(X, y)

@@ -9,14 +9,17 @@ from sklearn.pipeline import make_pipeline
 
 from skdigits import SoftmaxRegression
 from skdigits.preprocessing import DigitNormalizer, find_digits
-from skdigits.preprocessing._find_digits._grid import Quad
-from skdigits.preprocessing._find_digits._grid_order import rows_and_columns
+from skdigits.preprocessing._find_digits._grid._ink import grid_ink
+from skdigits.preprocessing._find_digits._grid._lattice import completed
+from skdigits.preprocessing._find_digits._grid._order import rows_and_columns
+from skdigits.preprocessing._find_digits._grid._quad import Quad
 
 PAPER, INK = 220.0, 50.0
 SHAPE = (420, 520)
 FOUR_ROWS = [30, 110, 180, 280, 390]
 FIVE_COLUMNS = [25, 115, 185, 300, 390, 500]
 EMPTY = {(0, 1), (1, 3), (2, 0), (3, 3), (3, 4)}
+EMPTY_MIDDLES = [(65, 145), (140, 340), (225, 65), (330, 340), (330, 440)]
 
 
 @pytest.fixture(scope="module")
@@ -304,6 +307,147 @@ def test_strokes_from_side_to_side_do_not_part_a_cell(shapes):
     assert set(written) <= set(
         places([one for one in found if one.cut_out is not None])
     )
+
+
+def test_strokes_from_side_to_side_do_not_part_the_cells_of_a_single_row(shapes):
+    """Nothing but the equal boxes beside it tells that one was parted."""
+    rights = list(range(30, 500, 60))
+    cover = outlines([180, 250], rights)
+    cover[180:250, 178:182] = 1
+    put_in_middle(cover, shapes[3], (180, 330, 250, 390))
+    found = cells(page(cover), keep_empty=True)
+    assert places(found) == [(0, column) for column in range(7)]
+    assert [one.cut_out is not None for one in found] == [0, 0, 1, 0, 0, 1, 0]
+
+
+def test_a_row_of_boxes_has_those_that_bold_digits_fill(shapes):
+    rights = list(range(30, 500, 90))
+    cover = outlines([160, 250], rights)
+    bold = np.ones((84, 70))
+    bold[30:50, 30:40] = 0
+    for column in (0, 3):
+        put(cover, bold, 163, rights[column] + 10)
+    found = cells(page(cover), keep_empty=True)
+    assert places(found) == [(0, column) for column in range(5)]
+
+
+def test_digits_along_a_line_do_not_turn_the_side_of_their_cell():
+    """The side of one cell was fitted to a digit; its mean is hardly off."""
+    mask = outlines(list(range(20, 400, 90)), list(range(20, 400, 90)), 1) > 0
+    square = np.array([[0, 0], [0, 90], [90, 90], [90, 0]], float)
+    corners = {
+        (row, column): square + np.array([20 + 90 * row, 20 + 90 * column])
+        for row in range(4)
+        for column in range(4)
+    }
+    found = [Quad(corner) for corner in corners.values()]
+    found[5] = Quad(corners[1, 1] + [[-6, 0], [9, 0], [0, 0], [0, 0]])
+    middle = corners[1, 1].mean(0)
+    nearest = min(
+        completed(found, mask),
+        key=lambda quad: np.abs(quad.corners.mean(0) - middle).sum(),
+    )
+    np.testing.assert_allclose(nearest.corners, corners[1, 1], atol=2)
+
+
+def test_cells_that_all_hold_hollow_digits_are_no_frames(shapes):
+    """Most of what lines enclose on this page is in the digits."""
+    rights = [30, 190, 350, 510]
+    cover = outlines([120, 280], rights, thickness=2)
+    ring = np.zeros((110, 100))
+    ring[:, :22] = ring[:, -22:] = ring[:22] = ring[-22:] = ring[44:66] = 1
+    for right in rights[:-1]:
+        put(cover, ring, 145, right + 30)
+    found = cells(page(cover))
+    assert places(found) == [(0, 0), (0, 1), (0, 2)]
+    assert all(
+        overlap(one.box, (145, 60 + 160 * column, 255, 160 + 160 * column)) > 0.8
+        for column, one in enumerate(found)
+    )
+
+
+def test_a_wide_flag_belongs_to_its_digit(shapes):
+    cover = outlines([30, 130, 230], [30, 190, 350])
+    five = np.zeros((60, 90), bool)
+    five[20:60, :40] = ndimage.zoom(
+        shapes[3], np.divide((40, 40), shapes[3].shape), order=0
+    )
+    five[8:15, 46:90] = True
+    put_in_middle(cover, five, (30, 30, 130, 190))
+    put_in_middle(cover, shapes[2], (130, 190, 230, 350))
+    assert places(cells(page(cover))) == [(0, 0), (1, 1)]
+
+
+def test_the_larger_digits_of_larger_cells_are_not_cut(shapes):
+    downs = [20, 80, 140, 200, 400]
+    cover = outlines(downs, [20, 120, 220, 320, 500])
+    for row in range(3):
+        for column in range(3):
+            cell = (downs[row], 20 + 100 * column, downs[row + 1], 120 + 100 * column)
+            put_in_middle(cover, shapes[2], cell)
+    large = ndimage.zoom(shapes[4].astype(float), (3, 5), order=1) > 0.5
+    put_in_middle(cover, large, (200, 320, 400, 500))
+    found = cells(page(cover))
+    assert places(found) == [
+        (row, column) for row in range(3) for column in range(3)
+    ] + [(3, 3)]
+
+
+def test_two_specks_beside_each_other_are_no_digit(shapes):
+    cover, written = table(shapes)
+    for top, left in EMPTY_MIDDLES:
+        cover[top : top + 4, left : left + 4] = 1
+        cover[top + 3 : top + 7, left + 4 : left + 8] = 1
+    assert places(cells(page(cover))) == sorted(written)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_hides_no_pale_boxes(seed, shapes):
+    """Noise is a third of the ink, and lines are half as dark as digits."""
+    rng = np.random.default_rng(seed)
+    cover = np.zeros((840, 1040))
+    expected = []
+    for row in range(4):
+        for column in range(6):
+            top, left = 60 + 190 * row, 50 + 160 * column
+            for edge in (0, 110):
+                cover[top + edge : top + edge + 3, left : left + 113] = 0.5
+                cover[top : top + 113, left + edge : left + edge + 3] = 0.5
+            if (row + column) % 3:
+                shape = shapes[(row * column) % 10].astype(float)
+                digit = ndimage.zoom(shape, 1.25, order=1)
+                put_in_middle(cover, digit, (top, left, top + 113, left + 113))
+                expected.append((row, column))
+    image = 220 - 56 * ndimage.gaussian_filter(cover, 0.7)
+    image += rng.normal(0, 17, cover.shape)
+    assert places(cells(image)) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lines_in_noise_stay_as_thick_as_they_are(seed):
+    cover = np.zeros((800, 800))
+    for top in range(100, 800, 100):
+        cover[top : top + 6] = 1
+    noise = np.random.default_rng(seed).normal(0, 17, cover.shape)
+    ink = grid_ink(220 - 56 * ndimage.gaussian_filter(cover, 0.7) + noise, None)
+    for top in range(200, 800, 100):
+        assert ink.lines[top + 1 : top + 5, 50:750].mean() > 0.9
+        assert ink.lines[top - 7 : top - 3, 50:750].mean() < 0.1
+
+
+@pytest.mark.parametrize("side", [1.0, 2.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_hollows_of_bold_digits_are_no_grid(seed, side, shapes):
+    rng = np.random.default_rng(seed)
+    cover = np.zeros((500, 700))
+    for top in range(10, 380, 120):
+        for left in range(10, 580, 115):
+            digit = shapes[rng.choice([0, 6, 8, 9])]
+            put(
+                cover, ndimage.zoom(digit.astype(float), side, order=1) > 0.5, top, left
+            )
+    with pytest.raises(ValueError, match="found no grid"):
+        cells(page(cover))
 
 
 def test_dust_is_no_digit(shapes, rng):

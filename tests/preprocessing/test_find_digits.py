@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import VotingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import LinearSVC
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression
-from skdigits.preprocessing import DigitNormalizer, find_digits
+from skdigits.preprocessing import Deskew, DigitNormalizer, find_digits
 
 PAPER, INK = 220.0, 50.0
 SIZE = 6
@@ -263,7 +270,8 @@ def test_a_model_decides_where_shapes_do_not(wide):
         cover[40:80, left : left + 8] = 1
     cover[40:80, 68:76] = 1
     cover[57:62, 40:76] = 1
-    reader = Sure(wide).fit(np.zeros((2, 784)), [0, 1])
+    reader = make_pipeline(DigitNormalizer(), Sure(wide))
+    reader.fit(np.zeros((2, 784), np.uint8), [0, 1])
     rights = [one.box[3] for one in find_digits(page(cover), model=reader)]
     assert len(rights) == (3 if wide else 4)
     np.testing.assert_allclose(rights[-3:], [76, 148, 248], atol=1)
@@ -277,6 +285,80 @@ def test_a_classifier_gets_rows(digits, glyphs, model):
     assert_same(
         find_digits(page(cover), model=bare), find_digits(page(cover), model=model)
     )
+
+
+class Watched(SoftmaxRegression):
+    """Keeps what it is asked about."""
+
+    seen = []
+
+    def predict_proba(self, X):
+        Watched.seen.append(X)
+        return super().predict_proba(X)
+
+
+WAYS = {
+    "alone": lambda one, X, y: one.fit(X, y),
+    "frozen": lambda one, X, y: FrozenEstimator(one.fit(X, y)),
+    "voting": lambda one, X, y: VotingClassifier([("a", one)], voting="soft").fit(X, y),
+    "deskewed": lambda one, X, y: make_pipeline(Deskew(), one).fit(X, y),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("full", "dtype"), [(1, "f8"), (16, "f8"), (255, "u1")])
+def test_rows_have_the_numbers_of_the_fit(way, full, dtype, digits, glyphs):
+    """A model of fractions is handed uint8, which it reads as fractions."""
+    X = (full * digits[0][:300]).astype(dtype)
+    watched = Watched(max_iter=2, tol=None, random_state=0)
+    model = WAYS[way](watched, X, digits[1][:300])
+    Watched.seen.clear()
+    find_digits(page(composed(glyphs, [[3, 8, 2]], gap=-2)[0]), model=model)
+    assert Watched.seen
+    most = max(rows.max() for rows in Watched.seen)
+    full = 255 if full == 1 else full
+    # Interpolation lowers what Deskew has sheared.
+    assert 0.7 * full < most <= full if way == "deskewed" else most == full
+    assert {rows.shape[1] for rows in Watched.seen} == {64}
+
+
+@pytest.mark.parametrize("full", [1, 255])
+def test_classifiers_of_others_need_a_normaliser(full, digits, glyphs):
+    """What they are handed behind one is on the scale of the fit."""
+    X = (full * digits[0][:600]).astype(np.uint8 if full == 255 else np.float64)
+    y = digits[1][:600]
+    cover, _ = composed(glyphs, [[3, 8, 2]], gap=-2)
+    neighbours = KNeighborsClassifier()
+    with pytest.raises(ValueError, match=r"model=KNeighborsClassifier does not tell"):
+        find_digits(page(cover), model=clone(neighbours).fit(X, y))
+    scaled = make_pipeline(MinMaxScaler(), SoftmaxRegression(max_iter=1, tol=None))
+    with pytest.raises(ValueError, match=r"as MinMaxScaler does not: put a DigitN"):
+        find_digits(page(cover), model=scaled.fit(X, y))
+
+    seen = []
+    asked = KNeighborsClassifier.predict_proba
+    model = make_pipeline(DigitNormalizer(), neighbours).fit(X, y)
+    neighbours.predict_proba = lambda X: [seen.append(X), asked(neighbours, X)][1]
+    find_digits(page(cover), model=model)
+    assert {rows.max() for rows in seen} == {full}
+
+
+def test_numbers_below_0_do_not_tell_which_are_ink(digits):
+    X, y = digits[0][:200], digits[1][:200]
+    model = SoftmaxRegression(max_iter=1, tol=None).fit(2 * X - 1, y)
+    with pytest.raises(ValueError, match=r"as SoftmaxRegression does not: put a D"):
+        find_digits(np.zeros((9, 9)), model=model)
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, FrozenEstimator, make_pipeline])
+def test_searches_without_a_refit_hold_no_model(wrap, digits):
+    X, y = digits[0][:200], digits[1][:200]
+    search = GridSearchCV(GaussianNB(), {"var_smoothing": [0.1]}, cv=2, refit=False)
+    for layout in ("free", "cells"):
+        with pytest.raises(ValueError, match=r"model=GridSearchCV has .* refit=True"):
+            find_digits(np.zeros((9, 9)), model=wrap(search.fit(X, y)), layout=layout)
+        with pytest.raises(NotFittedError, match=r"model=\w+ is not fitted"):
+            find_digits(np.zeros((9, 9)), model=wrap(clone(search)), layout=layout)
 
 
 def test_a_model_of_several_labels_is_refused(digits, glyphs):
@@ -391,9 +473,9 @@ def test_models_are_checked(digits):
     X, y = digits[0][:200], digits[1][:200]
     with pytest.raises(TypeError, match=r"LinearSVC has no predict_proba.*=None"):
         find_digits(blank, model=LinearSVC().fit(X, y))
-    with pytest.raises(ValueError, match=r"=SoftmaxRegression is not fitted: call"):
+    with pytest.raises(NotFittedError, match=r"=SoftmaxRegression is not fitted: call"):
         find_digits(blank, model=SoftmaxRegression())
-    with pytest.raises(ValueError, match=r"model=Pipeline is not fitted: call"):
+    with pytest.raises(NotFittedError, match=r"model=Pipeline is not fitted: call"):
         find_digits(blank, model=make_pipeline(DigitNormalizer(), SoftmaxRegression()))
     with pytest.raises(TypeError, match=r"=SoftmaxRegression is no fitted .*make_"):
         find_digits(blank, model=SoftmaxRegression)

@@ -21,7 +21,7 @@ def test_mass_cannot_be_negative(transformer):
 @both
 def test_all_images_must_be_of_one_size(transformer):
     with pytest.raises(
-        ValueError, match="bring images to one size first, as DigitNormalizer"
+        ValueError, match="put a DigitNormalizer, which makes them alike, in front"
     ):
         transformer.transform([np.eye(3), np.eye(4)])
 

@@ -26,7 +26,10 @@ from skdigits.preprocessing import find_digits, find_ink
         ([[1, 2], [3]], "image makes no array .*all its rows one length"),
         ("a.png", r"image='a.png' is the name of a file, .* PIL.Image.open\(image\)"),
         (Path("a.png"), r"Path\('a.png'\) is the name of a file"),
-        (None, r"image has shape \(\) .* or what PIL.Image.open returns"),
+        (None, r"image is None, but a page .* or what PIL.Image.open returns"),
+        (3.5, r"image is a float, but a page is an array"),
+        ({"page": 1}, r"image is a dict, but a page is an array"),
+        (["a.png"], r"list of names of files, .* PIL.Image.open\(image\[0\]\)"),
     ],
 )
 def test_what_is_no_page_is_refused(function, image, message):

@@ -335,7 +335,34 @@ WRONG = {
     "inf": (np.full((2, 4, 4), np.inf), ValueError, "contains infinity"),
     "words": ([["a", "b", "c", "d"]], ValueError, "could not convert string to float"),
     "complex": (np.ones((2, 4, 4), complex), ValueError, "Complex data not supported"),
+    "None": (None, ValueError, "X is None, but images are expected: pass a list of"),
+    "a number": (3.5, ValueError, "X is a float, but images are expected"),
+    "a dict": ({"a": 1}, ValueError, "X is a dict, but images are expected"),
+    "an empty list": ([], ValueError, "X is an empty list, without images"),
+    "ragged": (
+        [[1, 2, 3, 4], [1, 2]],
+        ValueError,
+        r"rows of different lengths: X\[0\] has 4 numbers, and X\[1\] has 2",
+    ),
 }
+
+
+@pytest.mark.parametrize("transformer", [Deskew(), CenterByMass()], ids=str)
+def test_images_of_several_sizes_need_a_normaliser(transformer):
+    images = [np.eye(9), np.eye(12), np.eye(9, 8)]
+    message = r"X is a list of .* sizes, such as \(9, 9\) and \(12, 12\), but"
+    for method in (transformer.fit, transformer.transform, transformer.fit_transform):
+        with pytest.raises(ValueError, match=message) as error:
+            method(images)
+
+    cure = re.findall(r"fit (make_pipeline\(.*\))\.$", str(error.value))[0]
+    names = {
+        "DigitNormalizer": DigitNormalizer,
+        type(transformer).__name__: lambda _: 0,
+    }
+    assert eval(cure, {**names, "make_pipeline": lambda *steps: len(steps)}) == 2
+    found = make_pipeline(DigitNormalizer(), transformer).fit_transform(images)
+    assert found.shape == (3, 784)
 
 
 @each

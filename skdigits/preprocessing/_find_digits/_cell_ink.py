@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from skdigits.preprocessing._clean_up._specks import EIGHT
-from skdigits.preprocessing._find_digits._grid_straight import StraightCell
+from skdigits.preprocessing._find_digits._grid._straight import StraightCell
 
 # A pixel is ink from this part of the strength of most ink on.
 THRESHOLD = 0.4
@@ -41,6 +41,10 @@ WIDEST_FLAG = 1.45
 BROKEN = 0.06
 BROKEN_PIXELS = 2
 WIDEST = 1.2
+# Digits of one cell differ less in height: what is lower than this part of the highest
+# is the flag of a 5 or the end of a stroke, of a digit within this part of its size.
+OF_HIGHEST = 1 / 3
+NEAR_LOW = 0.3
 
 
 def ink_of_digits(cell: StraightCell) -> list[np.ndarray]:
@@ -51,17 +55,53 @@ def ink_of_digits(cell: StraightCell) -> list[np.ndarray]:
     mask = _without_lines(cell.ink > THRESHOLD, cell.margin)
     height, width = np.subtract(cell.ink.shape, 2 * cell.margin)
     side = min(height, width)
-    groups = _groups(_parts(mask, cell.margin))
-    return [group for group in groups if _is_digit(group, side)]
+    groups = _groups(_pieces(mask, cell.margin))
+    digits = [group for group in groups if _is_digit(group, side)]
+    masks = [_whole(digit) for digit in _without_low(digits)]
+    return sorted(masks, key=lambda mask: float(mask.nonzero()[1].mean()))
 
 
-def _is_digit(mask: np.ndarray, side: float) -> bool:
-    """Return whether ink is as large as a digit in a cell, or as long as a stroke."""
-    rows, columns = mask.nonzero()
-    size = max(np.ptp(rows), np.ptp(columns)) + 1
-    width = 2 * ndimage.distance_transform_edt(mask).max() - 1
-    least = max(DIGIT_PIXELS, DIGIT * side)
-    return bool(size >= least and (size >= LARGE * side or size >= LONG * width))
+def _is_digit(group: list["Piece"], side: float) -> bool:
+    """Return whether ink is as large as a digit in a cell, or as long as a stroke.
+
+    Specks beside each other are together larger than each of them, so that only the
+    largest part counts.
+    """
+    main = max(group, key=lambda part: part.size)
+    width = 2 * ndimage.distance_transform_edt(main.mask).max() - 1
+    if main.size < max(DIGIT_PIXELS, DIGIT * side):
+        return False
+    return bool(main.size >= LARGE * side or main.size >= LONG * width)
+
+
+def _without_low(digits: list[list["Piece"]]) -> list[list["Piece"]]:
+    """Join what is too low for a digit with the nearest one, or drop it."""
+    heights = [_height(digit) for digit in digits]
+    least = OF_HIGHEST * max(heights, default=0)
+    kept = [
+        list(digit)
+        for digit, height in zip(digits, heights, strict=True)
+        if height >= least
+    ]
+    for digit, height in zip(digits, heights, strict=True):
+        if height < least:
+            piece = max(digit, key=lambda part: part.size)
+            gaps = [min(_gap(piece, part) for part in other) for other in kept]
+            nearest = int(np.argmin(gaps))
+            if gaps[nearest] <= NEAR_LOW * _height(kept[nearest]):
+                kept[nearest] += digit
+    return kept
+
+
+def _height(parts: list["Piece"]) -> int:
+    top = min(part.rows.start for part in parts)
+    bottom = max(part.rows.stop for part in parts)
+    return int(bottom - top)
+
+
+def _whole(parts: list["Piece"]) -> np.ndarray:
+    whole: np.ndarray = np.logical_or.reduce([part.mask for part in parts])
+    return whole
 
 
 def _without_lines(mask: np.ndarray, margin: int) -> np.ndarray:
@@ -93,7 +133,7 @@ def _without_line(mask: np.ndarray, margin: int) -> np.ndarray:
     return kept
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """A connected part of the ink, and its bounds."""
 
     mask: np.ndarray
@@ -113,7 +153,7 @@ class Part(NamedTuple):
         return max(self.height, self.width)
 
 
-def _parts(mask: np.ndarray, margin: int) -> list[Part]:
+def _pieces(mask: np.ndarray, margin: int) -> list[Piece]:
     """Return parts that lie mostly within the cell, and are no remains of its sides."""
     labels, n_parts = ndimage.label(mask, EIGHT)
     inner = labels[margin:-margin, margin:-margin]
@@ -122,7 +162,7 @@ def _parts(mask: np.ndarray, margin: int) -> list[Part]:
     shallow = SHALLOW * min(inner.shape)
     bounds = ndimage.find_objects(labels)
     return [
-        Part(labels == number, *bounds[number - 1])
+        Piece(labels == number, *bounds[number - 1])
         for number, where in enumerate(ndimage.find_objects(inner, n_parts), 1)
         if where is not None
         and inside[number] >= whole[number] / 2
@@ -141,10 +181,10 @@ def _depth(where: tuple[slice, slice], shape: tuple[int, ...]) -> float:
     return float(min(depths))
 
 
-def _groups(parts: list[Part]) -> list[np.ndarray]:
-    """Join the parts of each digit; return digits from left to right."""
+def _groups(parts: list[Piece]) -> list[list[Piece]]:
+    """Join the parts of each digit."""
     parts = sorted(parts, key=lambda part: -part.size)
-    groups: list[list[Part]] = []
+    groups: list[list[Piece]] = []
     for part in parts:
         if part.size < SPECK * parts[0].size:
             break
@@ -158,21 +198,17 @@ def _groups(parts: list[Part]) -> list[np.ndarray]:
             joined = [part, *homes[0]]
         groups = [one for one in groups if all(one is not home for home in homes)]
         groups.append(joined)
-
-    masks = [np.logical_or.reduce([part.mask for part in group]) for group in groups]
-    return sorted(masks, key=lambda mask: float(mask.nonzero()[1].mean()))
+    return groups
 
 
-def _is_narrow(parts: list[Part]) -> bool:
+def _is_narrow(parts: list[Piece]) -> bool:
     """Return whether parts are together as narrow as one digit."""
     width = max(part.columns.stop for part in parts)
     width -= min(part.columns.start for part in parts)
-    height = max(part.rows.stop for part in parts)
-    height -= min(part.rows.start for part in parts)
-    return bool(width <= WIDEST * height)
+    return bool(width <= WIDEST * _height(parts))
 
 
-def _belongs(part: Part, main: Part) -> bool:
+def _belongs(part: Piece, main: Piece) -> bool:
     """Return whether a part is a piece of the digit that a larger part belongs to."""
     distance = _gap(part, main)
     if _shared(part.columns, main.columns) > ABOVE * part.width:
@@ -189,7 +225,7 @@ def _belongs(part: Part, main: Part) -> bool:
     )
 
 
-def _gap(part: Part, main: Part) -> float:
+def _gap(part: Piece, main: Piece) -> float:
     """Return the smallest distance of two parts, in pixels."""
     return float(ndimage.distance_transform_edt(~main.mask)[part.mask].min())
 

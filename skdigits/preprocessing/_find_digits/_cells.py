@@ -9,11 +9,12 @@ from skdigits.preprocessing._clean_up._specks import EIGHT
 from skdigits.preprocessing._find_digits._cell_ink import ink_of_digits
 from skdigits.preprocessing._find_digits._cut_outs import Upright
 from skdigits.preprocessing._find_digits._found import FoundDigit
-from skdigits.preprocessing._find_digits._grid import Quad, find_cells
-from skdigits.preprocessing._find_digits._grid_ink import grid_ink
-from skdigits.preprocessing._find_digits._grid_lattice import completed
-from skdigits.preprocessing._find_digits._grid_order import rows_and_columns
-from skdigits.preprocessing._find_digits._grid_straight import (
+from skdigits.preprocessing._find_digits._grid._ink import grid_ink
+from skdigits.preprocessing._find_digits._grid._lattice import completed
+from skdigits.preprocessing._find_digits._grid._order import rows_and_columns
+from skdigits.preprocessing._find_digits._grid._quad import Quad
+from skdigits.preprocessing._find_digits._grid._search import find_cells
+from skdigits.preprocessing._find_digits._grid._straight import (
     StraightCell,
     project,
     straightened,
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 # Finds below this part of the size of most digits are dust.
-OF_DIGITS = 0.12
+OF_DIGITS = 0.24
 # Most cells hold one digit: only what is wider than this may be several, in typical
-# heights, by the shape alone …
+# heights or its own one if that is larger, by the shape alone …
 WIDE = 1.4
 # … and if a model reads it.
 WIDE_TO_READ = 0.9
@@ -96,7 +97,8 @@ def _contents(cells: list[StraightCell], read: Reader | None) -> list[list[CellD
     height = typical_height([part for _, part in found])
     narrow = WIDE if read is None else WIDE_TO_READ
     clumps = [
-        clump(part, _upright(cells[number], part), height, narrow)
+        # A table may have larger cells than most, with larger digits.
+        clump(part, _upright(cells[number], part), max(height, part.height), narrow)
         for number, part in found
     ]
     for (number, _), digits in zip(found, digits_of(clumps, read), strict=True):

@@ -40,10 +40,10 @@ def find_digits(
     model : estimator, default=None
         A fitted classifier with ``predict_proba``, or a Pipeline that ends with one. It
         reads what may be digits that touch each other, and the most probable cuts are
-        made. None cuts by the shape alone, which is right less often. If neither the
-        model nor its first step is a `DigitNormalizer`, it is handed rows of pixels in
-        uint8, of square images like MNIST's. Classifiers of other libraries must have
-        been fitted to uint8, too.
+        made. None cuts by the shape alone, which is right less often. Classifiers of
+        other libraries need a `DigitNormalizer` as the first step of a Pipeline. Those
+        of skdigits alone are handed rows of square images like MNIST's, of the numbers
+        that they were fitted to.
     dark : bool, default=None
         Whether ink is darker than the page. None decides by the strokes.
     keep_empty : bool, default=False
@@ -59,7 +59,9 @@ def find_digits(
     ------
     ValueError
         If the image is not a 2-D array of finite numbers, a parameter is invalid, the
-        model is not fitted to square images, or ``layout="cells"`` finds no grid.
+        model needs a `DigitNormalizer`, or ``layout="cells"`` finds no grid.
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
     TypeError
         If the model is no classifier with ``predict_proba``.
 

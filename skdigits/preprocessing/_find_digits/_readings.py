@@ -5,17 +5,19 @@ from math import isqrt
 from typing import Any, TypeAlias
 
 import numpy as np
-from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
 from skdigits._arrays import to_numpy
+from skdigits._base import TorchClassifier
+from skdigits._fitted_models import everything_in, fitted_steps, members
+from skdigits._pixels import WHITE, full_ink
+from skdigits.preprocessing._base import ImageTransformer
 from skdigits.preprocessing._digit_normalizer import (
     LARGEST_CUT_OUT,
     DigitNormalizer,
 )
 
+Taken: TypeAlias = Callable[[Any], Any]
+"""From cut-outs in uint8 to what a model takes."""
 Reader: TypeAlias = Callable[[Sequence[np.ndarray]], np.ndarray]
 """From cut-outs to probabilities (n, classes)."""
 
@@ -29,21 +31,15 @@ def reader(model: Any) -> Reader:
 
     Raises
     ------
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
     TypeError
         If it gives no probabilities.
     ValueError
-        If it is not fitted, or takes no images.
+        If it takes no images, or does not tell which numbers its pixels have.
     """
-    name = model.__name__ if isinstance(model, type) else type(model).__name__
-    if isinstance(model, type) or not hasattr(model, "fit"):
-        raise TypeError(f"model={name} is no fitted classifier: {CURE}")
-    try:
-        check_is_fitted(model)
-    except NotFittedError as error:
-        raise ValueError(
-            f"model={name} is not fitted: call model.fit(X, y) with images of digits "
-            "first."
-        ) from error
+    _check_is_model(model, "model")
+    name = type(model).__name__
     if not hasattr(model, "predict_proba"):
         raise TypeError(
             f"model={name} has no predict_proba, but cuts between digits are chosen by "
@@ -51,12 +47,81 @@ def reader(model: Any) -> Reader:
             "or model=None."
         )
 
-    if isinstance(first_step(model), DigitNormalizer):
-        return lambda pictures: _probabilities(model, _stack(pictures), name)
-    normaliser = own_normaliser(model, name)
-    return lambda pictures: _probabilities(
-        model, normaliser.transform(_stack(pictures)), name
-    )
+    taken = taken_by(model, "model")
+    return lambda pictures: _probabilities(model, taken(_stack(pictures)), name)
+
+
+def taken_by(model: Any, parameter: str) -> Taken:
+    """Return what makes of cut-outs in uint8 what a model takes.
+
+    ``parameter`` is what messages call the model.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+    TypeError
+        If it is no fitted model.
+    ValueError
+        If it takes no images, or does not tell which numbers its pixels have.
+    """
+    _check_is_model(model, parameter)
+    first, *_ = fitted_steps(model, parameter)
+    if isinstance(first, DigitNormalizer):
+        return as_fitted(first)
+
+    subject = f"{parameter}={type(model).__name__}"
+    normaliser = own_normaliser(model, subject)
+    ink = _full_ink(model, subject)
+    if ink == WHITE:
+        return normaliser.transform
+    return lambda pictures: normaliser.transform(pictures) * (ink / WHITE)
+
+
+def _check_is_model(model: Any, parameter: str) -> None:
+    """Raise an error for what is no fitted model."""
+    if isinstance(model, type) or not hasattr(model, "fit"):
+        name = model.__name__ if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"{parameter}={name} is no fitted classifier: {CURE}")
+    for _ in fitted_steps(model, parameter):
+        pass
+
+
+def as_fitted(normaliser: DigitNormalizer) -> Taken:
+    """Return what makes images in uint8 those of the dtype of a normaliser's fit.
+
+    Digits behind it have values to 255 for uint8, and to 1 for others. A classifier of
+    another library has to get those that it was fitted to.
+    """
+    if normaliser._fitted_to_bytes:
+        return lambda pictures: pictures
+    return lambda pictures: [picture / WHITE for picture in pictures]
+
+
+def _full_ink(model: Any, subject: str) -> float:
+    """Return the number of full ink in rows that a model takes; 255 stands for uint8.
+
+    Raises
+    ------
+    ValueError
+        If there are steps and classifiers that do not tell it.
+    """
+    leaves = [one for one in everything_in(model) if not members(one)]
+    classifiers = [one for one in leaves if isinstance(one, TorchClassifier)]
+    ours = [*classifiers, *[one for one in leaves if isinstance(one, ImageTransformer)]]
+    # What a meta-estimator copies for its fit is not fitted itself.
+    inks = {full_ink(one) for one in classifiers if hasattr(one, "classes_")}
+
+    others = [type(one).__name__ for one in leaves if one not in ours]
+    ink = inks.pop() if len(inks) == 1 else None
+    if others or ink is None:
+        told = others[0] if others else type(classifiers[0]).__name__
+        raise ValueError(
+            f"{subject} does not tell which number was full ink in the images of its "
+            f"fit, as {told} does not: put a DigitNormalizer in front and fit both, by "
+            f"make_pipeline(DigitNormalizer(), {type(model).__name__}(...)).fit(X, y)."
+        )
+    return ink
 
 
 def _probabilities(model: Any, X: np.ndarray, name: str) -> np.ndarray:
@@ -71,25 +136,13 @@ def _probabilities(model: Any, X: np.ndarray, name: str) -> np.ndarray:
     return given
 
 
-def first_step(model: Any) -> Any:
-    """Return what meets the images first, within searches and frozen estimators."""
-    if isinstance(model, FrozenEstimator):
-        return first_step(model.estimator)
-    if hasattr(model, "best_estimator_"):
-        return first_step(model.best_estimator_)
-    if isinstance(model, Pipeline):
-        steps = [one for _, one in model.steps if one not in (None, "passthrough")]
-        return first_step(steps[0]) if steps else model
-    return model
-
-
-def own_normaliser(model: Any, name: str) -> DigitNormalizer:
+def own_normaliser(model: Any, subject: str) -> DigitNormalizer:
     """Return what makes the rows that a model without one takes."""
     n_features = getattr(model, "n_features_in_", 0)
     size = isqrt(n_features)
     if size < 2 or size**2 != n_features:
         raise ValueError(
-            f"model={name} was fitted to {n_features} features, which are no square "
+            f"{subject} was fitted to {n_features} features, which are no square "
             f"image: {CURE}"
         )
     return DigitNormalizer(size=size, digit_size=max(1, round(DIGIT * size)))

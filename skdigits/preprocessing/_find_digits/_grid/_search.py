@@ -5,6 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from skdigits.preprocessing._find_digits._grid._hollows import without_hollows
+from skdigits.preprocessing._find_digits._grid._quad import Quad
+
 # Lines are looked for on a map whose pixels join squares of the page, if its shorter
 # side keeps so many pixels.
 COARSE = 450
@@ -18,6 +21,8 @@ SHORTEST = 12
 # … and, once the cells are known, as this part of the side of small ones. At most this
 # part of the length is broken.
 OF_SIDE = 0.82
+# These longer lines enclose at least this part of what the others do.
+KEPT = 0.75
 LONGEST = 0.25
 # Runs that are longer by this factor tell the turn of a page.
 LONG = 3
@@ -27,47 +32,14 @@ BROKEN = 0.12
 # Gaps are closed if they are shorter than so many pixels, or part of a cell's side.
 GAP = 3
 GAP_OF_SIDE = 0.1
-# A cell is at least so large, in pixels of the map, and as a part of the others.
+# A cell is at least so large, in pixels of the map.
 SMALLEST = 10
-OF_OTHERS = 0.3
 # A cell fills this part of the quadrilateral of its sides, strokes left out.
 FILLED = 0.55
-# What holds others and is so many times as large as most cells is a frame.
-FRAME = 3
 # Pixels within this distance of a fitted side lie on it.
 NEAREST = 1.0
 # A side runs within this part of the cell's size of its first estimate.
 NEAR = 0.05
-
-
-class Quad(NamedTuple):
-    """A cell's corners as (row, column): top left, top right, bottom right and left."""
-
-    corners: np.ndarray
-
-    @property
-    def sides(self) -> np.ndarray:
-        """Lengths of the top, right, bottom and left side."""
-        steps = np.roll(self.corners, -1, 0) - self.corners
-        lengths: np.ndarray = np.hypot(*steps.T)
-        return lengths
-
-    @property
-    def height(self) -> float:
-        return float((self.sides[1] + self.sides[3]) / 2)
-
-    @property
-    def width(self) -> float:
-        return float((self.sides[0] + self.sides[2]) / 2)
-
-    def contains(self, points: np.ndarray) -> np.ndarray:
-        """Return which points (n, 2) lie within."""
-        start = self.corners[:, np.newaxis]
-        way = np.roll(self.corners, -1, 0)[:, np.newaxis] - start
-        step = points - start
-        turn = way[..., 1] * step[..., 0] - way[..., 0] * step[..., 1]
-        inside: np.ndarray = (turn > 0).all(0)
-        return inside
 
 
 def find_cells(lines: np.ndarray) -> list[Quad]:
@@ -77,17 +49,23 @@ def find_cells(lines: np.ndarray) -> list[Quad]:
     length = max(SHORTEST, int(LENGTH * min(coarse.shape)))
     across = line_pixels(coarse, length, GAP, TURNS)
     upright = line_pixels(coarse.T, length, GAP, TURNS)
-    quads = _cells(across, upright)
+    quads = without_hollows(_cells(across, upright), coarse)
     if quads:
         # Strokes of large digits are long beside the smallest cell of any page.
         width = np.percentile([quad.width for quad in quads], 10)
         height = np.percentile([quad.height for quad in quads], 10)
         across = _longer(coarse, across, width)
         upright = _longer(coarse.T, upright, height)
-        quads = _cells(across, upright)
+        surer = without_hollows(_cells(across, upright), coarse)
+        # In noise, long lines may waver by more than their thickness.
+        quads = surer if _area(surer) >= KEPT * _area(quads) else quads
 
     # Pixels cover half of their side more than their middles.
     return [Quad((quad.corners + 0.5) * factor - 0.5) for quad in quads]
+
+
+def _area(quads: list[Quad]) -> float:
+    return float(sum(quad.height * quad.width for quad in quads))
 
 
 def _longer(mask: np.ndarray, lines: "LinePixels", side: float) -> "LinePixels":
@@ -111,7 +89,7 @@ def _cells(across: "LinePixels", upright: "LinePixels") -> list[Quad]:
             if quad is not None:
                 corner = np.array([where[0].start, where[1].start])
                 quads.append(Quad(quad.corners + corner))
-    return _without_frames(_without_small(quads))
+    return quads
 
 
 def pooled(mask: np.ndarray, factor: int) -> np.ndarray:
@@ -266,28 +244,3 @@ def _met(
     """Return where a line along the rows meets one along the columns."""
     row = (across[0] + across[1] * upright[0]) / (1 - across[1] * upright[1])
     return row, upright[0] + upright[1] * row
-
-
-def _without_small(quads: list[Quad]) -> list[Quad]:
-    """Drop the hollows of digits and slits between double lines."""
-    if not quads:
-        return quads
-    sides = np.array([min(quad.height, quad.width) for quad in quads])
-    kept = sides >= OF_OTHERS * np.median(sides)
-    return [quad for quad, is_kept in zip(quads, kept, strict=True) if is_kept]
-
-
-def _without_frames(quads: list[Quad]) -> list[Quad]:
-    """Drop what is around a whole grid, a frame or the sheet, and hollows of digits."""
-    if not quads:
-        return quads
-    middles = np.array([quad.corners.mean(0) for quad in quads])
-    areas = np.array([quad.height * quad.width for quad in quads])
-    holds = np.array([quad.contains(middles) for quad in quads])
-    np.fill_diagonal(holds, False)
-    middle = np.percentile(areas, 50, method="lower")
-
-    is_frame = holds.any(1) & ((areas > FRAME * middle) | (holds.sum(1) > 2))
-    is_hollow = holds[~is_frame].any(0)
-    dropped = is_frame | is_hollow
-    return [quad for quad, is_out in zip(quads, dropped, strict=True) if not is_out]

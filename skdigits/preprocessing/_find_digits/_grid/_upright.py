@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
-from skdigits.preprocessing._find_digits._grid import Quad
-from skdigits.preprocessing._find_digits._grid_straight import project
+from skdigits.preprocessing._find_digits._grid._quad import Quad
+from skdigits.preprocessing._find_digits._grid._straight import project
 
 # Sides that slant by more than this part of the grid's size hardly count.
 OUTLIER = 0.005
@@ -96,6 +96,14 @@ def bounds_of(quads: list[Quad], view: np.ndarray) -> Bounds:
     )
 
 
+def slants_of(quads: list[Quad], view: np.ndarray) -> np.ndarray:
+    """Return how far the ends of each cell's sides are apart across them, at most."""
+    corners = np.array([quad.corners for quad in quads])
+    upright = project(view, corners.reshape(-1, 2)).reshape(corners.shape)
+    slants: np.ndarray = np.abs(_ends_apart(upright)).max(0)
+    return slants
+
+
 def _matrix(values: np.ndarray) -> np.ndarray:
     """Return a turn, a shear and a change of perspective as one projection."""
     angle, shear, down, across = values
@@ -111,8 +119,13 @@ def _upright(values: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def _slanting(values: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return how far the ends of each side are apart across it."""
-    rows, columns = np.moveaxis(_upright(values, points), -1, 0)
-    return np.concatenate(
+    return _ends_apart(_upright(values, points)).ravel()
+
+
+def _ends_apart(corners: np.ndarray) -> np.ndarray:
+    """Return how far the ends of the sides (4, n) of upright cells are apart."""
+    rows, columns = np.moveaxis(corners, -1, 0)
+    return np.stack(
         [
             rows[:, 0] - rows[:, 1],
             rows[:, 3] - rows[:, 2],

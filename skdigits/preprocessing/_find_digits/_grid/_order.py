@@ -4,8 +4,8 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array, vstack
 from scipy.sparse.csgraph import connected_components
 
-from skdigits.preprocessing._find_digits._grid import Quad
-from skdigits.preprocessing._find_digits._grid_upright import (
+from skdigits.preprocessing._find_digits._grid._quad import Quad
+from skdigits.preprocessing._find_digits._grid._upright import (
     SAME_LINE,
     Bounds,
     bounds_of,

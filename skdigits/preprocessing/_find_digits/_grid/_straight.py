@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from skdigits.preprocessing._find_digits._grid import Quad
+from skdigits.preprocessing._find_digits._grid._quad import Quad
 
 # What lies around a cell up to this part of its shorter side is cut out with it:
 # strokes may cross its lines.

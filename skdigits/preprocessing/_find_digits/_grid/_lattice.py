@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skdigits.preprocessing._find_digits._grid import Quad
-from skdigits.preprocessing._find_digits._grid_order import blocks_of
-from skdigits.preprocessing._find_digits._grid_straight import project
-from skdigits.preprocessing._find_digits._grid_upright import (
+from skdigits.preprocessing._find_digits._grid._order import blocks_of
+from skdigits.preprocessing._find_digits._grid._quad import Quad
+from skdigits.preprocessing._find_digits._grid._straight import project
+from skdigits.preprocessing._find_digits._grid._upright import (
     SAME_LINE,
     Bounds,
     bounds_of,
     ranks,
+    slants_of,
     upright_view,
 )
 
@@ -24,6 +25,16 @@ SUPPORTED = 0.35
 # The sides of a cell lie within this part of its size, or so many pixels, of lines.
 MATCHED = 0.12
 MATCHED_PIXELS = 3
+# Digits that touch a line turn the side that is fitted to it: the ends of a side are so
+# near to the direction of others, as a part of the cell's size or in pixels.
+SLANTED = 0.04
+SLANTED_PIXELS = 3
+# Steps of equal bands are whole within this part of one; at most this part of all
+# differ from that where bands are equal.
+OFF_STEP = 0.15
+UNEQUAL = 0.5
+# Gaps from this part of a typical band on are places whose cells were not found.
+GAP = 0.5
 # Cells form a lattice if they fill this part of it.
 FILLED = 0.6
 # Ink lies along this part of the sides of a cell that was not found by itself, within
@@ -68,8 +79,10 @@ def completed(quads: list[Quad], lines: np.ndarray) -> list[Quad]:
     view = upright_view(quads)
     bounds = bounds_of(quads, view)
     everything = np.arange(len(quads))
+    least = np.minimum(bounds.bottom - bounds.top, bounds.right - bounds.left)
+    is_straight = slants_of(quads, view) <= np.maximum(SLANTED * least, SLANTED_PIXELS)
     lined = Lined(lines, np.linalg.inv(view))
-    whole = _of_lattice(bounds, everything, lined)
+    whole = _of_lattice(bounds, everything, is_straight, lined)
     if whole is not None:
         return _replaced(quads, everything, whole, lined)
 
@@ -77,7 +90,7 @@ def completed(quads: list[Quad], lines: np.ndarray) -> list[Quad]:
     found: list[Quad] = []
     for block in range(blocks.max() + 1):
         cells = np.flatnonzero(blocks == block)
-        part = _of_lattice(bounds, cells, lined)
+        part = _of_lattice(bounds, cells, is_straight, lined)
         if part is None:
             found += [quads[cell] for cell in cells]
         else:
@@ -94,7 +107,9 @@ class Lattice(NamedTuple):
     free: np.ndarray
 
 
-def _of_lattice(bounds: Bounds, cells: np.ndarray, lined: Lined) -> Lattice | None:
+def _of_lattice(
+    bounds: Bounds, cells: np.ndarray, is_straight: np.ndarray, lined: Lined
+) -> Lattice | None:
     """Return the lattice of cells, or None if most lie otherwise."""
     top, left, bottom, right = (side[cells] for side in bounds)
     near = SAME_LINE * float(np.percentile(bottom - top, 10))
@@ -105,20 +120,54 @@ def _of_lattice(bounds: Bounds, cells: np.ndarray, lined: Lined) -> Lattice | No
     columns = _bands(left, right, column, len(set(row)), beside)
     if not len(rows.start) or not len(columns.start):
         return None
+    if _taken(rows, columns, _all_spans(rows, columns, bounds, cells)).mean() < FILLED:
+        return None
 
-    first_row, last_row = _spans(rows, top, bottom)
-    first_column, last_column = _spans(columns, left, right)
-    spans = np.stack([first_row, last_row, first_column, last_column])
-    fits = spans.min(0) >= 0
-    taken = np.zeros((len(rows.start), len(columns.start)), bool)
+    rows = _without_gaps(rows)
+    columns = _without_gaps(columns)
+    spans = _all_spans(rows, columns, bounds, cells)
+    fits = (spans.min(0) >= 0) & is_straight[cells]
     for cell in np.flatnonzero(fits):
         fits[cell] = not _is_parted(rows, columns, spans[:, cell], lined)
-        if fits[cell]:
-            down = slice(first_row[cell], last_row[cell] + 1)
-            taken[down, first_column[cell] : last_column[cell] + 1] = True
-    if taken.mean() < FILLED:
-        return None
-    return Lattice(rows, columns, fits, np.argwhere(~taken))
+    free = np.argwhere(~_taken(rows, columns, spans[:, fits]))
+    return Lattice(rows, columns, fits, free)
+
+
+def _all_spans(
+    rows: Bands, columns: Bands, bounds: Bounds, cells: np.ndarray
+) -> np.ndarray:
+    """Return the first and last row and column (4, n) of cells."""
+    down = _spans(rows, bounds.top[cells], bounds.bottom[cells])
+    across = _spans(columns, bounds.left[cells], bounds.right[cells])
+    return np.stack([*down, *across])
+
+
+def _taken(rows: Bands, columns: Bands, spans: np.ndarray) -> np.ndarray:
+    """Return which places of a lattice some cells take."""
+    taken = np.zeros((len(rows.start), len(columns.start)), bool)
+    for first_row, last_row, first_column, last_column in spans[:, spans.min(0) >= 0].T:
+        taken[first_row : last_row + 1, first_column : last_column + 1] = True
+    return taken
+
+
+def _without_gaps(bands: Bands) -> Bands:
+    """Add bands where none of their cells was found: in wide gaps, and at both ends."""
+    start, stop = bands
+    typical = float(np.median(stop - start))
+    gaps = start[1:] - stop[:-1]
+    lines = gaps[gaps < GAP * typical]
+    line = float(np.median(lines)) if lines.size else 0.0
+    ends = [start[0] - 2 * line - typical, *stop]
+    following = [*start, stop[-1] + 2 * line + typical]
+    starts = list(start)
+    stops = list(stop)
+    for end, begin in zip(ends, following, strict=True):
+        n_bands = round((begin - end - line) / (typical + line))
+        if begin - end >= GAP * typical:
+            edges = np.linspace(end, begin - line, max(1, n_bands) + 1)
+            starts += list(edges[:-1] + line)
+            stops += list(edges[1:])
+    return Bands(np.sort(starts), np.sort(stops))
 
 
 def _is_parted(rows: Bands, columns: Bands, span: np.ndarray, lined: Lined) -> bool:
@@ -144,12 +193,46 @@ def _bands(
     counts = np.bincount(rank)
     numbers = np.flatnonzero(counts > SUPPORTED * min(n_across, counts.max()))
     starts = np.array([np.median(start[rank == number]) for number in numbers])
+    is_weak = counts[numbers] <= n_across / 2 if n_across > 1 else starts == starts
+    kept = _fits_steps(starts, float(stop.max()), is_weak)
+    numbers = numbers[kept]
+    starts = starts[kept]
+
     stops = []
-    for number, following in zip(numbers, [*starts[1:], np.inf], strict=True):
-        # Merged cells stop later.
-        single = (rank == number) & (stop < following + near)
+    nexts = [*numbers[1:], len(counts)]
+    for number, after, following in zip(
+        numbers, nexts, [*starts[1:], np.inf], strict=True
+    ):
+        # Parts of cells stop before the last start within the band, merged cells later.
+        own = (rank >= number) & (rank < after)
+        single = own & (stop > start[own].max()) & (stop < following + near)
         stops.append(np.median(stop[single]) if single.any() else following)
     return Bands(starts, np.array(stops))
+
+
+def _fits_steps(starts: np.ndarray, end: float, is_weak: np.ndarray) -> np.ndarray:
+    """Return which bands start a whole number of steps from each other.
+
+    Where most steps are equal, weak starts between two others are strokes that part a
+    cell. Elsewhere, all starts are right.
+    """
+    places = np.append(starts, end)
+    step = float(np.median(np.diff(places)))
+    kept = np.ones(len(starts), bool)
+    if np.mean(_off_step(np.diff(places), step)) > UNEQUAL:
+        return kept
+    for number in range(1, len(starts)):
+        before = places[:number][kept[:number]][-1]
+        is_off = _off_step(places[number] - before, step)
+        is_between = not _off_step(places[number + 1] - before, step)
+        kept[number] = not (is_weak[number] and is_off and is_between)
+    return kept
+
+
+def _off_step(ways: np.ndarray, step: float) -> np.ndarray:
+    """Return which ways are no whole number of steps."""
+    off: np.ndarray = np.abs(ways / step - np.round(ways / step).clip(1)) > OFF_STEP
+    return off
 
 
 def _spans(
@@ -178,7 +261,7 @@ def _replaced(
         corners = [[top, left], [top, right], [bottom, right], [bottom, left]]
         ends = [*corners[1:], corners[0]]
         shares = [lined.share(*side) for side in zip(corners, ends, strict=True)]
-        if np.mean(shares) >= INKED:
+        if min(shares) >= INKED:
             found.append(Quad(project(lined.back, np.array(corners))))
 
     middles = np.array([quad.corners.mean(0) for quad in found])
