@@ -95,8 +95,8 @@ def data_parallel(
     ...     with data_parallel():
     ...         model = SoftmaxRegression(random_state=0).fit(X / 16, y)
     ...     dist.destroy_process_group()
-    >>> round(model.score(X / 16, y), 2)
-    0.97
+    >>> model.score(X / 16, y) > 0.95
+    True
     """
     if RANKS.get() is not None:
         raise RuntimeError(

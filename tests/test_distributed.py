@@ -212,14 +212,28 @@ def shard_of(rows, rank, world):
 
 
 def numbers_of(model):
-    """Return all fitted attributes as arrays, with what training continues from."""
+    """Return all fitted attributes, and what training continues from, as arrays."""
     state = {k: v for k, v in vars(model).items() if k.endswith("_")}
     state |= {k: vars(model).get(k) for k in ("_class_sums", "_learnt")}
     found = {"state": state}
     if hasattr(model, "_checkpoint"):
         found["checkpoint"] = model._checkpoint._asdict()
         found["history"] = model.history_.to_numpy()
-    return found
+    return dict(flat(found))
+
+
+def flat(value, name=""):
+    """Yield all arrays of nested dicts and sequences, with names."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from flat(one, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        for place, one in enumerate(value):
+            yield from flat(one, f"{name}.{place}")
+    elif callable(value):
+        yield name, np.asarray(value.__name__)
+    else:
+        yield name, np.asarray(value)
 
 
 # What the ranks run.
@@ -381,24 +395,11 @@ def one_process():
     return {name: numbers_of(fit_in(name, everything)) for name in CASES | SAME_ONLY}
 
 
-def flat(value, name=""):
-    """Yield all arrays of nested dicts and sequences, with names."""
-    if isinstance(value, dict):
-        for key, one in value.items():
-            yield from flat(one, f"{name}.{key}")
-    elif isinstance(value, list | tuple):
-        for place, one in enumerate(value):
-            yield from flat(one, f"{name}.{place}")
-    else:
-        yield name, np.asarray(value)
-
-
 def assert_close(found, expected, tolerance):
     """Compare arrays by their largest number, and everything else as it is."""
-    every = dict(flat(found))
-    assert every.keys() == dict(flat(expected)).keys()
-    for name, right in flat(expected):
-        got = every[name]
+    assert found.keys() == expected.keys()
+    for name, right in expected.items():
+        got = found[name]
         if name.startswith(".history"):  # the last column is a time
             got = got[:, :-1]
             right = right[:, :-1]
@@ -429,16 +430,17 @@ def test_ranks_fit_what_one_process_fits(ranks, one_process, shards):
 def test_ranks_have_the_same_bits(ranks):
     for name, expected in ranks[0].items():
         if isinstance(name, tuple):
-            hashes = {joblib.hash(list(flat(found[name]))) for found in ranks}
-            assert len(hashes) == 1, name
-            assert list(flat(expected))
+            assert len({joblib.hash(found[name]) for found in ranks}) == 1, name
+            assert len(expected) > 5
 
 
 def test_the_cases_train(one_process):
     """So that equal results are none of models that have learnt nothing."""
     for name, found in one_process.items():
-        curve = found["state"].get("loss_curve_", [1, 0])
-        assert curve[-1] < curve[0] or name == "softmax, diverges", name
+        if name.startswith("templates") or "parts" in name or "diverges" in name:
+            continue
+        losses = found[".history"][:, 2]
+        assert losses[-1] < losses[0], name
 
 
 ERRORS = {
@@ -494,7 +496,7 @@ def test_rank_0_alone_speaks_and_is_followed(ranks):
     assert second["warned"] == []
 
     assert joblib.hash(first["stopped"]) == joblib.hash(second["stopped"])
-    assert first["stopped"]["state"]["n_iter_"] == 3
+    assert first["stopped"][".state.n_iter_"] == 3
     assert first["interrupted"] == "KeyboardInterrupt: A fit of MLPClassifierTorch was "
     assert second["interrupted"].startswith(
         "RuntimeError: Rank 0 of 2 failed: Keyboard"
