@@ -157,7 +157,7 @@ CASES = {
     ),
     "softmax, L-BFGS, raw": (
         SoftmaxRegression(random_state=0, max_iter=15),
-        partial(fitted, X=1e3 * X[:N] + 1e5),
+        partial(fitted, X=100 * X[:N]),
     ),
     "mlp, adam, dropout": (mlp(dropout=0.3), fitted),
     "mlp, adamw, affine": (
@@ -266,7 +266,7 @@ def errors_of(rank, world):
             "class": fit(mlp() if rank else softmax()),
             "length": fit(softmax(), X[: N + rank], y[: N + rank]),
             "labels": fit(softmax(), X, y if rank else y[::-1]),
-            "weights": fit(softmax(), X, y, weight + rank),
+            "weights": fit(softmax(), X, y, weight + rank + 1),
             "validation": fit(softmax(), X_val=X[: 9 + rank], y_val=y[: 9 + rank]),
             "NaN": fit(softmax(), spoilt if rank else X[:N], y[:N]),
             "search": fit(BatchedGridSearchCV(softmax(), {"alpha": [0, 1]})),
@@ -284,6 +284,7 @@ def errors_of(rank, world):
         found |= {
             "NaN in a shard": fit(softmax(), own(spoilt[::-1]), own(y[:N])),
             "Pipeline": fit(make_pipeline(StandardScaler(), softmax())),
+            "own distortion": fit(mlp(augment=vertically_mirrored)),
             "own score": fit(softmax(early_stopping=True, scoring=own_score)),
             "words": fit(softmax(), X, y if rank else y.astype(str)),
             "features": fit(softmax(), X[:, : 40 + rank]),
@@ -403,12 +404,15 @@ def assert_close(found, expected, tolerance):
         if name.startswith(".history"):  # the last column is a time
             got = got[:, :-1]
             right = right[:, :-1]
+        if right.dtype.kind == "U":  # a function of this module has two names
+            assert str(got).rpartition(".")[2] == str(right).rpartition(".")[2]
+            continue
         if right.dtype.kind != "f":
             np.testing.assert_array_equal(got, right, err_msg=name)
             continue
-        largest = np.nanmax(np.abs(right), initial=1)
+        largest = np.abs(right[np.isfinite(right)]).max(initial=1)
         np.testing.assert_allclose(
-            got / largest, right / largest, rtol=0, atol=tolerance, err_msg=name
+            got, right, rtol=0, atol=tolerance * largest, err_msg=name
         )
 
 
@@ -464,6 +468,7 @@ ERRORS = {
     "fine": "no error",
     "NaN in a shard": ("Rank 1 of 2 failed: ValueError", "Input X contains NaN"),
     "Pipeline": "would learn from a shard each",
+    "own distortion": "may look at all images of a batch",
     "own score": "needs all validation samples in one process",
     "words": "y has words on some ranks and numbers on others",
     "features": "the number of features of X (40 on rank 0, 41 on rank 1)",
@@ -497,10 +502,9 @@ def test_rank_0_alone_speaks_and_is_followed(ranks):
 
     assert joblib.hash(first["stopped"]) == joblib.hash(second["stopped"])
     assert first["stopped"][".state.n_iter_"] == 3
-    assert first["interrupted"] == "KeyboardInterrupt: A fit of MLPClassifierTorch was "
-    assert second["interrupted"].startswith(
-        "RuntimeError: Rank 0 of 2 failed: Keyboard"
-    )
+    text = "KeyboardInterrupt: A fit of MLPClassifierTorch was interrupted."
+    assert first["interrupted"] == text
+    assert "Rank 0 of 2 failed: KeyboardInterrupt" in second["interrupted"]
 
     assert joblib.hash(first["continued"]) == joblib.hash(second["continued"])
     whole = mlp(dropout=0.3)
@@ -550,13 +554,6 @@ def test_shared_gpus_are_told():
     assert shared_gpu([None, None]) == ""
     assert shared_gpu(["a", "b", "None", "None"]) == ""
     assert shared_gpu(["a", "b", "a"]).startswith("Ranks 0 and 2 compute on the same")
-
-
-def test_torch_distributed_costs_no_import():
-    """It comes with torch."""
-    code = "import torch, sys; print('torch.distributed' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "True\n"
 
 
 if __name__ == "__main__":

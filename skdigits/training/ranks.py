@@ -17,6 +17,7 @@ from skdigits._input_checks import (
     warn_user,
 )
 from skdigits._targets import weights_by_class
+from skdigits.augmentation import is_users
 from skdigits.distributed import refuse_search
 from skdigits.engine.ranks import Ranks
 from skdigits.engine.types import Epoch, Observer, Params, Run, Score
@@ -115,8 +116,8 @@ def refuse_indivisible(ranks: Ranks, model: "GradientClassifier") -> None:
     Raises
     ------
     RuntimeError
-        If it is one of several fits, as in a search, or if steps before it in a
-        Pipeline learn from a shard each.
+        If it is one of several fits, as in a search; or if steps before it in a
+        Pipeline, or a user's distortions, would see a shard each.
     """
     if is_part_of_more(model):
         refuse_search("A search or a meta-estimator")
@@ -125,6 +126,12 @@ def refuse_indivisible(ranks: Ranks, model: "GradientClassifier") -> None:
             "With shards=True, the steps of a Pipeline before the model would learn "
             "from a shard each, and bring the shards to different scales: transform "
             "the samples before the block, and fit the model alone."
+        )
+    if ranks.shards and model.augment is not None and is_users(model.augment):
+        raise RuntimeError(
+            f"augment={model.augment!r} may look at all images of a batch, but with "
+            "shards=True no process has them: use a distortion of "
+            "skdigits.augmentation, or pass the same samples on all ranks."
         )
 
 
