@@ -38,7 +38,9 @@ if options.shards:
     X_train = X_train[rank :: dist.get_world_size()]
     y_train = y_train[rank :: dist.get_world_size()]
 
-model = MLPClassifierTorch(64, max_iter=20, tol=None, random_state=0)
+model = MLPClassifierTorch(
+    64, learning_rate_init=0.01, max_iter=20, tol=None, random_state=0
+)
 with data_parallel(shards=options.shards):
     model.fit(X_train, y_train)
 
