@@ -2,7 +2,8 @@
 
 import sys
 from abc import abstractmethod
-from functools import lru_cache
+from contextlib import nullcontext
+from functools import lru_cache, partial
 
 import torch
 from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -18,6 +19,7 @@ from skdigits._input_checks import (
     rollback_on_error,
 )
 from skdigits._targets import check_classes
+from skdigits.distributed import RANKS
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.losses import LOGISTIC
 from skdigits.engine.process import hold_interrupts, release_interrupts
@@ -33,6 +35,15 @@ from skdigits.training.fitted import (
 )
 from skdigits.training.messages import after_training, emit, ending
 from skdigits.training.observers import EpochPrinter, FitCallbacks, is_part_of_more
+from skdigits.training.ranks import (
+    agree_on_model,
+    agree_on_validation,
+    refuse_indivisible,
+    samples_of_ranks,
+    saved_for_ranks,
+    score_of_first,
+    together,
+)
 from skdigits.training.session import prepare, run
 from skdigits.training.settings import working_dtype
 
@@ -239,23 +250,36 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         ``max_iter`` planned epochs. After an interrupt, ``latest`` holds the last
         complete epoch.
         """
-        check_parameters(self)
-        if incremental:
-            classes = self._incremental_classes(classes)
-        observers = [EpochPrinter([self])] if self.verbose else []
+        ranks = RANKS.get()
+        meet = nullcontext if ranks is None else partial(together, ranks)
+        # One of several processes speaks for all.
+        speaks = ranks is None or ranks.rank == 0
+        observers = []
         callbacks = None
-        if not incremental and has_callbacks(self):
-            callbacks = FitCallbacks(self, X, y, sample_weight)
-            observers.append(callbacks)
+        with meet():
+            check_parameters(self)
+            if incremental:
+                classes = self._incremental_classes(classes)
+            if ranks is not None:
+                refuse_indivisible(ranks, self)
+            if self.verbose and speaks:
+                observers.append(EpochPrinter([self]))
+            if speaks and not incremental and has_callbacks(self):
+                callbacks = FitCallbacks(self, X, y, sample_weight)
+                observers.append(callbacks)
 
         latest = latest or Latest()
+        # An interrupt of one process leaves no model that the others would have, too.
+        kept = latest if ranks is None else None
 
         # Callbacks are set up outside the block, so their teardown runs in any case.
-        with isolated(), rollback_on_error(self, latest):
+        with isolated(), rollback_on_error(self, kept):
             session = self._session(
                 X, y, sample_weight, validation_set, classes, incremental, callbacks
             )
-            emit(session.messages)
+            with meet():
+                if speaks:
+                    emit(session.messages)
             latest.session = session
             if callbacks is not None:
                 callbacks.follow(session, latest)
@@ -264,14 +288,15 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         if callbacks is not None:
             callbacks.save(result)
-        if self.verbose:
+        if self.verbose and speaks:
             for line in ending(self, result, session.plan):
                 print(line)
         if callbacks is not None:
             callbacks.end()
         # Last: a warning may be an error.
-        partial = incremental or epochs is not None
-        emit(after_training(self, result, session, partial))
+        is_partial = incremental or epochs is not None
+        if speaks:
+            emit(after_training(self, result, session, is_partial))
         return self
 
     def _after_interrupt(self, latest):
@@ -294,7 +319,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
 
         ``save`` writes the run to its checkpoint, if there is one.
         """
-        alone = not is_part_of_more(self)
+        alone = not is_part_of_more(self) and session.ranks is None
         if alone:
             set_fitted_attributes(self, session, result)
         saved = None if save is None else save(result)
@@ -311,39 +336,53 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         """Check the arguments of fit or partial_fit, and prepare a session."""
         # A first partial_fit starts from scratch like a fit.
         resuming = hasattr(self, "classes_") and (incremental or self.warm_start)
-        samples = check_samples(
-            self,
-            X,
-            y,
-            sample_weight,
-            reset=not resuming,
-            classes=classes,
-            class_weight=self.class_weight,
-            takes_labels=self._takes_labels,
-        )
+        given = {
+            "reset": not resuming,
+            "classes": classes,
+            "class_weight": self.class_weight,
+            "takes_labels": self._takes_labels,
+        }
+        ranks = RANKS.get()
+        meet = nullcontext
+        first = None
+        if ranks is None:
+            samples = check_samples(self, X, y, sample_weight, **given)
+        else:
+            meet = partial(together, ranks)
+            state = [self._layers, self._checkpoint] if resuming else None
+            agree_on_model(ranks, self, state, draws=not resuming)
+            samples, first = samples_of_ranks(ranks, self, X, y, sample_weight, **given)
 
         validation_samples = None
-        if any(part is not None for part in validation_set):
-            # A later batch tells less of the scale than the first, in the same time.
-            validation_samples = check_validation_set(
-                self,
-                validation_set,
-                samples,
-                compares_scales=not (resuming and incremental),
-            )
+        # A later batch tells less of the scale than the first, in the same time, and a
+        # shard less than all.
+        compares = not (resuming and incremental) and first is None
+        with meet():
+            if any(part is not None for part in validation_set):
+                validation_samples = check_validation_set(
+                    self, validation_set, samples, compares_scales=compares
+                )
         saved = None
-        if callbacks is not None:
+        if ranks is not None:
+            agree_on_validation(ranks, self, validation_samples)
+            saved = saved_for_ranks(ranks, callbacks, samples, validation_samples)
+        elif callbacks is not None:
             saved = callbacks.saved(samples, validation_samples)
 
-        session = prepare(
-            [self],
-            [samples],
-            validation_samples=validation_samples,
-            resuming=resuming,
-            incremental=incremental,
-            saved=saved,
-        )
-        return session._replace(incremental=incremental)
+        with meet():
+            session = prepare(
+                [self],
+                [samples],
+                validation_samples=validation_samples,
+                resuming=resuming,
+                incremental=incremental,
+                saved=saved,
+                first_position=first,
+            )
+        session = session._replace(incremental=incremental, ranks=ranks)
+        if ranks is None or session.score is None:
+            return session
+        return session._replace(score=score_of_first(ranks, session.score))
 
     def _incremental_classes(self, classes):
         """Check that partial_fit is possible, and return its classes."""

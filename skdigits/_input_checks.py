@@ -219,6 +219,7 @@ def check_samples(
     takes_labels: bool = False,
     name: str = "X",
     doubts: list[str] | None = None,
+    is_part: bool = False,
 ) -> Samples:
     """Check the arguments of a fit, and leave out samples of weight zero.
 
@@ -241,6 +242,8 @@ def check_samples(
         What messages call X.
     doubts : list of str, optional
         Where to leave a warning about the scale of X; default: it is emitted.
+    is_part : bool
+        Whether other processes have more samples, so that a single class is no mistake.
 
     Raises
     ------
@@ -287,8 +290,9 @@ def check_samples(
     found = np.arange(targets.shape[1]) if multilabel else np.unique(counted)
     known = found if classes is None else known_classes(found, classes, multilabel)
     codes = targets.astype(np.int64) if multilabel else np.searchsorted(known, targets)
-    if reset and (multilabel or (classes is None and len(known) == 1)):
-        _warn_of_targets(targets, known)
+    single = classes is None and len(known) == 1
+    if reset and not is_part and (multilabel or single):
+        warn_of_targets(targets, known)
 
     samples = Samples(checked, codes, None, known)
     if weight is not None:
@@ -389,7 +393,7 @@ def _check_weight(sample_weight: Any, X: Array) -> np.ndarray:
     return weight
 
 
-def _warn_of_targets(targets: np.ndarray, classes: np.ndarray) -> None:
+def warn_of_targets(targets: np.ndarray, classes: np.ndarray) -> None:
     """Warn of targets of one class, and of labels that look like one-hot classes."""
     if targets.ndim == 1:
         warn_user(

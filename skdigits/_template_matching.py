@@ -1,9 +1,11 @@
 """Classification by the nearest template."""
 
 import math
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import issparse, vstack
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.utils.metaestimators import available_if
 
@@ -30,6 +32,8 @@ from skdigits._input_checks import (
 from skdigits._parameters import TEMPLATES
 from skdigits._sparse import distinct_rows, with_narrow_indices
 from skdigits._targets import check_classes
+from skdigits.distributed import RANKS
+from skdigits.engine.ranks import own_part
 from skdigits.engine.templates import (
     chunk_size,
     class_distances,
@@ -38,6 +42,7 @@ from skdigits.engine.templates import (
     likeliest_temperature,
     underflow,
 )
+from skdigits.training.ranks import agree_on_model, samples_of_ranks, together
 
 
 def _has_means(estimator: "TemplateMatchingClassifier") -> bool:
@@ -191,9 +196,19 @@ class TemplateMatchingClassifier(TorchClassifier):
         if unknown:
             refuse_unknown(self, "fit", unknown)
         with isolated(), rollback_on_error(self):
-            check_parameters(self)
-            samples = check_samples(self, X, y, sample_weight, reset=True)
-            return self._fit(samples)
+            ranks = RANKS.get()
+            if ranks is None:
+                check_parameters(self)
+                samples = check_samples(self, X, y, sample_weight, reset=True)
+                return self._fit(samples)
+
+            with together(ranks):
+                check_parameters(self)
+            agree_on_model(ranks, self, None, draws=self.n_templates > 1)
+            samples, first = samples_of_ranks(
+                ranks, self, X, y, sample_weight, reset=True
+            )
+            return self._fit(samples, first=first, ranks=ranks)
 
     @available_if(_has_means)
     def partial_fit(self, X, y, classes=None, sample_weight=None, **unknown):
@@ -231,23 +246,45 @@ class TemplateMatchingClassifier(TorchClassifier):
         if unknown:
             refuse_unknown(self, "partial_fit", unknown)
         with isolated(), rollback_on_error(self):
-            check_parameters(self)
-            known = check_classes(self, classes)
+            ranks = RANKS.get()
             fitted = self.__sklearn_is_fitted__()
-            samples = check_samples(
-                self, X, y, sample_weight, reset=not fitted, classes=known
-            )
-            return self._fit(samples, resuming=fitted)
+            if ranks is None:
+                check_parameters(self)
+                known = check_classes(self, classes)
+                samples = check_samples(
+                    self, X, y, sample_weight, reset=not fitted, classes=known
+                )
+                return self._fit(samples, resuming=fitted)
 
-    def _fit(self, samples, resuming=False):
+            with together(ranks):
+                check_parameters(self)
+                known = check_classes(self, classes)
+            state = [self._class_sums, self.class_count_] if fitted else None
+            agree_on_model(ranks, self, state, draws=False)
+            samples, first = samples_of_ranks(
+                ranks, self, X, y, sample_weight, reset=not fitted, classes=known
+            )
+            return self._fit(samples, resuming=fitted, first=first, ranks=ranks)
+
+    def _fit(self, samples, resuming=False, first=None, ranks=None):
+        """Fit to samples, with ``ranks`` to those of all of them.
+
+        ``first`` is the position of this rank's shard.
+        """
         device = training_device(self.device, samples.X)
-        data = to_torch([samples], device)
-        sums, counts = self._sums_and_counts(data, len(samples.classes), resuming)
+        data = to_torch([samples], device)._replace(first=first)
+        if ranks is not None:
+            data = own_part(ranks, data)
+        sums, counts = self._sums_and_counts(
+            data, len(samples.classes), resuming, ranks
+        )
 
         if self.n_templates == 1:
             templates = class_means(sums, counts, compute_dtype(data.X))
         else:
-            templates = to_tensor(self._centres(samples), device)
+            templates = to_tensor(self._centres(samples, first, ranks), device)
+            if ranks is not None:
+                (templates,) = ranks.summed([templates])
 
         # The parameter may be set to another value before the next prediction.
         self._metric = self.metric
@@ -261,16 +298,19 @@ class TemplateMatchingClassifier(TorchClassifier):
 
         # Distances are computed for a given temperature, too: if they overflow, the fit
         # has to fail, not the first prediction.
-        distances = self._distances(data.X)
+        with nullcontext() if ranks is None else together(ranks):
+            distances = self._distances(data.X)
         self.temperature_ = self.temperature
         if self.temperature == "auto":
-            self.temperature_ = likeliest_temperature(distances, data)
+            self.temperature_ = likeliest_temperature(distances, data, ranks)
         return self
 
-    def _sums_and_counts(self, data, n_classes, resuming):
+    def _sums_and_counts(self, data, n_classes, resuming, ranks=None):
         """Return the sum (C, D) and weight (C,) of each class over all calls so far."""
         with _threads(data.X, n_classes) as workers:
             sums, counts = class_sums(data, n_classes, compute_dtype(data.X), workers)
+        if ranks is not None:
+            sums, counts = ranks.summed([sums, counts])
 
         # Sums are continued, not the means: these are rounded to the dtype of X.
         if resuming:
@@ -278,15 +318,23 @@ class TemplateMatchingClassifier(TorchClassifier):
             counts += to_tensor(self.class_count_, data.X.device)
         return sums, counts
 
-    def _centres(self, samples):
-        """Return templates (C · n_templates, D) found by k-means within each class."""
+    def _centres(self, samples, first=None, ranks=None):
+        """Return templates (C · n_templates, D) found by k-means within each class.
+
+        Each of several ranks looks for those of some classes; the others are 0.
+        """
         # One generator serves all classes, so that their starts differ.
         rng = private_random_state(self.random_state)
         X = samples.X if issparse(samples.X) else to_numpy(samples.X)
         centres = []
         for code in range(len(samples.classes)):
             member = np.flatnonzero(samples.codes == code)
-            own = X[member]
+            if first is None:
+                own = X[member]
+            else:
+                mine = member - first
+                mine = mine[(mine >= 0) & (mine < X.shape[0])]
+                own = _one_after_the_other(ranks.gathered(X[mine]))
             if X.dtype == np.uint8:
                 own = own.astype(np.float32)
                 # Of sparse samples, only the entries are divided.
@@ -296,7 +344,10 @@ class TemplateMatchingClassifier(TorchClassifier):
             own_weight = None
             if samples.weight is not None:
                 own_weight = samples.weight[member]
-            centres.append(_cluster_centres(own, own_weight, self.n_templates, rng))
+            ours = ranks is None or code % ranks.world == ranks.rank
+            centres.append(
+                _cluster_centres(own, own_weight, self.n_templates, rng, ours)
+            )
         return np.concatenate(centres)
 
     def _distances(self, X):
@@ -353,17 +404,24 @@ def _threads(X, n_templates):
     return side_by_side(n_templates * X.numel(), n_chunks)
 
 
+def _one_after_the_other(parts: list[Any]) -> Any:
+    """Return the rows of several arrays, or sparse matrices, as one."""
+    return vstack(parts, "csr") if issparse(parts[0]) else np.concatenate(parts)
+
+
 def _cluster_centres(
     X: np.ndarray,
     weight: np.ndarray | None,
     n_clusters: int,
     rng: np.random.RandomState,
+    ours: bool = True,
 ) -> np.ndarray:
     """Return k-means centres (n_clusters, D) of samples X (n, D), dense or sparse.
 
     The initial centres are drawn from the distinct samples. The result therefore
     depends neither on the order of the samples nor on whether one is repeated or has
-    weight 2.
+    weight 2. Unless they are ``ours`` to find, they are zeros, and the generator moves
+    along all the same.
     """
     if issparse(X):
         X = with_narrow_indices(X)  # KMeans takes no wider ones
@@ -372,10 +430,12 @@ def _cluster_centres(
         distinct = np.unique(X, axis=0)
     if distinct.shape[0] <= n_clusters:
         few = distinct.toarray() if issparse(distinct) else distinct
-        return np.resize(few, (n_clusters, X.shape[1]))
+        return np.resize(few, (n_clusters, X.shape[1])) * few.dtype.type(ours)
 
     # tol=0 and a limit out of reach: Lloyd's iterations run until no centre moves.
     start, _ = kmeans_plusplus(distinct, n_clusters, random_state=rng)
+    if not ours:
+        return np.zeros((n_clusters, X.shape[1]), X.dtype)
     model = KMeans(
         n_clusters, init=start, n_init=1, tol=0, max_iter=100_000, random_state=0
     )

@@ -4,6 +4,8 @@ Each also runs with scikit-learn's MLPClassifier, whose results are expected.
 """
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -234,3 +236,18 @@ def test_two_classes_in_batches(name, solver):
     )
     assert_alike(ours, theirs, X)
     assert ours.loss_ < ours.loss_curve_[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("options", "n_samples"), [([], 1347), (["--shards"], 674)])
+def test_torchrun_fit(options, n_samples):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*launcher, "--nproc-per-node=2", str(EXAMPLES / "torchrun_fit.py")]
+    done = subprocess.run(
+        [*command, *options], capture_output=True, text=True, check=True, timeout=120
+    )
+    first, second = done.stdout.splitlines()
+    assert first == f"2 ranks, {n_samples} samples on the first"
+    accuracy = float(second.removeprefix("Accuracy ").partition(" ")[0])
+    assert accuracy > 0.95
+    assert second.endswith("after 20 epochs")

@@ -31,7 +31,7 @@ LAYERS = [
         "skdigits._versions",
     ],
     ["skdigits.augmentation", "skdigits.datasets", "skdigits._plotting"],
-    ["skdigits.callbacks"],
+    ["skdigits.callbacks", "skdigits.distributed"],
     ["skdigits.training"],
     ["skdigits._base"],
     ["skdigits._gradient", "skdigits._template_matching"],

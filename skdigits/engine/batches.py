@@ -28,12 +28,16 @@ class Data(NamedTuple):
     Models that train on other samples, or see them in another order, belong to
     different *replicas* of one run, such as folds or seeds. ``samples`` (R, n) are the
     positions in X of each replica's samples. None is a single replica with all of them.
+
+    With ``first``, X is a shard: it holds the samples from this position on, and other
+    processes hold the others.
     """
 
     X: Rows
     codes: Tensor
     weight: Tensor | None = None
     samples: Tensor | None = None
+    first: int | None = None
 
     @property
     def n_replicas(self) -> int:
@@ -43,7 +47,7 @@ class Data(NamedTuple):
     @property
     def n_samples(self) -> int:
         """Number of samples of each replica."""
-        return len(self.X) if self.samples is None else self.samples.shape[1]
+        return len(self.codes) if self.samples is None else self.samples.shape[1]
 
     def replicas(self, chosen: Tensor) -> "Data":
         """Return some of the replicas, over the same X."""
@@ -118,6 +122,13 @@ class Targets(NamedTuple):
         return targets.scatter_(1, own, self.levels[1].expand(own.shape))
 
 
+class Part(NamedTuple):
+    """The samples of a batch that one process has: their places, and those of all."""
+
+    n_samples: int
+    places: Tensor
+
+
 class Batch(NamedTuple):
     """Samples of each of R replicas, ready for arithmetic with K models.
 
@@ -129,6 +140,8 @@ class Batch(NamedTuple):
     - ``weight`` (G, 1, B) in float64, None if all samples weigh the same;
     - ``total_weight`` (G, 1, 1) in float64, or a float: the denominator of the mean. It
       is that of the batch or, if a batch is part of a sum over chunks, that of all.
+
+    ``part`` is not None if other processes have other samples of the batch.
     """
 
     X: Tensor
@@ -137,6 +150,7 @@ class Batch(NamedTuple):
     normalised_weight: Tensor
     weight: Tensor | None
     total_weight: Tensor | float
+    part: Part | None = None
 
 
 def sample_orders(

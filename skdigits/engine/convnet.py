@@ -169,7 +169,8 @@ class ConvNetwork(Network):
         masks: Sequence[Tensor | None] = [None] * n_models
         if generators:
             features = params[0].new_empty(n_models, self.shapes[-1][1], n_samples)
-            masks = dropout_mask(features, hyper.dropout, generators).mT.unbind()
+            drawn = dropout_mask(features, hyper.dropout, generators, batch.part)
+            masks = drawn.mT.unbind()
 
         targets = batch.targets.expand(n_models, -1, -1)
         weights = torch.atleast_3d(batch.normalised_weight)
@@ -202,7 +203,8 @@ class ConvNetwork(Network):
         found = []
         sums = tuple(map(torch.zeros_like, params))
         size = self._chunk_size(samples.device)
-        for start in range(0, len(samples), size):
+        # A process may have no sample of a batch: a single chunk is empty then.
+        for start in range(0, max(1, len(samples)), size):
             some = slice(start, start + size)
             # Autograd refuses tensors of inference mode: it gets copies.
             with torch.inference_mode(False), exact_convolutions(samples.device):

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skdigits.engine.batches import Data, Targets, batches
+from skdigits.engine.batches import Data, Targets, as_floats, batches
 from skdigits.engine.losses import LOGISTIC
 from skdigits.engine.network import Network
+from skdigits.engine.ranks import Ranks
 from skdigits.engine.types import Params, StepHyper
 
 FEW_SAMPLES = 256  # whose copies take little memory
@@ -67,17 +68,24 @@ class Coordinates(NamedTuple):
         return _flatten(slopes)
 
 
-def features_of(network: Network, data: Data, targets: Targets) -> Features | None:
-    """Return moments of the features if the network is linear in them, else None."""
+def features_of(
+    network: Network, data: Data, targets: Targets, ranks: Ranks | None = None
+) -> Features | None:
+    """Return moments of the features if the network is linear in them, else None.
+
+    They are those of the samples of all ``ranks``.
+    """
     if [shape[1:] for shape in network.shapes] != [(data.X.shape[1],)]:
         return None
 
     # Seen from one of the samples, a constant feature has a variance of exactly 0.
     origin = None
+    if ranks is not None:
+        origin = _origin_of(ranks, data, targets)
     total = 0.0
     sums = torch.zeros(2, data.X.shape[1], dtype=torch.float64, device=data.X.device)
     n_samples = min(FEW_SAMPLES, network.chunk_samples)
-    for batch in batches(data, targets, n_samples):
+    for batch in batches(data, targets, n_samples) if len(data.X) else ():
         X = batch.X[0]
         origin = X[0].clone() if origin is None else origin
         # In float64: squares and weights may have any size.
@@ -88,8 +96,19 @@ def features_of(network: Network, data: Data, targets: Targets) -> Features | No
         sums += torch.cat([weight @ X, weight @ X.square()])
         total += weight.sum().item()
 
+    if ranks is not None:
+        sums, weights = ranks.summed([sums, sums.new_tensor(total)])
+        total = weights.item()
     mean, square = sums / total
     return Features(mean + origin, (square - mean.square()).clamp_(min=0), total)
+
+
+def _origin_of(ranks: Ranks, data: Data, targets: Targets) -> Tensor:
+    """Return the first sample (D,) of all ranks, which the first rank has."""
+    origin = targets.levels.new_zeros(data.X.shape[1])
+    if ranks.rank == 0 and len(data.X):
+        origin = as_floats(data.X[:1], origin.dtype)[0]
+    return ranks.summed([origin])[0]
 
 
 def coordinates_of(

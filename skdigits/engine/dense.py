@@ -181,7 +181,7 @@ class DenseNetwork(Network):
         for weight, bias in zip(params[:-2:2], params[1:-2:2], strict=True):
             values = value(product(weight, layers[-1].transposed, bias))
             if generators:
-                kept = dropout_mask(values, hyper.dropout, generators)
+                kept = dropout_mask(values, hyper.dropout, generators, batch.part)
                 dropped = values * kept
                 layers.append(Layer(dropped.mT, dropped, values, kept))
             else:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skdigits.engine.batches import Data, Targets, as_floats, batches
 from skdigits.engine.network import Network
+from skdigits.engine.ranks import Ranks, own_part
 from skdigits.engine.sparse import Rows
 from skdigits.engine.types import Params, Plan, Run, Score, Workers
 
@@ -49,12 +50,19 @@ def measure(
     targets: Targets,
     score: Score | None = None,
     runs: Callable[[], list[Run]] | None = None,
+    ranks: Ranks | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return mean loss (K,) and score (K,) on validation samples.
 
     Both are float64 on the host. The score is the accuracy unless there is another,
-    which gets the ``runs`` so far.
+    which gets the ``runs`` so far. ``ranks`` evaluate a part of the samples each.
     """
+    if ranks is not None:
+        loss, accuracy = _measured_by(ranks, network, params, validation, targets)
+        if score is None:
+            return loss, accuracy
+        return loss, score(params, loss.isfinite(), runs)
+
     losses = []
     accuracies = []
     totals = []
@@ -73,6 +81,25 @@ def measure(
     if score is None:
         return loss, _weighted_mean(accuracies, weights)
     return loss, score(params, loss.isfinite(), runs)
+
+
+def _measured_by(
+    ranks: Ranks, network: Network, params: Params, validation: Data, targets: Targets
+) -> tuple[Tensor, Tensor]:
+    """Return mean loss (1,) and accuracy (1,) of one model over the ranks' samples."""
+    own = own_part(ranks, validation)
+    sums = torch.zeros(3, dtype=torch.float64, device="cpu")
+    if len(own.codes):
+        for batch in batches(own, targets, network.chunk_samples):
+            loss, accuracy = network.evaluate(params, batch)
+            total = float(batch.total_weight)
+            hits = accuracy.item() * total
+            # Equal numbers of hits are equal to the last bit, whoever counts them.
+            hits = hits if own.weight is not None else round(hits)
+            sums += sums.new_tensor([loss.item() * total, hits, total])
+
+    loss_sum, hits, total = ranks.summed_on(params[0], sums)
+    return (loss_sum / total)[None], (hits / total)[None]
 
 
 def monitored_score(plan: Plan, loss: Tensor, score: Tensor) -> Tensor:

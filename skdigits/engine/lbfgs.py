@@ -21,6 +21,7 @@ from skdigits.engine.network import (
     select,
     step_hyper,
 )
+from skdigits.engine.ranks import Ranks, own_part
 from skdigits.engine.types import (
     Epoch,
     Going,
@@ -44,7 +45,8 @@ ROUNDING = 8  # times the resolution of a dtype: a gradient so small is rounding
 class Objective(NamedTuple):
     """The objective of one model, as SciPy wants it.
 
-    ``whole`` holds all samples as one batch, or is None if they are too many.
+    ``whole`` holds all samples as one batch, or is None if they are too many. With
+    ``ranks``, samples are those of this process, and ``total`` is the weight of all.
     """
 
     network: Network
@@ -54,6 +56,8 @@ class Objective(NamedTuple):
     hyper: StepHyper
     workers: Workers | None
     whole: Batch | None
+    total: Tensor | float | None = None
+    ranks: Ranks | None = None
 
     def __call__(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the objective and its gradient by a vector of all parameters."""
@@ -66,6 +70,8 @@ class Objective(NamedTuple):
             self.hyper,
             self.workers,
             self.whole,
+            self.total,
+            self.ranks,
         )
         return loss.item(), self.coordinates.gradient(slopes)
 
@@ -82,6 +88,7 @@ class _Iterations:
         rng_state: RngState,
         past: Run | None = None,
         latest: Latest | None = None,
+        ranks: Ranks | None = None,
     ):
         self.start = start
         self.coordinates = coordinates
@@ -90,6 +97,7 @@ class _Iterations:
         self.rng_state = rng_state
         self.past = past.epochs if past is not None else []
         self.latest = latest or Latest()
+        self.ranks = ranks
         self.began = time.perf_counter()
         self.epochs: list[Epoch] = []
         self.evaluations: list[tuple[float, np.ndarray]] = []
@@ -112,13 +120,16 @@ class _Iterations:
         if self.evaluate is not None or self.observe is not None:
             params = self.coordinates.params(vector)
         nothing = math.nan
+        seconds = time.perf_counter() - self.began
+        if self.ranks is not None:
+            seconds = self.ranks.first(seconds)
         epoch = Epoch(
             epoch=self.start.progress.epochs + n_epochs + 1,
             learning_rate=nothing,
             train_loss=float(intermediate_result.fun),
             validation_loss=nothing,
             validation_score=nothing,
-            seconds=time.perf_counter() - self.began,
+            seconds=seconds,
         )
         if self.evaluate is not None:
             so_far = partial(self._so_far, vector, [*self.epochs, epoch])
@@ -161,6 +172,7 @@ def minimise(
     workers: Workers | None = None,
     past: Run | None = None,
     latest: Latest | None = None,
+    ranks: Ranks | None = None,
 ) -> list[Run]:
     """Bring every model of ``state`` to a minimum of its objective.
 
@@ -174,18 +186,22 @@ def minimise(
     targets = network.targets(plan.label_smoothing, state.params[0])
     evaluate = None
     if validation is not None:
-        evaluate = partial(
-            measure, network, validation=validation, targets=targets, score=score
-        )
+        given: dict[str, Any] = {
+            "validation": validation,
+            "targets": targets,
+            "score": score,
+        }
+        evaluate = partial(measure, network, **given, ranks=ranks)
     n_models = len(state.params[0])
     runs: list[Run] = []
     for replica, rng in enumerate(rngs):
-        samples = data.replica(replica)
-        features = features_of(network, samples, targets)
+        samples = data.replica(replica) if ranks is None else own_part(ranks, data)
+        total = _total(samples if ranks is None else data)
+        features = features_of(network, samples, targets, ranks)
         whole = None
-        if len(samples.X) <= network.chunk_samples:
+        if 0 < len(samples.X) <= network.chunk_samples:
             # All evaluations see one batch: it is made once.
-            whole = _batch(network, samples, targets, _total(samples))
+            whole = _batch(network, samples, targets, total)
 
         for _ in range(n_models // len(rngs)):
             one = torch.tensor([len(runs)], device="cpu")
@@ -197,13 +213,11 @@ def minimise(
                 alpha = settings.alpha.to(start.params[0].device).view(1, 1, 1)
                 local = local._replace(alpha=alpha)
             coordinates = coordinates_of(network, start.params, features, local)
-            objective = Objective(
-                network, coordinates, samples, targets, local, workers, whole
-            )
+            rest = (targets, local, workers, whole, total, ranks)
+            objective = Objective(network, coordinates, samples, *rest)
             observe = None if observer is None else partial(observer, [len(runs)])
-            iterations = _Iterations(
-                start, coordinates, evaluate, observe, rng.get_state(), past, latest
-            )
+            followed = (observe, rng.get_state(), past, latest, ranks)
+            iterations = _Iterations(start, coordinates, evaluate, *followed)
 
             own, status = _minimise_one(objective, plan, iterations)
             runs.append(Run(own, iterations.epochs, status, rng.get_state()))
@@ -266,24 +280,33 @@ def objective_and_gradients(
     hyper: StepHyper,
     workers: Workers | None = None,
     whole: Batch | None = None,
+    total: Tensor | float | None = None,
+    ranks: Ranks | None = None,
 ) -> tuple[Tensor, Params]:
     """Return the objective (K,) on all samples, and its gradients.
 
     Both are float64, whatever the samples are: in float32 the line search would get
-    lost in the rounding. ``whole`` are all samples as one batch.
+    lost in the rounding. ``whole`` are all samples as one batch. With ``ranks``, the
+    data are those of this process, and ``total`` is the weight of the samples of all.
     """
-    total = _total(data)
+    total = _total(data) if total is None else total
     # The penalty is added to the sums: alpha may overflow the dtype of a chunk.
     bare = hyper._replace(alpha=None)
     if whole is not None:
         logits, parts = network.gradients(params, whole, bare, ())
         loss = network.total_loss([logits], [whole])
         gradients = tuple(part.to_dense().double() for part in parts)
-    else:
+    elif len(data.X):
         loss, gradients = _by_chunks(
             network, params, data, targets, bare, workers, total
         )
+    else:  # a process may have no samples
+        gradients = tuple(torch.zeros_like(p, dtype=torch.float64) for p in params)
+        loss = gradients[0].new_zeros(len(params[0]))
 
+    if ranks is not None:
+        loss, *slopes = ranks.summed([loss, *gradients])
+        gradients = tuple(slopes)
     if hyper.alpha is not None:
         loss = loss + _penalty(network, params, hyper.alpha, total)
         _add_slopes_of_penalty(network, params, hyper.alpha, total, gradients)
@@ -351,7 +374,7 @@ def _of_chunk(
 
 def _total(data: Data) -> Tensor | float:
     """Return the weight of all samples."""
-    return len(data.X) if data.weight is None else data.weight.sum()
+    return len(data.codes) if data.weight is None else data.weight.sum()
 
 
 def _batch(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from skdigits.engine.batches import Batch, Targets, block_size
+from skdigits.engine.batches import Batch, Part, Targets, block_size
 from skdigits.engine.losses import CLASSES, LOGISTIC, OUTPUT_LOSSES
 from skdigits.engine.types import Hyper, Params, Plan, StepHyper
 
@@ -347,17 +347,26 @@ class Network(ABC):
 
 
 def dropout_mask(
-    output: Tensor, dropout: Tensor, generators: Sequence[Generator]
+    output: Tensor,
+    dropout: Tensor,
+    generators: Sequence[Generator],
+    part: Part | None = None,
 ) -> Tensor:
-    """Return 0 for dropped units and ``1 / (1 − p)`` for the others, (K, H, B)."""
+    """Return 0 for dropped units and ``1 / (1 − p)`` for the others, (K, H, B).
+
+    If the samples are ``part`` of a batch, masks are drawn for the whole batch.
+    """
+    shape = list(output.shape[1:])
+    if part is not None:
+        shape[-1] = part.n_samples
     # One draw for all models of a replica, each against its own rate: the mask of a
     # model does not depend on the models beside it.
     drawn = [
-        torch.rand(
-            output.shape[1:], dtype=output.dtype, device=output.device, generator=one
-        )
+        torch.rand(shape, dtype=output.dtype, device=output.device, generator=one)
         for one in generators
     ]
+    if part is not None:
+        drawn = [one.index_select(1, part.places) for one in drawn]
     rate = dropout.view(len(generators), -1, 1, 1)
     kept = torch.stack(drawn).unsqueeze(1) >= rate
     return (kept.to(output) / (1 - rate)).view_as(output)

@@ -212,6 +212,7 @@ def take_steps(
     rates: Tensor,
     sizes: Tensor,
     block: int,
+    reduce: Callable[[Gradients], Gradients] | None = None,
 ) -> Tensor:
     """Take a step for each batch; return the objective (K,), summed over all samples.
 
@@ -235,6 +236,8 @@ def take_steps(
         are constant.
     block : int
         Number of steps whose losses are computed at once.
+    reduce : callable, optional
+        Turns the gradients of a part of the batch into those of all of it.
     """
     assert solver.step is not None  # a full-batch solver takes no such steps
     params = numbers.params
@@ -260,6 +263,8 @@ def take_steps(
             for weight, norm in zip(weights, out, strict=True):
                 torch.linalg.vector_norm(weight, dim=(1, 2), out=norm)
 
+            if reduce is not None:
+                gradients = reduce(gradients)
             if solver.decoupled_decay:
                 # An `Outer` reads the weights for its penalty: its numbers are computed
                 # before the decay changes the weights.

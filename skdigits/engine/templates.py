@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skdigits.engine.batches import Data, as_floats
 from skdigits.engine.dense import product
+from skdigits.engine.ranks import Ranks
 from skdigits.engine.sparse import Rows, SparseRows
 from skdigits.engine.types import Workers
 
@@ -188,29 +189,43 @@ def underflow(X: Tensor, templates: Tensor, counts: Tensor, distances: Tensor) -
     return bool((exact[:, seen] > 0).any())
 
 
-def likeliest_temperature(distances: Tensor, data: Data) -> float:
+def likeliest_temperature(
+    distances: Tensor, data: Data, ranks: Ranks | None = None
+) -> float:
     """Return the T for which ``softmax(−distances / T)``, (N, C), is likeliest.
 
     The mean negative log-likelihood is convex in β = 1/T. The best T is therefore where
     its slope, ``mean(own distance − expected distance)``, is zero. The search is
     limited to a factor of 1,000 around the mean range of a sample's distances: if every
-    sample is nearest to its own class, the best T would be 0.
+    sample is nearest to its own class, the best T would be 0. With ``ranks``, means are
+    those of the samples of all of them.
     """
-    weight: Tensor | float = 1 / len(distances)
-    if data.weight is not None:
-        weight = data.weight / data.weight.sum()
+
+    def summed(values: Tensor) -> float:
+        total = values.sum()
+        if ranks is not None:
+            (total,) = ranks.summed([total])
+        return total.item()
+
     own = distances.gather(1, data.codes[:, None])[:, 0].double()
+    n_samples = len(own) if ranks is None else summed(torch.ones_like(own))
+    weight: Tensor | float = 1 / n_samples
+    if data.weight is not None:
+        weight = data.weight / summed(data.weight)
 
     # Transposed to (C, N), the softmax over few classes takes a tenth of the time.
     seen = distances.isfinite().all(0)
+    if ranks is not None:
+        (absent,) = ranks.summed([(~seen).double()])
+        seen = absent == 0
     distances = distances[:, seen].T.contiguous().double()
-    scale = ((distances.amax(0) - distances.amin(0)) * weight).sum().item()
+    scale = summed((distances.amax(0) - distances.amin(0)) * weight)
     if scale < SMALLEST_SCALE:
         return 1.0
 
     def slope(log_beta: float) -> float:
         proba = torch.softmax(distances * (-math.exp(log_beta) / scale), 0)
-        return ((own - proba.mul_(distances).sum(0)) * weight).sum().item()
+        return summed((own - proba.mul_(distances).sum(0)) * weight)
 
     for bound in (-LOG_RANGE, LOG_RANGE):
         if slope(bound) * bound <= 0:

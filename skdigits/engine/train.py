@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from skdigits.engine.active import ActiveModels, Replicas, without
 from skdigits.engine.batches import (
+    Batch,
     Data,
     Targets,
     batches,
@@ -19,7 +20,8 @@ from skdigits.engine.batches import (
     sample_orders,
 )
 from skdigits.engine.evaluate import measure, monitored_score
-from skdigits.engine.network import Network, select, step_hyper
+from skdigits.engine.network import Gradients, Network, select, step_hyper
+from skdigits.engine.ranks import Ranks, own_batches, sum_of_gradients
 from skdigits.engine.schedules import SCHEDULES, SMALLEST_RATE
 from skdigits.engine.solvers import (
     SOLVERS,
@@ -49,13 +51,20 @@ DISTORTION_SEEDS = 2**31  # first seed of distortions; smaller seeds are for dro
 
 
 class Problem(NamedTuple):
-    """The settings of training that stay the same from epoch to epoch."""
+    """The settings of training that stay the same from epoch to epoch.
+
+    ``draw`` draws batches like `batches`, or the part of each for one of ``ranks``, for
+    which ``reduce`` adds up the gradients.
+    """
 
     network: Network
     plan: Plan
     targets: Targets
     score: Score | None
     workers: Workers | None = None
+    ranks: Ranks | None = None
+    draw: Callable[..., Iterator[Batch]] = batches
+    reduce: Callable[[Gradients], Gradients] | None = None
 
 
 class EpochOutcome(NamedTuple):
@@ -95,6 +104,7 @@ def train(
     workers: Workers | None = None,
     past: Run | None = None,
     latest: Latest | None = None,
+    ranks: Ranks | None = None,
 ) -> list[Run]:
     """Train the K models of ``state``.
 
@@ -132,6 +142,9 @@ def train(
         Run of a single model, which continues as if it had never stopped.
     latest : Latest, optional
         Holder of the last complete epoch of a single model.
+    ranks : Ranks, optional
+        Processes that train a single model together, and call this with the same
+        arguments, other than X if it is in shards.
 
     Returns
     -------
@@ -140,6 +153,10 @@ def train(
     """
     targets = network.targets(plan.label_smoothing, state.params[0])
     problem = Problem(network, plan, targets, score, workers)
+    if ranks is not None:
+        reduce = sum_of_gradients(ranks, state.params)
+        draw = partial(own_batches, ranks)
+        problem = problem._replace(ranks=ranks, draw=draw, reduce=reduce)
     active = _all_models(problem, data, validation, hyper, state, rngs, past)
     records: list[list[Epoch]] = [[] for _ in range(active.numbers.numel())]
     runs: dict[int, Run] = {}
@@ -160,19 +177,17 @@ def train(
                 # An interrupted epoch may have drawn an order: keep the earlier states.
                 latest.runs = partial(so_far, rng_states)
         after, outcome = _epoch(problem, active, records)
-        epochs = _record(records, after, outcome, time.perf_counter() - began)
+        epochs = _record(records, after, outcome, time.perf_counter() - began, ranks)
         so_far = partial(_so_far, active, after, outcome, records, rng_states)
         latest.runs = so_far
-        to_stop = torch.zeros_like(outcome.diverged)
+        diverged = outcome.diverged
+        to_stop = torch.zeros_like(diverged)
         if observer is not None:
-            to_stop = _observe(
-                observer, epochs, active, after, outcome.diverged, so_far
-            )
-        ended = outcome.diverged | outcome.stopped | to_stop
+            to_stop = _observe(observer, epochs, active, after, diverged, so_far)
+        ended = diverged | outcome.stopped | to_stop
         if ended.any():
             # A diverged model returns to its state before this epoch, including its
             # generator.
-            diverged = outcome.diverged
             converged = outcome.stopped & ~diverged & ~to_stop
             runs |= _leave(active, diverged, "diverged", records, rng_states)
             runs |= _leave(after, converged, "converged", records)
@@ -208,7 +223,7 @@ def _all_models(
         width = numbers.shape[1]
         targets = problem.targets
         whole_batch = list(
-            batches(data, targets, plan.batch_size, models_per_replica=width)
+            problem.draw(data, targets, plan.batch_size, models_per_replica=width)
         )
     replicas = Replicas(
         data,
@@ -227,6 +242,11 @@ def _all_models(
         )
         totals = weight.sum(1)
 
+    local = step_hyper(hyper, plan, state.params)
+    if problem.ranks is not None and local.alpha is not None:
+        # Each rank adds its share of the penalty.
+        local = local._replace(alpha=local.alpha / problem.ranks.world)
+
     best = state.params
     if past is not None:
         best = past.state.params
@@ -238,7 +258,7 @@ def _all_models(
         totals.cpu().repeat_interleave(numbers.shape[1]),
         replicas,
         hyper,
-        step_hyper(hyper, plan, state.params),
+        local,
         state,
         best,
     )
@@ -255,6 +275,7 @@ def _with_present_best(problem: Problem, validation: Data, state: State) -> Stat
         validation,
         problem.targets,
         problem.score,
+        ranks=problem.ranks,
     )
     best = monitored_score(problem.plan, *measured)
     return state._replace(stopping=state.stopping._replace(best=best))
@@ -279,6 +300,7 @@ def _epoch(
             problem.targets,
             problem.score,
             partial(_unscored, after, loss, rate, records),
+            problem.ranks,
         )
     # Squares of parameters may overflow in the next step although this loss is finite.
     parts = params
@@ -338,16 +360,18 @@ def _learn(
     targets = problem.targets
     size = plan.batch_size
     width = active.running.shape[1]
-    drawn = replicas.whole_batch or batches(
+    drawn = replicas.whole_batch or problem.draw(
         data, targets, size, order, width, distort, problem.workers
     )
     network = problem.network
     local = active.local
     block = block_size(len(replicas.rngs), size, targets.n_outputs, data.X.shape[1])
-    block = min(n_steps, block)
-    objective = take_steps(
-        network, solver, numbers, local, replicas.dropout, drawn, rates, sizes, block
-    )
+    # A rank's part of a batch is valid until the next one is drawn.
+    block = min(n_steps, block) if problem.ranks is None else 1
+    rest = (replicas.dropout, drawn, rates, sizes, block, problem.reduce)
+    objective = take_steps(network, solver, numbers, local, *rest)
+    if problem.ranks is not None:
+        objective = problem.ranks.summed_on(numbers.params[0], objective)
     progress = Progress(
         progress.seen + active.totals,
         progress.epochs + 1,
@@ -416,8 +440,11 @@ def _record(
     active: ActiveModels,
     outcome: EpochOutcome,
     seconds: float,
+    ranks: Ranks | None = None,
 ) -> dict[int, Epoch]:
     """Add an epoch to the records of all running models; return it by model number."""
+    if ranks is not None:
+        seconds = ranks.first(seconds)
     epoch = active.state.progress.epochs
     columns = [active.numbers.flatten(), active.running.flatten(), *outcome[:4]]
     found = {}

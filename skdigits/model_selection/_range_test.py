@@ -21,6 +21,7 @@ from skdigits._input_checks import (
     check_parameters,
     check_samples,
 )
+from skdigits.distributed import RANKS, refuse_search
 from skdigits.engine.solvers import stochastic_solvers
 from skdigits.model_selection._grouping import split_pipeline
 from skdigits.model_selection._rate_curve import LearningRateRangeTest
@@ -144,6 +145,8 @@ def learning_rate_range_test(
     >>> 0.001 < test.suggestions["steepest"] < 0.1
     True
     """
+    if RANKS.get() is not None:
+        refuse_search("learning_rate_range_test")
     _check_range(min_rate, max_rate, n_steps, smoothing)
     parameter, _ = find_model(estimator)
     rates = np.geomspace(min_rate, max_rate, n_steps)

@@ -30,6 +30,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 
 from skdigits._arrays import training_device
 from skdigits._input_checks import has_callbacks, warn_user
+from skdigits.distributed import RANKS, refuse_search
 from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS, listed
 from skdigits.model_selection._execution import (
@@ -182,6 +183,8 @@ def checked_splits(
     By default, the splitter is that of the search, and the number of its folds becomes
     ``n_splits_``.
     """
+    if RANKS.get() is not None:
+        refuse_search(type(search).__name__)
     if cv is None:
         cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
         search._checked_cv_orig = cv

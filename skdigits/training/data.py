@@ -128,7 +128,7 @@ def split(
         If a class has too few samples.
     """
     codes = to_numpy(data.codes)
-    replicas = np.arange(len(data.X))[None]
+    replicas = np.arange(len(data.codes))[None]
     if data.samples is not None:
         replicas = to_numpy(data.samples)
 
@@ -171,8 +171,13 @@ def _split_one(
         ) from error
 
 
-def held_out_samples(samples: Samples, validation: Data) -> Samples:
-    """Return the samples that `split` has set aside for the first replica."""
+def held_out_samples(samples: Samples, validation: Data) -> Samples | None:
+    """Return the samples that `split` has set aside for the first replica.
+
+    None if this process has a shard of them only.
+    """
+    if validation.first is not None:
+        return None
     places = to_numpy(validation.samples)[0]
     weight = None if samples.weight is None else samples.weight[places]
     X = take_samples(samples.X, places)

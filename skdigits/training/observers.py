@@ -259,6 +259,11 @@ def is_part_of_more(model: "GradientClassifier") -> bool:
     return parent is not None
 
 
+def is_within(model: "GradientClassifier") -> bool:
+    """Return whether another estimator calls this fit, a Pipeline included."""
+    return getattr(model, "_parent_callback_ctx", None) is not None
+
+
 def validation_scorer(
     scoring: str | Callable[..., float],
     held_out: Samples | None,

@@ -34,6 +34,7 @@ from skdigits._input_checks import Samples, private_random_state
 from skdigits.augmentation import is_users
 from skdigits.engine.batches import BLOCK_SAMPLES, Data
 from skdigits.engine.network import Network, join, select
+from skdigits.engine.ranks import Ranks
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.train import fresh_state, train
 from skdigits.engine.types import (
@@ -60,6 +61,7 @@ from skdigits.training.fitted import snapshot
 from skdigits.training.meeting import Meeting
 from skdigits.training.messages import Message, before_training
 from skdigits.training.observers import all_of, validation_scorer
+from skdigits.training.ranks import of_first
 from skdigits.training.settings import hyper_of, plan_of, solver_of, working_dtype
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ class Session(NamedTuple):
     samples, so it has ``n_features_in_`` and the feature names. ``samples`` are the
     first of the samples passed to `prepare`; the others have the same classes and
     dtype. The caller emits ``messages`` before training. An ``incremental`` session is
-    that of a ``partial_fit``.
+    that of a ``partial_fit``. ``ranks`` are the processes that train the only model.
     """
 
     models: "Sequence[GradientClassifier]"
@@ -110,6 +112,7 @@ class Session(NamedTuple):
     start: Start
     messages: list[Message]
     incremental: bool = False
+    ranks: Ranks | None = None
 
 
 def prepare(
@@ -122,6 +125,7 @@ def prepare(
     resuming: bool = False,
     incremental: bool = False,
     saved: Saved | None = None,
+    first_position: int | None = None,
 ) -> Session:
     """Prepare the training of models that differ only in batchable parameters.
 
@@ -147,6 +151,8 @@ def prepare(
         ``partial_fit``.
     saved : Saved, optional
         State of this training in a checkpoint file, from which to continue.
+    first_position : int, optional
+        Position of the first sample of X, if X is the shard of one process.
 
     Raises
     ------
@@ -156,7 +162,7 @@ def prepare(
     first = models[0]
     first_samples = samples[0]
     device = training_device(first.device, first_samples.X)
-    data = to_torch(samples, device)
+    data = to_torch(samples, device)._replace(first=first_position)
     n_replicas = 1 if replicas is None else len(replicas)
     if replicas is not None:
         data = data._replace(samples=to_tensor(np.stack(replicas), device))
@@ -233,9 +239,12 @@ def run(
     if past is not None and past.going is None:
         return [past]
 
+    ranks = session.ranks
     observer = observers[0] if observers else None
     if len(observers) > 1:
         observer = all_of(observers)
+    if ranks is not None:
+        observer = of_first(ranks, observer)
 
     plan = session.plan if epochs is None else session.plan._replace(epochs=epochs)
     network = session.network
@@ -259,6 +268,8 @@ def run(
             n_parts = 1 if own or session.score is not None else n_models
             n_epochs = plan.epochs if observer is None else 1
             threads = side_by_side(work * n_models * n_epochs, n_parts)
+        elif ranks is not None and not solver.full_batch:
+            threads = within_operations(step / ranks.world)
         elif step < LARGE and gathered >= AHEAD and n_samples > BLOCK_SAMPLES:
             threads = one_ahead()
 
@@ -270,10 +281,9 @@ def run(
             return _run_parts(session, workers, observer, epochs)
         minimise = solver.minimise or train
         start = session.start
+        given = (network, session.data, plan, session.hyper, start.state, start.rngs)
         rest = (session.validation, observer, session.score, workers, past, latest)
-        return minimise(
-            network, session.data, plan, session.hyper, start.state, start.rngs, *rest
-        )
+        return minimise(*given, *rest, ranks)
 
 
 def _run_parts(

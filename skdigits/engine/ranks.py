@@ -1,0 +1,205 @@
+"""Ranks: processes that train one model together, each on its part of every batch.
+
+All ranks take the same steps, as the sums that a step needs are those of all of them:
+numbers of samples and weights are known to all ranks, and the gradients of a step are
+added up in one message. So nothing else is exchanged but the losses of an epoch.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from skdigits.engine.batches import Batch, Data, Part, Targets
+from skdigits.engine.network import Gradients
+from skdigits.engine.sparse import Rows, select_rows
+from skdigits.engine.types import Params, Workers
+
+Value = TypeVar("Value")
+
+
+class Ranks(NamedTuple):
+    """The processes of a group of torch.distributed, of which this one is ``rank``.
+
+    ``group`` is the process group. With ``shards``, each rank has samples of its own.
+    """
+
+    rank: int
+    world: int
+    group: Any = None
+    shards: bool = False
+
+    def summed(
+        self, parts: Sequence[Tensor], memory: Tensor | None = None
+    ) -> list[Tensor]:
+        """Return the sums of tensors over the ranks, which have the same bits on all.
+
+        The tensors have one dtype and device, and travel in one message, in ``memory``
+        if passed.
+        """
+        flat = torch.cat([part.reshape(-1) for part in parts], out=memory)
+        dist.all_reduce(flat, group=self.group)
+        sums = flat.split([part.numel() for part in parts])
+        return [one.view(part.shape) for one, part in zip(sums, parts, strict=True)]
+
+    def summed_on(self, like: Tensor, values: Tensor) -> Tensor:
+        """Return the sums of values on the host, added up on the device of a tensor."""
+        (sums,) = self.summed([values.to(like.device)])
+        return sums.to(values.device)
+
+    def first(self, value: Value) -> Value:
+        """Return the value that rank 0 passes, on all ranks."""
+        values = [value]
+        source = dist.get_global_rank(self.group, 0)
+        dist.broadcast_object_list(values, source, self.group)
+        return values[0]
+
+    def gathered(self, value: Value) -> list[Value]:
+        """Return the values of all ranks, in their order, on all ranks."""
+        values = cast(list[Value], [None] * self.world)
+        dist.all_gather_object(values, value, self.group)
+        return values
+
+
+def sum_of_gradients(ranks: Ranks, params: Params) -> Callable[[Gradients], Gradients]:
+    """Return a function of a rank's gradients that returns those of all ranks."""
+    memory = params[0].new_empty(sum(p.numel() for p in params))
+    return partial(_summed_gradients, ranks, memory)
+
+
+def _summed_gradients(ranks: Ranks, memory: Tensor, gradients: Gradients) -> Gradients:
+    return tuple(ranks.summed([one.to_dense() for one in gradients], memory))
+
+
+def own_part(ranks: Ranks, data: Data) -> Data:
+    """Return the samples of a single replica that this rank sums over, in their order.
+
+    There may be none. They are a part of X without a copy, unless ``data.samples``
+    selects them.
+    """
+    size = math.ceil(data.n_samples / ranks.world)
+    own = slice(ranks.rank * size, (ranks.rank + 1) * size)
+    if data.samples is not None:
+        order = data.samples[0]
+        chosen = order[own] if data.first is None else order[_in_shard(data, order)]
+        weight = None if data.weight is None else data.weight[chosen]
+        return Data(_rows(data, chosen), data.codes[chosen], weight)
+
+    X = data.X
+    if data.first is not None:
+        own = slice(data.first, data.first + len(X))
+    else:
+        parts = dict(enumerate(X.split(size)))
+        X = parts.get(ranks.rank, X[:0])
+    weight = None if data.weight is None else data.weight[own]
+    return Data(X, data.codes[own], weight)
+
+
+def _in_shard(data: Data, order: Tensor) -> Tensor:
+    """Return which of some positions (n,) are those of samples in this rank's shard."""
+    assert data.first is not None
+    return (order >= data.first) & (order < data.first + len(data.X))
+
+
+def _rows(data: Data, positions: Tensor) -> Rows:
+    return select_rows(data.X, positions - (data.first or 0))
+
+
+def own_batches(
+    ranks: Ranks,
+    data: Data,
+    targets: Targets,
+    batch_size: int,
+    order: Tensor | None = None,
+    models_per_replica: int = 1,
+    distort: Callable[[Tensor], Tensor] | None = None,
+    ahead: Workers | None = None,
+) -> Iterator[Batch]:
+    """Yield this rank's samples of each batch; there may be none of them.
+
+    Arguments are those of `skdigits.engine.batches.batches`, for a single model.
+    Weights are those of the whole batch, and so is what ``distort`` draws.
+    """
+    order = data.samples if order is None else order
+    device = data.X.device
+    n_samples = data.n_samples
+    positions = torch.arange(n_samples, device=device) if order is None else order[0]
+    places, bounds = _places(ranks, data, positions, batch_size)
+    most = max(end - start for start, end in pairwise(bounds))
+    memory = targets.levels.new_empty(most, data.X.shape[1])
+    local = data
+    if data.first is not None:
+        own = slice(data.first, data.first + len(data.X))
+        local = Data(data.X, data.codes[own])
+
+    for whole, start, end in zip(
+        positions.split(batch_size), bounds, bounds[1:], strict=False
+    ):
+        part = Part(len(whole), places[start:end])
+        own_positions = whole[part.places]
+        taken = local.take(own_positions - (data.first or 0), memory)
+        X = cast(Tensor, taken.X)
+        if distort is not None:
+            X = _distorted(data, distort, whole, part, X)
+        yield _batch(data, targets, whole, part, X, taken.codes)
+
+
+def _places(
+    ranks: Ranks, data: Data, positions: Tensor, batch_size: int
+) -> tuple[Tensor, list[int]]:
+    """Return the places in its batch of each of the rank's samples, batch by batch.
+
+    The list has the bounds of the batches among them.
+    """
+    every = torch.arange(len(positions), device=positions.device)
+    within = every % batch_size
+    if data.first is None:
+        is_own = within % ranks.world == ranks.rank
+    else:
+        is_own = _in_shard(data, positions)
+
+    starts = every[::batch_size]
+    chosen = every[is_own]
+    bounds = torch.searchsorted(chosen, starts).tolist()
+    return within[is_own], [*bounds, len(chosen)]
+
+
+def _distorted(
+    data: Data,
+    distort: Callable[[Tensor], Tensor],
+    whole: Tensor,
+    part: Part,
+    own: Tensor,
+) -> Tensor:
+    """Return the rank's samples (n, D) of a batch that is distorted as a whole.
+
+    The samples of other shards, which no distortion of ours depends on, are zeros.
+    """
+    if data.first is None:
+        every = data.take(whole, own.new_empty(len(whole), own.shape[1])).X
+    else:
+        every = own.new_zeros(len(whole), own.shape[1])
+        every[part.places] = own
+    return distort(cast(Tensor, every)[None])[0, part.places]
+
+
+def _batch(
+    data: Data, targets: Targets, whole: Tensor, part: Part, X: Tensor, codes: Tensor
+) -> Batch:
+    """Return the samples X (n, D) of a rank as part of a batch, with its weights."""
+    compared = targets.of(codes[None])
+    X = X[None]
+    if data.weight is None:
+        share = targets.levels.new_full((), 1 / len(whole))
+        return Batch(X, X.mT, compared, share, None, float(len(whole)), part)
+
+    weights = data.weight[whole]
+    total = weights.sum().view(1, 1, 1)
+    own = weights[part.places].view(1, 1, -1)
+    share = (own / total).to(targets.levels.dtype)
+    return Batch(X, X.mT, compared, share, own, total, part)
