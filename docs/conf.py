@@ -84,7 +84,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"plot_\d",
-    "ignore_pattern": r"(demo|torchrun_fit|plot_[a-z]\w*)\.py$",
+    "ignore_pattern": r"(demo|torchrun_fit|distributed_search|plot_[a-z]\w*)\.py$",
     "within_subsection_order": "FileNameSortKey",
     # The pages of the reference list the examples that use what they describe.
     "backreferences_dir": "gen_modules/backreferences",

@@ -251,3 +251,16 @@ def test_torchrun_fit(options, n_samples):
     accuracy = float(second.removeprefix("Accuracy ").partition(" ")[0])
     assert accuracy > 0.95
     assert second.endswith("after 20 epochs")
+
+
+@pytest.mark.slow
+def test_distributed_search():
+    pytest.importorskip("distributed", reason="distributed is an extra")
+    command = [sys.executable, str(EXAMPLES / "distributed_search.py")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=240
+    )
+    first, rate, score = done.stdout.splitlines()
+    assert first == "16 rates in 5 folds on 2 workers"
+    assert 0.01 < float(rate.rpartition(" ")[2]) <= 1
+    assert float(score.rpartition(" ")[2]) > 0.9

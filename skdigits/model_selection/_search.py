@@ -120,7 +120,8 @@ def fit_search(
     loop over iterations and evaluates the candidates of each.
     """
     scorers, refit_metric = search._get_scorers()
-    X, y = indexable(X, y)
+    # Arrays in chunks, as of zarr, do not take positions as NumPy's do.
+    X, y = indexable(np.asarray(X) if hasattr(X, "chunks") else X, y)
     params = _check_method_params(X, params)
     routed = search._get_routed_params_for_fit(params)
     weight = params.get("sample_weight")
@@ -299,6 +300,15 @@ def _handed_out(
 ) -> list[tuple[list[Outcome], list[Failure]]]:
     """Evaluate pieces in joblib's workers."""
     local = is_local()
+    device = training_device(jobs[0].groups[0].seeds[0][0].model.device, task.X)
+    if device.type == "cuda" and has_own_processes():
+        warn_user(
+            f"The processes of n_jobs={task.search.n_jobs} all train on {device}, "
+            "whatever other GPUs there are. Leave n_jobs out, as one process keeps a "
+            "GPU busy, or start one Dask worker for each GPU with its own "
+            "CUDA_VISIBLE_DEVICES, and search within joblib.parallel_config('dask').",
+            RuntimeWarning,
+        )
     # Processes of joblib on this machine share its cores, and know their number.
     rows = (task.X, task.y, task.weight, not has_own_processes())
     work = []

@@ -11,6 +11,7 @@ from itertools import product
 import joblib
 import numpy as np
 import pytest
+import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
@@ -261,7 +262,7 @@ def test_work_that_loses_its_workers_again_and_again_is_named(monkeypatch):
     monkeypatch.setattr(workers_module, "_hand_out_once", lose_workers)
     work = [Work(print, (), {}, f"candidate {number}") for number in range(6)]
     with (
-        pytest.warns(RuntimeWarning, match="1 of 6 pieces are finished and kept; 5"),
+        pytest.warns(RuntimeWarning, match="A worker was lost") as noted,
         pytest.raises(
             RuntimeError,
             match=rf"lost {TRIES + 1} times in a row while they had candidate 0; "
@@ -269,6 +270,7 @@ def test_work_that_loses_its_workers_again_and_again_is_named(monkeypatch):
         ),
     ):
         hand_out(work, 2)
+    assert "1 of 6 pieces are finished and kept; 5" in str(noted[-1].message)
     # What is finished is not handed out again, and counts as progress.
     assert tries == [[0, 1, 2, 3, 4, 5]] * 2 + [[0, 2, 3, 4, 5]] * TRIES
 
@@ -324,3 +326,83 @@ def test_warnings_arrive_once(data, client):
         search.fit(*data)
     assert [one for one in noted if "20 fits" in str(one.message)]
     assert len([one for one in noted if "converge" in str(one.message)]) == 1
+
+
+def test_processes_on_one_gpu_are_no_secret(data, monkeypatch):
+    def on_cuda(device, X):
+        return torch.device("cuda:0")
+
+    monkeypatch.setattr(search_module, "training_device", on_cuda)
+    monkeypatch.setattr(
+        search_module, "hand_out", lambda work, *rest: [([], [])] * len(work)
+    )
+    # Nothing is evaluated in the workers, so scikit-learn's loop has all to do.
+    monkeypatch.setattr(search_module, "_one_by_one", lambda *given: {})
+    search = BatchedGridSearchCV(softmax(), {"learning_rate_init": RATES}, refit=False)
+    with (
+        joblib.parallel_config("loky", n_jobs=2),
+        pytest.warns(RuntimeWarning, match="all train on cuda:0.*one Dask worker for"),
+        pytest.raises(ValueError, match="No fits were performed"),
+    ):
+        search.fit(*data)
+
+
+class InChunks:
+    """An array in a file, as zarr and h5py have them: it takes slices, no positions."""
+
+    def __init__(self, values):
+        self.values = values
+        self.shape = values.shape
+        self.dtype = values.dtype
+        self.ndim = values.ndim
+        self.chunks = (100, *values.shape[1:])
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, key):
+        if not isinstance(key, slice):
+            raise ValueError("only slices")
+        return self.values[key]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+def test_arrays_in_chunks(data):
+    X, y = data
+    one = SEARCHES["SGD"]().fit(X, y)
+    assert_same_results(SEARCHES["SGD"]().fit(InChunks(X), y), one)
+
+
+def test_an_interrupted_search_leaves_its_workers(data, client):
+    class Interrupts:
+        """Interrupts a search after its first piece."""
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "batched-runs":
+                raise KeyboardInterrupt
+
+    search = BatchedGridSearchCV(
+        softmax(max_iter=100), {"learning_rate_init": RATES}, cv=20, refit=False
+    )
+    search.set_callbacks(Interrupts())
+
+    with (
+        joblib.parallel_config("dask"),
+        pytest.warns(UserWarning, match="2 tasks which were still being processed"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        search.fit(*data)
+    # Workers have no more than what they were given before the interruption.
+    waiting = sum(len(tasks) for tasks in client.processing().values())
+    assert waiting <= 2
