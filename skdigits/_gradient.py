@@ -2,7 +2,7 @@
 
 import sys
 from abc import abstractmethod
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -33,6 +33,7 @@ from skdigits.training.fitted import (
 )
 from skdigits.training.messages import after_training, emit, ending
 from skdigits.training.observers import EpochPrinter, FitCallbacks, is_part_of_more
+from skdigits.training.reading import may_wait
 from skdigits.training.session import prepare, run
 from skdigits.training.settings import working_dtype
 
@@ -260,6 +261,8 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             if callbacks is not None:
                 callbacks.follow(session, latest)
             (result,) = run(session, observers, 1 if incremental else epochs, latest)
+            if session.data.reader is not None:
+                session.data.reader.finish()
             set_fitted_attributes(self, session, result)
 
         if callbacks is not None:
@@ -311,6 +314,12 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         """Check the arguments of fit or partial_fit, and prepare a session."""
         # A first partial_fit starts from scratch like a fit.
         resuming = hasattr(self, "classes_") and (incremental or self.warm_start)
+        validates = any(part is not None for part in validation_set)
+        # A checkpoint reads the samples before, and so does what compares two sets.
+        saves = callbacks is not None and callbacks.checkpoints
+        waits = None
+        if not (resuming or validates or saves):
+            waits = partial(may_wait, self, incremental, sample_weight)
         samples = check_samples(
             self,
             X,
@@ -320,10 +329,11 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             classes=classes,
             class_weight=self.class_weight,
             takes_labels=self._takes_labels,
+            may_wait=waits,
         )
 
         validation_samples = None
-        if any(part is not None for part in validation_set):
+        if validates:
             # A later batch tells less of the scale than the first, in the same time.
             validation_samples = check_validation_set(
                 self,

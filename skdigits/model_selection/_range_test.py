@@ -21,6 +21,7 @@ from skdigits._input_checks import (
     check_parameters,
     check_samples,
 )
+from skdigits.engine.batches import DRAWS
 from skdigits.engine.solvers import stochastic_solvers
 from skdigits.model_selection._grouping import split_pipeline
 from skdigits.model_selection._rate_curve import LearningRateRangeTest
@@ -297,8 +298,9 @@ def _batches(session: Session, n_steps: int) -> Tensor:
     n_samples = session.data.n_samples
     (rng,) = session.start.rngs
     epochs = range(math.ceil(n_steps * size / n_samples))
+    shuffle = session.plan.shuffle
     orders = [
-        rng.permutation(n_samples) if session.plan.shuffle else np.arange(n_samples)
+        DRAWS[shuffle](rng, n_samples) if shuffle else np.arange(n_samples)
         for _ in epochs
     ]
     chosen = np.concatenate(orders)[: n_steps * size].reshape(n_steps, size)
