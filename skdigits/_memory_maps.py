@@ -3,6 +3,8 @@
 import math
 import mmap
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,10 @@ import numpy as np
 PROCESS = Path("/proc/self/cgroup")
 MEMORY = Path("/proc/meminfo")
 GROUPS = Path("/sys/fs/cgroup")
+# Hints to the system, of which Windows has none; Python has no name for the second.
+WILL_NEED = getattr(mmap, "MADV_WILLNEED", None)
+COLD = 20 if sys.platform == "linux" else None
+AT_ONCE = 2**17  # bytes: Linux takes no more of a hint than a disk is set to
 CACHE = ("active_file", "inactive_file")  # that gives way to whatever is read next
 LIMITS = {
     "memory.max": ("memory.current", ""),
@@ -29,13 +35,25 @@ class MappedRows(NamedTuple):
 
     def announce(self, first: int, last: int) -> None:
         """Let the system read rows from the first to before the last, and go on."""
-        last = min(last, self.number)
+        if WILL_NEED is not None:
+            self._advise(WILL_NEED, first, last)
+
+    def release(self, first: int, last: int) -> None:
+        """Let the system take the memory of these rows first if it needs some.
+
+        Otherwise it finds none for the rows that are announced, within a cgroup, and
+        reads them later, with much around them.
+        """
+        if COLD is not None:
+            self._advise(COLD, first, last)
+
+    def _advise(self, hint: int, first: int, last: int) -> None:
         begin = self.start + first * self.size
-        begin -= begin % mmap.PAGESIZE
-        end = self.start + last * self.size
-        # A hint, which Windows has not.
-        if hasattr(mmap, "MADV_WILLNEED") and not self.file.closed:
-            self.file.madvise(mmap.MADV_WILLNEED, begin, end - begin)
+        end = self.start + min(last, self.number) * self.size
+        # These are hints: a file that was closed, or an old Linux, does without.
+        with suppress(OSError, ValueError):
+            for place in range(begin - begin % mmap.PAGESIZE, end, AT_ONCE):
+                self.file.madvise(hint, place, min(AT_ONCE, end - place))
 
 
 def rows_in_file(X: Any) -> MappedRows | None:

@@ -228,23 +228,29 @@ def announced(
     due, first = next(coming, (math.inf, 0))
     n_seen = 0
     for some in positions:
+        n_seen += len(some) // len(order)
         while due <= n_seen:
             reader.announce(first, first + CONSECUTIVE)
             due, first = next(coming, (math.inf, 0))
         yield some
-        n_seen += len(some) // len(order)
 
 
 def _blocks_of_windows(order: Tensor) -> Iterator[tuple[float, int]]:
     """Yield first samples of blocks, and after how many samples each is announced."""
     size = CONSECUTIVE * MIXED
+    before: set[int] = set()
     for start in range(0, order.shape[1], size):
         window = order[:, start : start + size]
         blocks = window.div(CONSECUTIVE, rounding_mode="floor").unique().tolist()
-        # Samples that lie anywhere would have the whole file read.
-        if len(blocks) <= 2 * MIXED * len(order):
-            for number, block in enumerate(blocks):
-                yield max(0, start - size + number * CONSECUTIVE), block * CONSECUTIVE
+        # Of a part of the samples, a window lies in more blocks. Samples that lie
+        # anywhere would have the whole file read.
+        new = [block for block in blocks if block not in before]
+        before = set(blocks)
+        if len(blocks) > 8 * MIXED * len(order):
+            continue
+        for number, block in enumerate(new):
+            due = start - size + number * size // len(new)
+            yield max(0, due), block * CONSECUTIVE
 
 
 def block_size(

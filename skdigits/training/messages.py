@@ -123,7 +123,10 @@ def before_training(session: "Session", incremental: bool) -> list[Message]:
         found.append(_labels_beside_pixels(session, side))
     if not SOLVERS[session.plan.solver].full_batch:
         for_images = network.reads_images or model.augment is not None
-        found.append(_large_features(model, X, for_images))
+        some = X
+        if session.samples.in_file is not None and isinstance(X, Tensor):
+            some = _runs(X)
+        found.append(_large_features(model, some, for_images))
         if session.plan.shuffle != model.shuffle:
             found.append(_larger_than_memory(session))
         if incremental:
@@ -199,6 +202,14 @@ def _large_batch(batch_size: int, n_samples: int) -> Message:
         UserWarning,
         cause=f"batch_size={batch_size}",
     )
+
+
+def _runs(X: Tensor) -> Tensor:
+    """Return some samples of a file, in few runs: each one is a place to go to."""
+    n_runs = 10
+    size = SAMPLE // n_runs
+    starts = range(0, len(X), max(1, len(X) // n_runs, size))
+    return torch.cat([X[start : start + size] for start in starts])
 
 
 def _large_features(

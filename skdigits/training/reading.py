@@ -1,6 +1,7 @@
 """Samples in a mapped file: when they are checked, and what reads them ahead."""
 
 import math
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from skdigits._arrays import Array, to_numpy, training_device
 from skdigits._input_checks import Samples, as_read
 from skdigits._memory_maps import MappedRows, rows_in_file
+from skdigits.engine.batches import MIXED
 from skdigits.engine.solvers import SOLVERS
 from skdigits.training.settings import solver_of
 
@@ -40,10 +42,14 @@ class FileReader:
         file = samples.in_file
         self.n_unchecked = len(samples.X) if file and file.unchecked else 0
         self.bounds = (math.inf, -math.inf)
+        self.recent: deque[tuple[int, int]] = deque()
 
     def announce(self, first: int, last: int) -> None:
-        """Let the system read samples ahead."""
+        """Let the system read samples ahead; those of a window before are done with."""
         self.rows.announce(first, last)
+        self.recent.append((first, last))
+        if len(self.recent) > 2 * MIXED:
+            self.rows.release(*self.recent.popleft())
 
     def check(self, X: Tensor) -> None:
         """Look for NaN, infinity and the range of X in the first pass.
