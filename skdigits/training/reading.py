@@ -48,7 +48,8 @@ class FileReader:
         """Let the system read samples ahead; those of a window before are done with."""
         self.rows.announce(first, last)
         self.recent.append((first, last))
-        if len(self.recent) > 2 * MIXED:
+        # Batches of the window before may still be waiting to be gathered.
+        if len(self.recent) > 2.5 * MIXED:
             self.rows.release(*self.recent.popleft())
 
     def check(self, X: Tensor) -> None:
