@@ -44,6 +44,7 @@ from skdigits.training.ranks import (
     score_of_first,
     together,
 )
+from skdigits.training.reading import may_wait
 from skdigits.training.session import prepare, run
 from skdigits.training.settings import working_dtype
 
@@ -284,6 +285,8 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
             if callbacks is not None:
                 callbacks.follow(session, latest)
             (result,) = run(session, observers, 1 if incremental else epochs, latest)
+            if session.data.reader is not None:
+                session.data.reader.finish()
             set_fitted_attributes(self, session, result)
 
         if callbacks is not None:
@@ -336,29 +339,28 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         """Check the arguments of fit or partial_fit, and prepare a session."""
         # A first partial_fit starts from scratch like a fit.
         resuming = hasattr(self, "classes_") and (incremental or self.warm_start)
-        given = {
-            "reset": not resuming,
-            "classes": classes,
-            "class_weight": self.class_weight,
-            "takes_labels": self._takes_labels,
-        }
+        validates = any(part is not None for part in validation_set)
+        given = {"reset": not resuming, "classes": classes}
+        given |= {"class_weight": self.class_weight, "takes_labels": self._takes_labels}
         ranks = RANKS.get()
-        meet = nullcontext
+        meet = nullcontext if ranks is None else partial(together, ranks)
         first = None
         if ranks is None:
+            # A checkpoint reads the samples before, and so does what compares two sets.
+            saves = callbacks is not None and callbacks.checkpoints
+            if not (resuming or validates or saves):
+                given["may_wait"] = partial(may_wait, self, incremental, sample_weight)
             samples = check_samples(self, X, y, sample_weight, **given)
         else:
-            meet = partial(together, ranks)
             state = [self._layers, self._checkpoint] if resuming else None
             agree_on_model(ranks, self, state, draws=not resuming)
             samples, first = samples_of_ranks(ranks, self, X, y, sample_weight, **given)
 
         validation_samples = None
-        # A later batch tells less of the scale than the first, in the same time, and a
-        # shard less than all.
+        # A later batch, or a shard, tells less of the scale than all samples.
         compares = not (resuming and incremental) and first is None
         with meet():
-            if any(part is not None for part in validation_set):
+            if validates:
                 validation_samples = check_validation_set(
                     self, validation_set, samples, compares_scales=compares
                 )

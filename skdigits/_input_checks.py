@@ -39,6 +39,7 @@ from skdigits._arrays import (
 )
 from skdigits._columns import raise_naming_columns
 from skdigits._image_lists import as_rows
+from skdigits._memory_maps import exceeds_memory, rows_in_file
 from skdigits._pictures import is_picture
 from skdigits._pixels import (
     BRIGHT,
@@ -97,6 +98,17 @@ FRACTION = Number(Real, 0, 1, closed="left")
 COUNT = Number(Integral, 1, None, closed="left")
 
 
+class InFile(NamedTuple):
+    """What follows for samples from lying in a mapped file.
+
+    The file may ``exceed_memory``. If they are ``unchecked``, whoever reads them first
+    looks for NaN.
+    """
+
+    exceed_memory: bool
+    unchecked: bool = False
+
+
 class Samples(NamedTuple):
     """Checked samples to learn from.
 
@@ -104,7 +116,7 @@ class Samples(NamedTuple):
     form, with each entry once. ``codes`` (N,) are positions in the sorted ``classes``
     (C,), or (N, C) for labels: 1 if the sample has the label. ``weight`` (N,) is
     positive, or None. ``kept`` are the positions of these samples among the given ones
-    if some had no weight, else None.
+    if some had no weight, else None. ``in_file`` is None if X lies in memory.
     """
 
     X: Array
@@ -112,6 +124,7 @@ class Samples(NamedTuple):
     weight: np.ndarray | None
     classes: np.ndarray
     kept: np.ndarray | None = None
+    in_file: InFile | None = None
 
     @property
     def multilabel(self) -> bool:
@@ -220,6 +233,7 @@ def check_samples(
     name: str = "X",
     doubts: list[str] | None = None,
     is_part: bool = False,
+    may_wait: Callable[[Array, bool], bool] | None = None,
 ) -> Samples:
     """Check the arguments of a fit, and leave out samples of weight zero.
 
@@ -244,6 +258,9 @@ def check_samples(
         Where to leave a warning about the scale of X; default: it is emitted.
     is_part : bool
         Whether other processes have more samples, so that a single class is no mistake.
+    may_wait : callable, optional
+        Tells whether X in a mapped file may stay unchecked, by X and whether it exceeds
+        memory. Then, no sample may have weight 0.
 
     Raises
     ------
@@ -254,13 +271,11 @@ def check_samples(
         X = _as_array(X, estimator, name)
     if isinstance(y, Tensor):
         y = _without_gradient(y)
-    shape = getattr(X, "shape", ())
-    if len(shape) > 2:
-        raise _not_flat(estimator, shape)
+    if len(getattr(X, "shape", ())) > 2:
+        raise _not_flat(estimator, np.shape(X))
     columns: tuple[int, ...] = getattr(y, "shape", ())
     if not takes_labels and len(columns) == 2 and columns[1] > 1:
         raise several_columns(y)
-
     if y is not None and not (isinstance(y, np.ndarray) and y.dtype.kind != "O"):
         y = plain_targets(y)
     try:
@@ -276,7 +291,10 @@ def check_samples(
         )
     except (TypeError, ValueError) as error:
         raise_naming_columns(error, X, name)
-    checked = as_read(estimator, checked, fresh=reset, name=name, doubts=doubts)
+    mapped = getattr(checked, "base", None) is not None
+    in_file = _in_file(checked, may_wait) if mapped else None
+    if in_file is None or not in_file.unchecked:
+        checked = as_read(estimator, checked, fresh=reset, name=name, doubts=doubts)
     targets = to_numpy(y)
     if targets.ndim == 1 and targets.dtype.kind in "biu":
         check_classification_targets(targets)  # warns of too many classes
@@ -290,16 +308,24 @@ def check_samples(
     found = np.arange(targets.shape[1]) if multilabel else np.unique(counted)
     known = found if classes is None else known_classes(found, classes, multilabel)
     codes = targets.astype(np.int64) if multilabel else np.searchsorted(known, targets)
-    single = classes is None and len(known) == 1
-    if reset and not is_part and (multilabel or single):
+    if reset and not is_part and (multilabel or (classes is None and len(known) == 1)):
         warn_of_targets(targets, known)
 
-    samples = Samples(checked, codes, None, known)
+    samples = Samples(checked, codes, None, known, in_file=in_file)
     if weight is not None:
         samples = samples.weighted(weight)
     if class_weight is not None:
         samples = samples.weighted(weights_by_class(samples, class_weight))
     return samples
+
+
+def _in_file(X: Array, may_wait: Callable[[Array, bool], bool] | None) -> InFile | None:
+    """Return what follows for X from lying in a mapped file; None if it does not."""
+    rows = rows_in_file(X)
+    if rows is None:
+        return None
+    exceeds = exceeds_memory(rows)
+    return InFile(exceeds, may_wait is not None and may_wait(X, exceeds))
 
 
 def as_read(
@@ -309,11 +335,13 @@ def as_read(
     fresh: bool = False,
     name: str = "X",
     doubts: list[str] | None = None,
+    bounds: tuple[float, float] | None = None,
 ) -> Array:
     """Return checked samples as a model reads them: pixels as uint8, or floats.
 
     A ``fresh`` fit decides what integers mean, and later calls follow it. A doubt, in
-    which X has a ``name``, is warned of, or added to ``doubts``.
+    which X has a ``name``, is warned of, or added to ``doubts``. ``bounds`` are the
+    smallest and the largest number of X, if they are known.
 
     Raises
     ------
@@ -324,9 +352,12 @@ def as_read(
         X = cast(X, X.dtype.name)
     device = X.device if isinstance(X, Tensor) else torch.device("cpu")
     samples = to_tensor(X, device)
-    # Memory bounds this pass, and not arithmetic: a number counts for several.
-    with within_operations(4 * samples.numel()):
-        smallest, largest = (bound.item() for bound in samples.aminmax())
+    if bounds is None:
+        # Memory bounds this pass, and not arithmetic: a number counts for several.
+        with within_operations(4 * samples.numel()):
+            found = samples.aminmax()
+        bounds = (found[0].item(), found[1].item())
+    smallest, largest = bounds
     if not math.isfinite(largest - smallest):
         # It has the words.
         check_array(X, accept_sparse=True, input_name="X", estimator=estimator)

@@ -36,7 +36,7 @@ TRAINING = {
     "learning_rate_init": [POSITIVE],
     "power_t": [NOT_NEGATIVE],
     "max_iter": [COUNT],
-    "shuffle": ["boolean"],
+    "shuffle": ["boolean", StrOptions({"blocks"})],
     "tol": [NOT_NEGATIVE, None],
     "verbose": ["verbose"],
     "warm_start": ["boolean"],

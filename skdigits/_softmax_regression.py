@@ -72,8 +72,13 @@ class SoftmaxRegression(GradientClassifier):
         Exponent of the learning rate schedule ``learning_rate="invscaling"``.
     max_iter : int, default=200
         Maximum number of epochs, or of iterations with ``solver="lbfgs"``.
-    shuffle : bool, default=True
-        Whether to shuffle the samples before every epoch.
+    shuffle : bool or "blocks", default=True
+        Whether to shuffle the samples before every epoch. ``"blocks"`` is for rows in a
+        file that is larger than memory: samples are read in blocks of 1,024 consecutive
+        ones, and 64 blocks from all over the file are mixed at a time. Up to 65,536
+        samples, this equals True; beyond, samples sorted by class are learnt as well as
+        shuffled ones. True becomes ``"blocks"``, with a warning, if X is a
+        `numpy.memmap` that exceeds the free memory.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the order of the samples, ``augment`` and the
         validation split. None draws a new seed. The global random generators of NumPy

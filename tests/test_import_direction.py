@@ -13,7 +13,7 @@ ROOT = Path(skdigits.__file__).parent
 LAYERS = [
     ["skdigits.engine"],
     ["skdigits._allocator"],
-    ["skdigits._arrays", "skdigits._sparse"],
+    ["skdigits._arrays", "skdigits._memory_maps", "skdigits._sparse"],
     [
         "skdigits._pixels",
         "skdigits._pictures",

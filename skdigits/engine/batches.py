@@ -1,8 +1,9 @@
 """Samples on their device, and the mini-batches that a pass over them consists of."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -15,6 +16,25 @@ from skdigits.engine.types import Workers
 BLOCK_SAMPLES = 1024
 BLOCK_TARGETS = 2**18
 BLOCK_NUMBERS = 2**20  # of wide samples, which are no longer in the cache
+
+# Read at once, so that a file is read in pieces of a megabyte; mixed at one time.
+CONSECUTIVE = 1024
+MIXED = 64
+
+
+class Reader(Protocol):
+    """Follows how samples of a file are read, and says how they are shuffled."""
+
+    shuffle: bool | str
+
+    def announce(self, first: int, last: int) -> None:
+        """Be told that samples from the first to before the last come soon."""
+
+    def check(self, X: Tensor) -> None:
+        """Look at samples that were read just now."""
+
+    def finish(self) -> None:
+        """Look at all samples if none were read."""
 
 
 class Data(NamedTuple):
@@ -31,6 +51,7 @@ class Data(NamedTuple):
 
     With ``first``, X is a shard: it holds the samples from this position on, and other
     processes hold the others.
+    A ``reader`` follows the reading of X where it is a file.
     """
 
     X: Rows
@@ -38,6 +59,7 @@ class Data(NamedTuple):
     weight: Tensor | None = None
     samples: Tensor | None = None
     first: int | None = None
+    reader: Reader | None = None
 
     @property
     def n_replicas(self) -> int:
@@ -83,6 +105,8 @@ class Data(NamedTuple):
             X = self.X.index_select(0, positions, out=out)
         else:
             X = torch.index_select(self.X, 0, positions, out=out)
+        if self.reader is not None:
+            self.reader.check(X)
         if memory is not None and out is None:
             floats = memory[: len(X)].copy_(X)
             X = floats.div_(255) if X.dtype == torch.uint8 else floats
@@ -154,9 +178,14 @@ class Batch(NamedTuple):
 
 
 def sample_orders(
-    rngs: Sequence[np.random.RandomState], data: Data, batch_size: int, shuffle: bool
+    rngs: Sequence[np.random.RandomState],
+    data: Data,
+    batch_size: int,
+    shuffle: bool | str,
 ) -> Tensor | None:
     """Draw a random order (R, n) of each replica's samples; None keeps their order.
+
+    ``shuffle="blocks"`` draws `blocks_mixed`.
 
     A single batch with all samples is not shuffled: its mean is the same in every
     order, and unshuffled it equals to the last bit for weighted and for repeated
@@ -165,9 +194,77 @@ def sample_orders(
     if not shuffle or data.n_samples <= batch_size:
         return data.samples
 
-    drawn = np.stack([rng.permutation(data.n_samples) for rng in rngs])
+    drawn = np.stack([DRAWS[shuffle](rng, data.n_samples) for rng in rngs])
     order = torch.from_numpy(drawn).to(data.X.device)
     return order if data.samples is None else data.samples.gather(1, order)
+
+
+def blocks_mixed(rng: np.random.RandomState, n_samples: int) -> np.ndarray:
+    """Draw a random order of samples that are read in blocks of consecutive ones.
+
+    A window mixes at most ``MIXED`` blocks. These come from as many equal parts of all
+    samples, one from each: samples that are sorted by class are so in no window. The
+    blocks of a part are dealt out at random, one to each window. With a single window,
+    the order is that of a permutation.
+    """
+    n_blocks = math.ceil(n_samples / CONSECUTIVE)
+    n_windows = math.ceil(n_blocks / MIXED)
+    parts = range(0, n_blocks, n_windows)
+    dealt = np.stack([first + rng.permutation(n_windows) for first in parts], axis=1)
+
+    mixed = []
+    for blocks in dealt:
+        # The last part may have fewer blocks than there are windows.
+        window = [
+            np.arange(start, min(start + CONSECUTIVE, n_samples))
+            for start in CONSECUTIVE * blocks[blocks < n_blocks]
+        ]
+        mixed.append(rng.permutation(np.concatenate(window)))
+    return np.concatenate(mixed)
+
+
+DRAWS: dict[bool | str, Callable[[np.random.RandomState, int], np.ndarray]] = {
+    True: np.random.RandomState.permutation,
+    "blocks": blocks_mixed,
+}
+"""Functions that draw an order, by the parameter ``shuffle``."""
+
+
+def announced(
+    reader: Reader, order: Tensor, positions: Iterable[Tensor]
+) -> Iterator[Tensor]:
+    """Yield positions of ``order`` (R, n), and announce their blocks a window ahead.
+
+    The blocks of a window are announced one by one, while the window before it is in
+    use.
+    """
+    coming = _blocks_of_windows(order)
+    due, first = next(coming, (math.inf, 0))
+    n_seen = 0
+    for some in positions:
+        n_seen += len(some) // len(order)
+        while due <= n_seen:
+            reader.announce(first, first + CONSECUTIVE)
+            due, first = next(coming, (math.inf, 0))
+        yield some
+
+
+def _blocks_of_windows(order: Tensor) -> Iterator[tuple[float, int]]:
+    """Yield first samples of blocks, and after how many samples each is announced."""
+    size = CONSECUTIVE * MIXED
+    before: set[int] = set()
+    for start in range(0, order.shape[1], size):
+        window = order[:, start : start + size]
+        blocks = window.div(CONSECUTIVE, rounding_mode="floor").unique().tolist()
+        # Of a part of the samples, a window lies in more blocks. Samples that lie
+        # anywhere would have the whole file read.
+        new = [block for block in blocks if block not in before]
+        before = set(blocks)
+        if len(blocks) > 8 * MIXED * len(order):
+            continue
+        for number, block in enumerate(new):
+            due = start - size + number * size // len(new)
+            yield max(0, due), block * CONSECUTIVE
 
 
 def block_size(
@@ -239,7 +336,10 @@ def batches(
     slices = [slice(start, start + step) for start in range(0, data.n_samples, step)]
     positions: Iterable[Tensor | slice] = slices
     if order is not None:
-        positions = (order[:, one].flatten() for one in slices)
+        chosen = (order[:, one].flatten() for one in slices)
+        positions = chosen
+        if data.reader is not None:
+            positions = announced(data.reader, order, chosen)
 
     memories: list[Tensor | None] = [None]
     if order is not None or not data.lies_in(dtype):

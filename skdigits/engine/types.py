@@ -85,7 +85,7 @@ class Plan(NamedTuple):
     batch_size: int
     max_iter: int
     epochs: int
-    shuffle: bool
+    shuffle: bool | str
     nesterovs_momentum: bool
     tol: float
     n_iter_no_change: int

@@ -22,6 +22,7 @@ from skdigits._input_checks import (
     check_samples,
 )
 from skdigits.distributed import RANKS, refuse_search
+from skdigits.engine.batches import DRAWS
 from skdigits.engine.solvers import stochastic_solvers
 from skdigits.model_selection._grouping import split_pipeline
 from skdigits.model_selection._rate_curve import LearningRateRangeTest
@@ -300,8 +301,9 @@ def _batches(session: Session, n_steps: int) -> Tensor:
     n_samples = session.data.n_samples
     (rng,) = session.start.rngs
     epochs = range(math.ceil(n_steps * size / n_samples))
+    shuffle = session.plan.shuffle
     orders = [
-        rng.permutation(n_samples) if session.plan.shuffle else np.arange(n_samples)
+        DRAWS[shuffle](rng, n_samples) if shuffle else np.arange(n_samples)
         for _ in epochs
     ]
     chosen = np.concatenate(orders)[: n_steps * size].reshape(n_steps, size)

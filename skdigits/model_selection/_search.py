@@ -120,8 +120,7 @@ def fit_search(
     loop over iterations and evaluates the candidates of each.
     """
     scorers, refit_metric = search._get_scorers()
-    # Arrays in chunks, as of zarr, do not take positions as NumPy's do.
-    X, y = indexable(np.asarray(X) if hasattr(X, "chunks") else X, y)
+    X, y = indexable(np.asarray(X) if hasattr(X, "chunks") else X, y)  # zarr, say
     params = _check_method_params(X, params)
     routed = search._get_routed_params_for_fit(params)
     weight = params.get("sample_weight")

@@ -23,6 +23,7 @@ from skdigits.engine.types import (
     State,
     Stopping,
 )
+from skdigits.training.reading import shuffle_of
 from skdigits.training.settings import monitored_settings
 
 if TYPE_CHECKING:
@@ -172,6 +173,11 @@ def fingerprint(
 ) -> Fingerprint:
     """Return a text and a hash of everything that a fit depends on, by its name."""
     found = described(model.get_params(deep=False))
+    # A file that exceeds memory here may not do so where the fit goes on.
+    file = samples.in_file
+    if file is not None:
+        shuffle = shuffle_of(model, samples.X, file.exceed_memory)
+        found |= described({"shuffle": shuffle})
     found["X"] = ("", digest(samples.X))
     found["y"] = ("", digest([samples.classes, samples.codes]))
     found["sample_weight"] = ("", digest(samples.weight))

@@ -122,6 +122,8 @@ def split(
 ) -> tuple[Data, Data]:
     """Split the samples of each replica into training and validation samples.
 
+    Both stay in the order in which they lie if they are shuffled by blocks.
+
     Raises
     ------
     ValueError
@@ -132,15 +134,18 @@ def split(
     if data.samples is not None:
         replicas = to_numpy(data.samples)
 
+    shuffle = model.shuffle if data.reader is None else data.reader.shuffle
     training = []
     validation = []
     for samples, rng in zip(replicas, rngs, strict=True):
         own = codes[samples]
         # MLPClassifier does not stratify labels either: it cannot be done in general.
         strata = classes[own] if codes.ndim == 1 else None
-        learnt, held_out = _split_one(model, samples, strata, rng)
-        training.append(learnt)
-        validation.append(held_out)
+        places = _split_one(model, np.arange(len(samples)), strata, rng)
+        if shuffle == "blocks":
+            places = [np.sort(one) for one in places]
+        training.append(samples[places[0]])
+        validation.append(samples[places[1]])
 
     # Positions, not copies: both parts read the samples where they lie.
     device = data.X.device
@@ -171,12 +176,12 @@ def _split_one(
         ) from error
 
 
-def held_out_samples(samples: Samples, validation: Data) -> Samples | None:
-    """Return the samples that `split` has set aside for the first replica.
+def held_out_samples(samples: Samples, validation: Data | None) -> Samples | None:
+    """Return the samples that `split` has set aside for the first replica, if any.
 
     None if this process has a shard of them only.
     """
-    if validation.first is not None:
+    if validation is None or validation.first is not None:
         return None
     places = to_numpy(validation.samples)[0]
     weight = None if samples.weight is None else samples.weight[places]

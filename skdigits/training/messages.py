@@ -123,12 +123,28 @@ def before_training(session: "Session", incremental: bool) -> list[Message]:
         found.append(_labels_beside_pixels(session, side))
     if not SOLVERS[session.plan.solver].full_batch:
         for_images = network.reads_images or model.augment is not None
-        found.append(_large_features(model, X, for_images))
+        some = X
+        if session.samples.in_file is not None and isinstance(X, Tensor):
+            some = _runs(X)
+        found.append(_large_features(model, some, for_images))
+        if session.plan.shuffle != model.shuffle:
+            found.append(_larger_than_memory(session))
         if incremental:
             found.append(_cycle_is_over(model))
         elif model.batch_size != "auto" and model.batch_size > data.n_samples:
             found.append(_large_batch(model.batch_size, data.n_samples))
     return [message for message in found if message is not None]
+
+
+def _larger_than_memory(session: "Session") -> Message:
+    X = session.samples.X
+    size = math.prod(X.shape) * X.dtype.itemsize / 1e9
+    return Message(
+        f"X lies in a file, and its {size:.1f} GB exceed the memory that is free: it "
+        "is shuffled by blocks of consecutive samples. Set shuffle='blocks' for the "
+        "same order on every machine, and to avoid this warning.",
+        UserWarning,
+    )
 
 
 def _labels_beside_pixels(session: "Session", side: int) -> Message | None:
@@ -137,8 +153,13 @@ def _labels_beside_pixels(session: "Session", side: int) -> Message | None:
     if issparse(samples.X) or samples.multilabel:
         return None
 
+    y = samples.y
     for place in (0, side**2):
-        if np.array_equal(to_numpy(samples.X[:, place]), samples.y):
+        # A column of a file is as slow to read as the whole file.
+        first = to_numpy(samples.X[:SAMPLE, place])
+        if not np.array_equal(first, y[:SAMPLE]):
+            continue
+        if np.array_equal(to_numpy(samples.X[:, place]), y):
             names = getattr(session.template, "feature_names_in_", None)
             name = place if names is None else repr(names[place])
             return Message(
@@ -183,6 +204,14 @@ def _large_batch(batch_size: int, n_samples: int) -> Message:
     )
 
 
+def _runs(X: Tensor) -> Tensor:
+    """Return some samples of a file, in few runs: each one is a place to go to."""
+    n_runs = 10
+    size = SAMPLE // n_runs
+    starts = range(0, len(X), max(1, len(X) // n_runs, size))
+    return torch.cat([X[start : start + size] for start in starts])
+
+
 def _large_features(
     model: "GradientClassifier", X: Rows, for_images: bool
 ) -> Message | None:
@@ -198,7 +227,8 @@ def _large_features(
         n_numbers = numbers.numel()
         scaler = "StandardScaler"
     size = float(torch.linalg.vector_norm(numbers)) / math.sqrt(n_numbers)
-    if not size > UNSCALED:
+    # Infinity that was not looked for yet is an error of the first epoch.
+    if not size > UNSCALED or (math.isinf(size) and not numbers.isfinite().all()):
         return None
 
     cure = (

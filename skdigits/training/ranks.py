@@ -283,6 +283,8 @@ def samples_of_ranks(
 
     agree(ranks, _found_in(model, samples, ranks.shards))
     _warn_of_shared_gpu(ranks, device)
+    # Ranks may have more and less free memory, but draw their samples alike.
+    samples = samples._replace(in_file=None)
     if not ranks.shards:
         return samples, None
     if reset:

@@ -62,6 +62,7 @@ from skdigits.training.meeting import Meeting
 from skdigits.training.messages import Message, before_training
 from skdigits.training.observers import all_of, validation_scorer
 from skdigits.training.ranks import of_first
+from skdigits.training.reading import reader_of
 from skdigits.training.settings import hyper_of, plan_of, solver_of, working_dtype
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ def prepare(
     first_samples = samples[0]
     device = training_device(first.device, first_samples.X)
     data = to_torch(samples, device)._replace(first=first_position)
+    if first_samples.in_file is not None and len(samples) == 1:
+        data = data._replace(reader=reader_of(first, first_samples))
     n_replicas = 1 if replicas is None else len(replicas)
     if replicas is not None:
         data = data._replace(samples=to_tensor(np.stack(replicas), device))
@@ -181,15 +184,12 @@ def prepare(
         start = begin(models, network, dtype, device, n_replicas, solver)
     if saved is not None:
         start = from_saved(saved, network, dtype, device, start.rngs)
-
     validation = None
-    held_out = validation_samples
-    if held_out is not None:
-        validation = to_torch([held_out], device)
+    if validation_samples is not None:
+        validation = to_torch([validation_samples], device)
     elif first.early_stopping and not SOLVERS[solver].full_batch:
         rngs = _split_rngs(start, resuming or saved is not None)
         data, validation = split(first, data, first_samples.classes, rngs)
-        held_out = held_out_samples(first_samples, validation)
 
     session = Session(
         models=models,
@@ -207,6 +207,7 @@ def prepare(
     session = session._replace(messages=before_training(session, incremental))
     if first.scoring in (None, "loss"):
         return session
+    held_out = validation_samples or held_out_samples(first_samples, validation)
     score = validation_scorer(first.scoring, held_out, partial(snapshot, session))
     return session._replace(score=score)
 

@@ -83,7 +83,7 @@ def plan_of(
         batch_size=batch_size_of(model, network, data.n_samples),
         max_iter=model.max_iter,
         epochs=model.max_iter,
-        shuffle=model.shuffle,
+        shuffle=model.shuffle if data.reader is None else data.reader.shuffle,
         nesterovs_momentum=model.nesterovs_momentum,
         # Every epoch then counts as an improvement.
         tol=-math.inf if model.tol is None else model.tol,
