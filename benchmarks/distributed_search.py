@@ -177,8 +177,8 @@ def write(known: dict[str, Any]) -> None:
         scores = [f"{100 * score:.2f} %" for score in known["peer"]["scores"]]
         text += [
             "",
-            f"8 rates × 5 folds of 12,000 samples on Dask: {ours:.1f} s and {scores[0]}, "
-            f"GridSearchCV {theirs:.1f} s and {scores[1]}.",
+            f"8 rates × 5 folds of 12,000 samples on Dask: {ours:.1f} s and "
+            f"{scores[0]}, GridSearchCV {theirs:.1f} s and {scores[1]}.",
         ]
     text += ["", f"{known['where']}, 2 workers."]
     enter(text)
