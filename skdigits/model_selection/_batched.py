@@ -35,9 +35,10 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
         the ``score`` of the estimator.
     n_jobs : int or None, default=None
         Number of processes for models that do not train together. The processes share
-        the candidates or, if a Pipeline has steps before the model, the folds. None
-        stands for one process. Models that train together do so in this process, on all
-        cores.
+        folds, seeds and candidates. None stands for one process. Models that train
+        together do so in this process, on all cores, unless a backend is named by
+        ``joblib.parallel_config``: its workers, on this machine or on others, then
+        share all models, with the same results.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate to all samples. With several metrics, the name
         of the metric that selects the best candidate. A callable takes ``cv_results_``
@@ -47,7 +48,8 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
     verbose : int, default=0
         Verbosity, as in scikit-learn: higher values print more about the candidates.
     pre_dispatch : int or str, default="2*n_jobs"
-        Number of jobs dispatched in advance, as in scikit-learn.
+        Number of fits of scikit-learn's loop dispatched in advance, as in scikit-learn.
+        Of models that share runs, each worker has one piece at a time.
     error_score : "raise" or float, default=np.nan
         Score of a fit that fails. A warning names the error. With ``"raise"``, the
         error is raised instead.
@@ -238,9 +240,10 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
         the ``score`` of the estimator.
     n_jobs : int or None, default=None
         Number of processes for models that do not train together. The processes share
-        the candidates or, if a Pipeline has steps before the model, the folds. None
-        stands for one process. Models that train together do so in this process, on all
-        cores.
+        folds, seeds and candidates. None stands for one process. Models that train
+        together do so in this process, on all cores, unless a backend is named by
+        ``joblib.parallel_config``: its workers, on this machine or on others, then
+        share all models, with the same results.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate to all samples. With several metrics, the name
         of the metric that selects the best candidate. A callable takes ``cv_results_``
@@ -250,7 +253,8 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
     verbose : int, default=0
         Verbosity, as in scikit-learn: higher values print more about the candidates.
     pre_dispatch : int or str, default="2*n_jobs"
-        Number of jobs dispatched in advance, as in scikit-learn.
+        Number of fits of scikit-learn's loop dispatched in advance, as in scikit-learn.
+        Of models that share runs, each worker has one piece at a time.
     random_state : int, RandomState instance or None, default=None
         Seed of the drawn candidates.
     error_score : "raise" or float, default=np.nan

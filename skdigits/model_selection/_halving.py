@@ -133,9 +133,10 @@ class BatchedHalvingGridSearchCV(_Halving, HalvingGridSearchCV):
         other resources.
     n_jobs : int or None, default=None
         Number of processes for models that do not train together. The processes share
-        the candidates or, if a Pipeline has steps before the model, the folds. None
-        stands for one process. Models that train together do so in this process, on all
-        cores.
+        folds, seeds and candidates. None stands for one process. Models that train
+        together do so in this process, on all cores, unless a backend is named by
+        ``joblib.parallel_config``: its workers, on this machine or on others, then
+        share all models, with the same results.
     verbose : int, default=0
         Verbosity, as in scikit-learn: higher values print more about the candidates.
     working_memory : float, default=None
@@ -342,9 +343,10 @@ class BatchedHalvingRandomSearchCV(_Halving, HalvingRandomSearchCV):
         ``resource="n_samples"``.
     n_jobs : int or None, default=None
         Number of processes for models that do not train together. The processes share
-        the candidates or, if a Pipeline has steps before the model, the folds. None
-        stands for one process. Models that train together do so in this process, on all
-        cores.
+        folds, seeds and candidates. None stands for one process. Models that train
+        together do so in this process, on all cores, unless a backend is named by
+        ``joblib.parallel_config``: its workers, on this machine or on others, then
+        share all models, with the same results.
     verbose : int, default=0
         Verbosity, as in scikit-learn: higher values print more about the candidates.
     working_memory : float, default=None
