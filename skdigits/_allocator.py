@@ -48,6 +48,17 @@ _lock = threading.Lock()
 _n_blocks = 0
 
 
+def _remember_fork() -> None:
+    """Forget the blocks of the parent's threads, which a forked child does not have."""
+    global _lock, _n_blocks
+    _lock = threading.Lock()
+    _n_blocks = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_remember_fork)
+
+
 @contextmanager
 def kept_memory() -> Iterator[None]:
     """Keep freed memory for the next buffers, whatever the variables say.

@@ -289,17 +289,18 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
                 session.data.reader.finish()
             set_fitted_attributes(self, session, result)
 
-        if callbacks is not None:
-            callbacks.save(result)
-        if self.verbose and speaks:
-            for line in ending(self, result, session.plan):
-                print(line)
-        if callbacks is not None:
-            callbacks.end()
-        # Last: a warning may be an error.
         is_partial = incremental or epochs is not None
-        if speaks:
-            emit(after_training(self, result, session, is_partial))
+        with meet():
+            if callbacks is not None:
+                callbacks.save(result)
+            if self.verbose and speaks:
+                for line in ending(self, result, session.plan):
+                    print(line)
+            if callbacks is not None:
+                callbacks.end()
+            # Last: a warning may be an error.
+            if speaks:
+                emit(after_training(self, result, session, is_partial))
         return self
 
     def _after_interrupt(self, latest):

@@ -5,6 +5,7 @@ import mmap
 import os
 import sys
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ LIMITS = {
     "memory.limit_in_bytes": ("memory.usage_in_bytes", "total_"),
 }
 """Names of a limit, beside its usage and the prefix of sums, in versions 2 and 1."""
+
+DECIDED = ContextVar("whether someone else has looked at free memory", default=False)
+"""Set where processes share a search: all of them shuffle as the first one decides."""
 
 
 class MappedRows(NamedTuple):
@@ -76,7 +80,7 @@ def rows_in_file(X: Any) -> MappedRows | None:
 
 def exceeds_memory(rows: MappedRows) -> bool:
     """Return whether rows are larger than the memory that is free."""
-    return rows.size * rows.number > free_memory()
+    return not DECIDED.get() and rows.size * rows.number > free_memory()
 
 
 def free_memory() -> float:

@@ -28,6 +28,7 @@ from skdigits._arrays import (
 )
 from skdigits._gradient import GradientClassifier
 from skdigits._input_checks import check_features, has_callbacks
+from skdigits._memory_maps import DECIDED
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.sparse import Rows
@@ -178,8 +179,12 @@ def evaluate_elsewhere(
     Backends send arguments that are arrays once to each worker, but not those inside of
     others.
     """
-    with one_thread() if in_one_thread else nullcontext():
-        return evaluate(job._replace(X=X, y=y, weight=weight))
+    token = DECIDED.set(True)
+    try:
+        with one_thread() if in_one_thread else nullcontext():
+            return evaluate(job._replace(X=X, y=y, weight=weight))
+    finally:
+        DECIDED.reset(token)
 
 
 def _once(store: Store, job: Job, group: Group, fold_data: FoldData) -> list[Outcome]:

@@ -91,10 +91,14 @@ def division(
 
 
 def _sizes(size: int, most: int | None = None) -> list[int]:
-    """Return numbers of parts, without those whose largest part is no smaller."""
-    numbers = range(1, (size if most is None else most) + 1)
-    smallest = {math.ceil(size / number): number for number in reversed(numbers)}
-    return sorted(smallest.values())
+    """Return numbers of parts, without those whose largest part is no smaller.
+
+    The last number is there in any case.
+    """
+    most = size if most is None else most
+    numbers = range(most, 0, -1)
+    smallest = {math.ceil(size / number): number for number in numbers}
+    return sorted({*smallest.values(), most})
 
 
 def _parts(items: Sequence[Item], number: int) -> list[list[Item]]:

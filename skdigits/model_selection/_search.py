@@ -14,6 +14,7 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn import get_config
@@ -30,6 +31,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 
 from skdigits._arrays import training_device
 from skdigits._input_checks import has_callbacks, warn_user
+from skdigits._memory_maps import exceeds_memory, rows_in_file
 from skdigits.distributed import RANKS, refuse_search
 from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS, listed
@@ -41,6 +43,7 @@ from skdigits.model_selection._execution import (
 )
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import (
+    Candidate,
     Group,
     fresh,
     group_candidates,
@@ -299,15 +302,11 @@ def _handed_out(
 ) -> list[tuple[list[Outcome], list[Failure]]]:
     """Evaluate pieces in joblib's workers."""
     local = is_local()
-    device = training_device(jobs[0].groups[0].seeds[0][0].model.device, task.X)
-    if device.type == "cuda" and has_own_processes():
-        warn_user(
-            f"The processes of n_jobs={task.search.n_jobs} all train on {device}, "
-            "whatever other GPUs there are. Leave n_jobs out, as one process keeps a "
-            "GPU busy, or start one Dask worker for each GPU with its own "
-            "CUDA_VISIBLE_DEVICES, and search within joblib.parallel_config('dask').",
-            RuntimeWarning,
-        )
+    if has_own_processes():
+        _warn_of_one_gpu(task, jobs)
+    rows_of_file = rows_in_file(task.X)
+    if rows_of_file is not None and exceeds_memory(rows_of_file):
+        jobs = [_by_blocks(job) for job in jobs]
     # Processes of joblib on this machine share its cores, and know their number.
     rows = (task.X, task.y, task.weight, not has_own_processes())
     work = []
@@ -318,6 +317,43 @@ def _handed_out(
         work.append(Work(evaluate_elsewhere, (bare, *rows), {}, job.name()))
     keys = [job.numbers() for job in jobs]
     return _results(task, work, keys, contexts)
+
+
+def _warn_of_one_gpu(task: Task, jobs: Sequence[Job]) -> None:
+    """Warn if several processes of this machine train on the same GPU."""
+    if not torch.cuda.is_available():
+        return
+    model = jobs[0].groups[0].seeds[0][0].model
+    device = training_device(model.device, task.X)
+    if device.type == "cuda":
+        n_workers = effective_n_jobs(task.search.n_jobs)
+        warn_user(
+            f"{n_workers} processes train on {device}, whatever other GPUs there are. "
+            "Search in one process, with n_jobs=None and no backend of joblib: it "
+            "keeps a GPU busy. Or start one Dask worker for each GPU, with its own "
+            "CUDA_VISIBLE_DEVICES, and search within joblib.parallel_config('dask').",
+            RuntimeWarning,
+        )
+
+
+def _by_blocks(job: Job) -> Job:
+    """Return a job whose models read a file in blocks if they shuffle.
+
+    Free memory may differ between workers, which must not decide by themselves.
+    """
+    return job._replace(
+        groups=[
+            Group([[_read_by_blocks(one) for one in seed] for seed in group.seeds])
+            for group in job.groups
+        ]
+    )
+
+
+def _read_by_blocks(candidate: Candidate) -> Candidate:
+    model = clone(candidate.model)
+    if model.shuffle is True:
+        model.set_params(shuffle="blocks")
+    return candidate._replace(model=model)
 
 
 def _results(

@@ -1,7 +1,7 @@
 """Work that is handed out to joblib's workers, and again where one of them is lost."""
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 from joblib.parallel import BACKENDS, get_active_backend
@@ -11,8 +11,21 @@ from skdigits._input_checks import warn_user
 
 # How often the rest of the work is handed out again if nothing more gets finished.
 TRIES = 3
-# Errors of these packages are about the workers. Those of the work are others.
-ENGINES = {"joblib", "distributed", "dask", "ray", "concurrent"}
+# Errors of these packages with these names are about a worker that is gone. Others
+# would come again, such as those of arguments that cannot be unpickled.
+ENGINES = {"joblib", "distributed", "ray", "concurrent", "asyncio"}
+LOSSES = {
+    "TerminatedWorkerError",
+    "ShutdownExecutorError",
+    "KilledWorker",
+    "CancelledError",
+    "FutureCancelledError",
+    "CommClosedError",
+    "WorkerCrashedError",
+    "ActorDiedError",
+    "RayActorError",
+    "NodeDiedError",
+}
 # Their workers run on this machine, and reach what this process has opened.
 THREADS = ("sequential", "threading")
 PROCESSES = ("loky", "multiprocessing")
@@ -28,12 +41,16 @@ class Work(NamedTuple):
 
 
 def is_chosen() -> bool:
-    """Return whether the user has chosen joblib's backend.
+    """Return whether the user has chosen joblib's backend, outside of its workers.
 
     The default one changes with the hint; one that was chosen does not.
     """
     hints = ("threads", "processes")
-    return len({type(get_active_backend(prefer=hint)[0]) for hint in hints}) == 1
+    try:
+        found = [get_active_backend(prefer=hint)[0] for hint in hints]
+    except ValueError:
+        return True  # something was chosen that excludes processes
+    return type(found[0]) is type(found[1]) and not found[0].nesting_level
 
 
 def is_local() -> bool:
@@ -85,26 +102,44 @@ def hand_out(
     while len(results) < len(work):
         n_before = len(results)
         left = [number for number in range(len(work)) if number not in results]
-        try:
-            _hand_out_once(work, left, n_jobs, pre_dispatch, results, finished)
-        except Exception as error:
-            if type(error).__module__.split(".")[0] not in ENGINES:
-                raise
-            tries = 1 if len(results) > n_before else tries + 1
-            left = [number for number in left if number not in results]
-            lost = f"{type(error).__name__}: {error}"
-            if tries > TRIES:
-                raise RuntimeError(
-                    f"Workers were lost {tries} times in a row while they had "
-                    f"{_listed(work, left)}. The last error is {lost}. If a worker "
-                    "has too little memory, give it more, or lower working_memory."
-                ) from error
-            warn_user(
-                f"A worker was lost ({lost}). {len(results)} of {len(work)} pieces are "
-                f"finished and kept; {len(left)} are handed out again.",
-                RuntimeWarning,
-            )
+        given: list[int] = []
+        found = _hand_out_once(work, left, n_jobs, pre_dispatch, given)
+        lost = None
+        for number, result in found:
+            if isinstance(number, Exception):
+                lost = number
+                break
+            results[number] = result
+            if finished is not None:
+                finished(number, result)
+        if lost is None:
+            break
+        tries = 1 if len(results) > n_before else tries + 1
+        _tell_of_loss(lost, tries, work, results, given)
     return [results[number] for number in range(len(work))]
+
+
+def _tell_of_loss(
+    lost: Exception,
+    tries: int,
+    work: Sequence[Work],
+    results: dict[int, Any],
+    given: Sequence[int],
+) -> None:
+    """Warn of a lost worker, or raise an error after too many in a row."""
+    text = f"{type(lost).__name__}: {lost}"
+    if tries > TRIES:
+        names = _listed(work, [number for number in given if number not in results])
+        raise RuntimeError(
+            f"Workers were lost {tries} times in a row while they had {names}. The "
+            f"last error is {text}. If a worker has too little memory, give it more, "
+            "or lower working_memory."
+        ) from lost
+    warn_user(
+        f"A worker was lost ({text}). {len(results)} of {len(work)} pieces are "
+        f"finished and kept; {len(work) - len(results)} are handed out again.",
+        RuntimeWarning,
+    )
 
 
 def _hand_out_once(
@@ -112,24 +147,70 @@ def _hand_out_once(
     numbers: Sequence[int],
     n_jobs: int | None,
     pre_dispatch: int | str,
-    results: dict[int, Any],
-    finished: Callable[[int, Any], None] | None,
-) -> None:
-    """Fill in results as they arrive."""
+    given: list[int],
+) -> Iterator[tuple[int | Exception, Any]]:
+    """Yield numbers and results as they arrive; at last an error if a worker is lost.
+
+    The numbers that workers were given are added to ``given``.
+    """
     parallel = Parallel(
         n_jobs, return_as="generator_unordered", pre_dispatch=pre_dispatch, batch_size=1
     )
-    calls = (
-        delayed(_numbered)(
-            number, work[number].function, *work[number].args, **work[number].options
-        )
-        for number in numbers
-    )
-    with closing(parallel(calls)) as arriving:
-        for number, result in arriving:
-            results[number] = result
-            if finished is not None:
-                finished(number, result)
+
+    def calls() -> Iterator[Any]:
+        for number in numbers:
+            given.append(number)
+            one = work[number]
+            yield delayed(_numbered)(number, one.function, *one.args, **one.options)
+
+    with _errors_arrive(), closing(parallel(calls())) as arriving:
+        while True:
+            try:
+                number, result = next(arriving)
+            except StopIteration:
+                return
+            except Exception as error:
+                if not _is_loss(error):
+                    raise
+                yield error, None
+                return
+            yield number, result
+
+
+def _is_loss(error: Exception) -> bool:
+    """Return whether an error says that a worker is gone."""
+    package = type(error).__module__.split(".")[0]
+    return package in ENGINES and type(error).__name__ in LOSSES
+
+
+@contextmanager
+def _errors_arrive() -> Iterator[None]:
+    """Let errors of Dask itself arrive, which joblib 1.6 waits for without end.
+
+    Its backend passes results on by a callback, and no error that occurs outside of the
+    call, such as that of a worker which was killed too often.
+    """
+    backend, _ = get_active_backend()
+    if type(backend).__module__ != "joblib._dask":
+        yield
+        return
+
+    submit = backend.submit
+
+    def submit_and_listen(func: Any, callback: Callable[[Any], None]) -> Any:
+        def listen(future: Any) -> None:
+            if future.exception() is not None:
+                callback(future.exception())
+
+        future = submit(func, callback)
+        future.add_done_callback(listen)
+        return future
+
+    backend.submit = submit_and_listen
+    try:
+        yield
+    finally:
+        del backend.submit
 
 
 def _numbered(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from skdigits._arrays import training_device
 from skdigits._input_checks import (
+    InFile,
     Samples,
     check_samples,
     warn_of_targets,
@@ -283,8 +284,7 @@ def samples_of_ranks(
 
     agree(ranks, _found_in(model, samples, ranks.shards))
     _warn_of_shared_gpu(ranks, device)
-    # Ranks may have more and less free memory, but draw their samples alike.
-    samples = samples._replace(in_file=None)
+    samples = samples._replace(in_file=_in_file_of_all(ranks, samples.in_file))
     if not ranks.shards:
         return samples, None
     if reset:
@@ -298,6 +298,17 @@ def samples_of_ranks(
 
     weight = weights_by_class(whole, class_weight)
     return _weighted(whole, first, weight)
+
+
+def _in_file_of_all(ranks: Ranks, own: InFile | None) -> InFile | None:
+    """Return whether samples lie in files that exceed memory, the same on all ranks.
+
+    Ranks have more and less free memory, but draw their samples in the same order.
+    """
+    every = ranks.gathered(own)
+    if any(one is None for one in every):
+        return None
+    return InFile(any(one.exceed_memory for one in every if one is not None))
 
 
 def _found_in(model: "TorchClassifier", samples: Samples, is_part: bool) -> Fingerprint:
