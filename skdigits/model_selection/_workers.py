@@ -1,6 +1,6 @@
 """Work that is handed out to joblib's workers, and again where one of them is lost."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
@@ -103,15 +103,15 @@ def hand_out(
         n_before = len(results)
         left = [number for number in range(len(work)) if number not in results]
         given: list[int] = []
-        found = _hand_out_once(work, left, n_jobs, pre_dispatch, given)
         lost = None
-        for number, result in found:
-            if isinstance(number, Exception):
-                lost = number
-                break
-            results[number] = result
-            if finished is not None:
-                finished(number, result)
+        with closing(_hand_out_once(work, left, n_jobs, pre_dispatch, given)) as found:
+            for number, result in found:
+                if isinstance(number, Exception):
+                    lost = number
+                    break
+                results[number] = result
+                if finished is not None:
+                    finished(number, result)
         if lost is None:
             break
         tries = 1 if len(results) > n_before else tries + 1
@@ -148,7 +148,7 @@ def _hand_out_once(
     n_jobs: int | None,
     pre_dispatch: int | str,
     given: list[int],
-) -> Iterator[tuple[int | Exception, Any]]:
+) -> Generator[tuple[int | Exception, Any]]:
     """Yield numbers and results as they arrive; at last an error if a worker is lost.
 
     The numbers that workers were given are added to ``given``.

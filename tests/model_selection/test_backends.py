@@ -41,7 +41,7 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def client():
+def whole_client():
     with (
         # A worker that is killed once is an error at once.
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
@@ -51,6 +51,13 @@ def client():
         distributed.Client(cluster) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def client(whole_client):
+    # One may have been killed: with one worker, joblib computes in the client.
+    whole_client.wait_for_workers(2)
+    return whole_client
 
 
 def softmax(**options):
@@ -308,7 +315,7 @@ def test_arguments_that_cannot_be_unpickled_are_an_error(backend, client):
     work = [Work(print, (Unreadable(),), {}, "a call")] * 2
     with (
         on_backend(backend, client),
-        pytest.raises(Exception, match="un-serialize|no number|deserializ"),
+        pytest.raises(Exception, match=r"un-serialize|no number|deserializ"),
     ):
         hand_out(work, None)
 
@@ -440,7 +447,7 @@ def test_an_interrupted_search_leaves_its_workers(data, client):
 
     with (
         joblib.parallel_config("dask"),
-        pytest.warns(UserWarning, match="2 tasks which were still being processed"),
+        pytest.warns(UserWarning, match="tasks which were still being processed"),
         pytest.raises(KeyboardInterrupt),
     ):
         search.fit(*data)
