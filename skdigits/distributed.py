@@ -32,8 +32,8 @@ def data_parallel(
     rounding, and all ranks have the same one, to the last bit.
 
     The messages of a step take a millisecond between CPUs, so this is for large
-    batches, large models, L-BFGS and GPUs. A small batch takes longer than in one
-    process.
+    batches of large models, and for GPUs. L-BFGS gains a little on many samples; a
+    small batch, or a small model, takes longer than in one process.
 
     Parameters
     ----------
