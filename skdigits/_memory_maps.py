@@ -72,6 +72,9 @@ def rows_in_file(X: Any) -> MappedRows | None:
         base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
     if base is None or min(X.strides) < 0 or not X.flags.aligned:
         return None
+    # The rows of a file by columns lie all over it.
+    if X.shape[1] > 1 and X.strides[1] != X.itemsize:
+        return None
 
     whole = np.frombuffer(base, dtype=np.uint8)
     start = X.ctypes.data - whole.ctypes.data

@@ -217,8 +217,19 @@ def test_what_is_announced_is_the_place_in_the_file(tmp_path):
 def test_what_lies_in_a_file(tmp_path):
     np.save(tmp_path / "rows.npy", np.ones((20, 5)))
     X = np.load(tmp_path / "rows.npy", mmap_mode="r")
-    mapped = [X, X[3:], X[::2], X[:, 1:], np.asarray(X), X.T, X.view(np.int64)]
-    copies = [np.ones((20, 5)), X.copy(), X + 1, X[[1, 2]], X[::-1], X[:0], X[0], "X"]
+    mapped = [X, X[3:], X[::2], X[:, 1:], np.asarray(X), X.view(np.int64)]
+    # The rows of X.T are columns of the file, which lie all over it.
+    copies = [
+        X.T,
+        np.ones((20, 5)),
+        X.copy(),
+        X + 1,
+        X[[1, 2]],
+        X[::-1],
+        X[:0],
+        X[0],
+        "X",
+    ]
     assert all(memory_maps.rows_in_file(one) is not None for one in mapped)
     assert all(memory_maps.rows_in_file(one) is None for one in copies)
     assert memory_maps.rows_in_file(X[::2]).size == 80
