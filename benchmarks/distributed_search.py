@@ -200,7 +200,7 @@ def main() -> None:
         n_workers=N_WORKERS,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address=":0",
     )
     rows = []
     with cluster, Client(cluster) as client:

@@ -29,7 +29,7 @@ def main():
 
     # One thread a worker: each trains its pieces of the search by itself.
     where = scheduler or LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
+        n_workers=2, threads_per_worker=1, dashboard_address=":0"
     )
     with Client(where) as client:
         n_workers = len(client.ncores())

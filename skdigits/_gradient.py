@@ -289,7 +289,6 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
                 session.data.reader.finish()
             set_fitted_attributes(self, session, result)
 
-        is_partial = incremental or epochs is not None
         with meet():
             if callbacks is not None:
                 callbacks.save(result)
@@ -300,7 +299,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
                 callbacks.end()
             # Last: a warning may be an error.
             if speaks:
-                emit(after_training(self, result, session, is_partial))
+                emit(after_training(self, result, session, incremental or bool(epochs)))
         return self
 
     def _after_interrupt(self, latest):

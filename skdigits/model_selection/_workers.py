@@ -153,9 +153,7 @@ def _hand_out_once(
 
     The numbers that workers were given are added to ``given``.
     """
-    parallel = Parallel(
-        n_jobs, return_as="generator_unordered", pre_dispatch=pre_dispatch, batch_size=1
-    )
+    options = {"n_jobs": n_jobs, "pre_dispatch": pre_dispatch, "batch_size": 1}
 
     def calls() -> Iterator[Any]:
         for number in numbers:
@@ -163,6 +161,11 @@ def _hand_out_once(
             one = work[number]
             yield delayed(_numbered)(number, one.function, *one.args, **one.options)
 
+    backend, _ = get_active_backend()
+    if not backend.supports_return_generator:
+        yield from Parallel(**options)(calls())
+        return
+    parallel = Parallel(return_as="generator_unordered", **options)
     with _errors_arrive(), closing(parallel(calls())) as arriving:
         while True:
             try:

@@ -46,7 +46,7 @@ def whole_client():
         # A worker that is killed once is an error at once.
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -438,7 +438,7 @@ def test_an_interrupted_search_leaves_its_workers(data, client):
 
         def on_fit_task_end(self, estimator, context):
             if context.task_name == "batched-runs":
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt("after a piece")
 
     search = BatchedGridSearchCV(
         softmax(max_iter=100), {"learning_rate_init": RATES}, cv=20, refit=False
@@ -448,7 +448,7 @@ def test_an_interrupted_search_leaves_its_workers(data, client):
     with (
         joblib.parallel_config("dask"),
         pytest.warns(UserWarning, match="tasks which were still being processed"),
-        pytest.raises(KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt, match="after a piece"),
     ):
         search.fit(*data)
     # Workers have no more than what they were given before the interruption.
