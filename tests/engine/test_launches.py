@@ -1,0 +1,73 @@
+"""How many kernels a step launches on a GPU; and that they are counted right."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from launches import counted_launches, launches_per_step
+from torch.nn.functional import conv2d
+
+A = torch.arange(24.0).view(2, 3, 4)
+SQUARE = torch.arange(16.0).view(4, 4)
+IMAGES = torch.ones(2, 3, 8, 8)
+KERNEL = torch.ones(4, 3, 3, 3)
+FREE = {
+    "views": lambda: A.mT.unsqueeze(0)[0, :, :1].expand(2, 5, 3).unbind(),
+    "contiguous": lambda: A.flatten().reshape(4, 6).contiguous().view_as(A),
+    "no conversion": lambda: A.to(torch.float32).float().to_dense().cpu(),
+    "memory": lambda: (torch.empty(3), A.new_empty(2), torch.empty_like(A)),
+    "metadata": lambda: (A.detach().squeeze().numel(), A.is_same_size(A), len(A)),
+    "parts": lambda: (A.split(2, 2), A.chunk(2), A.movedim(0, 1), A.diagonal()),
+}
+LAUNCHED = {
+    "a copy": (lambda: A.mT.flatten(), 1),
+    "another copy": (lambda: A.mT.contiguous().clone(), 2),
+    "conversion": (lambda: A.double(), 1),
+    "arithmetic": (lambda: (A * A + 1).sum(), 3),
+    "in place": (lambda: A.clone().mul_(2).add_(1), 3),
+    "written": (lambda: torch.sum(A, 0, out=torch.empty(3, 4)), 1),
+    "joined": (lambda: (torch.stack([A, A]), torch.cat([A, A])), 2),
+    "product": (lambda: SQUARE @ SQUARE.T, 1),
+    "product of several": (lambda: A @ A.mT, 1),
+    "read": (lambda: A[0, 0, 0].item(), 1),
+    "several at once": (lambda: torch._foreach_mul_([A.clone(), A.clone()], 2), 3),
+    "convolution": (lambda: conv2d(IMAGES, KERNEL), 1),
+    "convolution and bias": (lambda: conv2d(IMAGES, KERNEL, IMAGES[0, 0, 0, :4]), 2),
+}
+
+
+@pytest.mark.parametrize("mode", [nullcontext, torch.inference_mode])
+@pytest.mark.parametrize("name", FREE)
+def test_views_launch_nothing(name, mode):
+    with mode(), counted_launches() as launches:
+        FREE[name]()
+    assert (launches.total, dict(launches.by_name)) == (0, {})
+
+
+@pytest.mark.parametrize("mode", [nullcontext, torch.inference_mode])
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_all_else_launches(name, mode):
+    run, expected = LAUNCHED[name]
+    with mode(), counted_launches() as launches:
+        run()
+    assert launches.total == expected, launches.by_name
+
+
+def test_a_backward_pass_launches_each_gradient():
+    kernel = KERNEL.clone().requires_grad_()
+    found = conv2d(IMAGES, kernel)
+    with counted_launches() as launches:
+        torch.autograd.grad(found, kernel, torch.ones_like(found))
+    # One for ones, and one for the kernel's gradient: nothing asks for the images'.
+    assert dict(launches.by_name) == {"ones_like": 1, "convolution_backward": 1}
+
+
+def test_what_surrounds_the_steps_counts_nothing():
+    def run(n_steps):
+        total = A + A + A
+        for _ in range(n_steps):
+            total = (total * 2).exp()
+
+    found = launches_per_step(run, 3)
+    assert found.total == 2
+    assert {name: n for name, n in found.by_name.items() if n} == {"mul": 1, "exp": 1}
