@@ -229,8 +229,9 @@ def deal_chunks(
 ) -> AbstractContextManager[Workers | None]:
     """Return a context with threads that share the chunks of samples to evaluate."""
     n_chunks = 1
-    if X.device.type == "cpu" and len(X) > network.chunk_samples:
-        n_chunks = 4 * math.ceil(len(X) / network.chunk_samples / 4)
+    size = network.chunk_samples(X.device)
+    if X.device.type == "cpu" and len(X) > size:
+        n_chunks = 4 * math.ceil(len(X) / size / 4)
     return side_by_side(n_models * network.n_products * len(X), n_chunks)
 
 

@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from skdigits._input_checks import check_samples
 from skdigits.datasets import load_mnist
+from skdigits.engine.sizes import SIZES
 from skdigits.engine.types import Hyper, Plan
 from skdigits.training.fitted import set_fitted_attributes
 from skdigits.training.messages import after_training, emit
@@ -49,6 +50,16 @@ def pytest_collection_modifyitems(config, items):
         for name, reason in reasons.items():
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def resize(monkeypatch):
+    """A function that changes how much a CPU computes at once."""
+
+    def change(**values):
+        monkeypatch.setitem(SIZES, "cpu", SIZES["cpu"]._replace(**values))
+
+    return change
 
 
 @pytest.fixture(scope="session")

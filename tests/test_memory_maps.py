@@ -137,7 +137,7 @@ def test_an_epoch_reads_each_row_once(rows, monkeypatch):
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_whole_blocks_are_announced_before_they_are_read(rows, monkeypatch):
+def test_whole_blocks_are_announced_before_they_are_read(rows, monkeypatch, resize):
     X, y = rows
     told = []
     n_told = []
@@ -147,7 +147,7 @@ def test_whole_blocks_are_announced_before_they_are_read(rows, monkeypatch):
         n_told.append((len(told), positions.tolist()))
         return take(data, positions, memory)
 
-    monkeypatch.setattr(engine, "BLOCK_SAMPLES", 20)  # gathered at once
+    resize(block_samples=20)  # gathered at once
     monkeypatch.setattr(engine.Data, "take", noting)
     monkeypatch.setattr(
         memory_maps.MappedRows,
@@ -413,7 +413,7 @@ def test_training_goes_on_where_it_was_left(digits_of_noise, tmp_path):
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_a_checkpoint_goes_on_with_blocks(rows, tmp_path, monkeypatch):
+def test_a_checkpoint_goes_on_with_blocks(rows, tmp_path, monkeypatch, resize):
     """Where the file exceeds memory, and where it does not any more."""
     X, y = rows
     path = tmp_path / "fit.skdigits"
@@ -433,7 +433,7 @@ def test_a_checkpoint_goes_on_with_blocks(rows, tmp_path, monkeypatch):
         return real(data, positions, memory)
 
     monkeypatch.setattr(engine.Data, "take", interrupted)
-    monkeypatch.setattr(engine, "BLOCK_SAMPLES", 20)
+    resize(block_samples=20)
     with (
         pytest.warns(UserWarning, match="shuffled by blocks"),
         pytest.raises(OSError, match="the disk is gone"),

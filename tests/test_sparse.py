@@ -35,7 +35,7 @@ from skdigits import (
     _arrays,
 )
 from skdigits._sparse import distinct_rows
-from skdigits.engine import batches, convnet, network, templates
+from skdigits.engine import templates
 from skdigits.inspection import confusion_pairs, reliability, top_losses
 from skdigits.model_selection import (
     BatchedGridSearchCV,
@@ -506,13 +506,11 @@ def test_encoders_before_the_model_in_a_batched_search(made, rng):
 
 
 @pytest.fixture
-def in_parts(monkeypatch):
+def in_parts(monkeypatch, resize):
     """Deal everything out to threads, in chunks and blocks of a few samples."""
     monkeypatch.setattr(_arrays, "DEALT", 1)
     monkeypatch.setattr(session, "AHEAD", 1)
-    monkeypatch.setattr(session, "BLOCK_SAMPLES", 16)
-    monkeypatch.setattr(network, "CHUNK_SAMPLES", 16)
-    monkeypatch.setattr(batches, "BLOCK_SAMPLES", 16)
+    resize(block_samples=16, chunk_samples=16)
     monkeypatch.setattr(templates, "CHUNK_ROWS", 16)
     monkeypatch.setattr(_arrays, "n_cores", lambda: 2)
     before = torch.get_num_threads()
@@ -572,11 +570,10 @@ LARGE = {
 
 
 @pytest.fixture
-def few_at_once(monkeypatch):
+def few_at_once(monkeypatch, resize):
     """Let chunks and blocks of samples be small, as for wider ones."""
-    for module in (network, convnet, templates):
-        monkeypatch.setattr(module, "CHUNK_NUMBERS", 2**18)
-    monkeypatch.setattr(batches, "BLOCK_NUMBERS", 2**18)
+    resize(chunk_numbers=2**18, block_numbers=2**18)
+    monkeypatch.setattr(templates, "CHUNK_NUMBERS", 2**18)
 
 
 @pytest.mark.parametrize("model", LARGE.values(), ids=LARGE)

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from skdigits.engine.batches import Batch, Data
 from skdigits.engine.network import select
+from skdigits.engine.replay import StepBlock
 from skdigits.engine.solvers import Moving
 from skdigits.engine.types import Hyper, Params, State, StepHyper
 
@@ -36,7 +37,8 @@ class ActiveModels(NamedTuple):
     ended. ``totals`` (K,), float64 on the host, are the total weights of their samples.
     ``local`` are the hyper-parameters beside the parameters. ``best`` are the
     parameters to return to. ``moving`` holds the numbers of the state, and ``spare``
-    those of the state before it if nobody can have kept them.
+    those of the state before it if nobody can have kept them. ``block`` takes steps of
+    these models on a GPU.
     """
 
     numbers: Tensor
@@ -49,6 +51,7 @@ class ActiveModels(NamedTuple):
     best: Params
     moving: Moving | None = None
     spare: Moving | None = None
+    block: StepBlock | None = None
 
 
 def without(active: ActiveModels, ended: Tensor) -> ActiveModels:

@@ -9,13 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skdigits.engine.sizes import SIZES
 from skdigits.engine.sparse import Rows, SparseRows, select_rows, slice_rows
 from skdigits.engine.types import Workers
-
-# Gathered at once, in few calls, while samples and targets stay in the cache.
-BLOCK_SAMPLES = 1024
-BLOCK_TARGETS = 2**18
-BLOCK_NUMBERS = 2**20  # of wide samples, which are no longer in the cache
 
 # Read at once, so that a file is read in pieces of a megabyte; mixed at one time.
 CONSECUTIVE = 1024
@@ -267,14 +263,17 @@ def _blocks_of_windows(order: Tensor) -> Iterator[tuple[float, int]]:
             yield max(0, due), block * CONSECUTIVE
 
 
-def block_size(
-    n_replicas: int, batch_size: int, n_outputs: int, n_features: int = 1
-) -> int:
+def block_size(data: Data, targets: Targets, batch_size: int) -> int:
     """Return how many batches are gathered at once."""
+    sizes = SIZES[data.X.device.type]
     n_samples = min(
-        BLOCK_SAMPLES, BLOCK_TARGETS // n_outputs, BLOCK_NUMBERS // n_features
+        sizes.block_samples,
+        sizes.block_targets // targets.n_outputs,
+        sizes.block_numbers // data.X.shape[1],
     )
-    return max(1, n_samples // (batch_size * n_replicas))
+    n_replicas = 1 if data.samples is None else len(data.samples)
+    n_steps = n_samples // (batch_size * n_replicas)
+    return max(1, min(n_steps, sizes.block_steps))
 
 
 def _memories(
@@ -327,10 +326,10 @@ def batches(
     n_replicas = 1 if order is None else len(order)
     dtype = targets.levels.dtype
     n_features = data.X.shape[1]
-    n_batches = block_size(n_replicas, batch_size, targets.n_outputs, n_features)
-    step = batch_size * n_batches
-    sizes = {min(batch_size, data.n_samples), data.n_samples % batch_size or batch_size}
-    equal_weights = {size: targets.levels.new_tensor(1 / size) for size in sizes}
+    step = batch_size * block_size(data, targets, batch_size)
+    sizes = (batch_size, data.n_samples % batch_size or batch_size)
+    # Filled in on the device: a number of the host would have to be copied there.
+    equal_weights = {size: targets.levels.new_full((), 1 / size) for size in sizes}
 
     # Gathering a block and splitting it costs one call where batches would cost many.
     slices = [slice(start, start + step) for start in range(0, data.n_samples, step)]

@@ -16,8 +16,9 @@ from torch.nn.functional import conv2d, max_pool2d
 from skdigits.engine.activations import ACTIVATIONS
 from skdigits.engine.batches import Batch
 from skdigits.engine.losses import OUTPUT_LOSSES
-from skdigits.engine.network import CHUNK_NUMBERS, Gradients, Network, dropout_mask
+from skdigits.engine.network import Gradients, Network, dropout_mask
 from skdigits.engine.process import ProcessSetting
+from skdigits.engine.sizes import SIZES
 from skdigits.engine.types import Params, StepHyper
 
 FIRST_KERNEL = 5  # pixels a side
@@ -143,11 +144,10 @@ class ConvNetwork(Network):
             width //= layer.pool[1]
         return total
 
-    @property
-    def chunk_samples(self) -> int:
-        """Number of images that are evaluated at once."""
-        n_pixels = math.prod(self.image_shape)
-        return max(1, min(super().chunk_samples, CHUNK_NUMBERS // n_pixels))
+    def chunk_samples(self, device: torch.device) -> int:
+        """Return the number of images that are evaluated at once."""
+        most = SIZES[device.type].chunk_numbers // math.prod(self.image_shape)
+        return max(1, min(super().chunk_samples(device), most))
 
     def trains_together(self, n_moments: int, device: torch.device) -> bool:
         """Return False: convolutions of several models do not become one product."""

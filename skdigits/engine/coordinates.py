@@ -84,7 +84,7 @@ def features_of(
         origin = _origin_of(ranks, data, targets)
     total = 0.0
     sums = torch.zeros(2, data.X.shape[1], dtype=torch.float64, device=data.X.device)
-    n_samples = min(FEW_SAMPLES, network.chunk_samples)
+    n_samples = min(FEW_SAMPLES, network.chunk_samples(data.X.device))
     for batch in batches(data, targets, n_samples) if len(data.X) else ():
         X = batch.X[0]
         origin = X[0].clone() if origin is None else origin

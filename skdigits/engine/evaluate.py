@@ -23,7 +23,7 @@ def predict_scores(
     Their softmax over the classes are the probabilities. ``workers`` share chunks of
     samples.
     """
-    size = network.chunk_samples
+    size = network.chunk_samples(X.device)
     if len(X) <= size:
         logits = network.logits(params, as_floats(X, params[0].dtype)[None])
         return network.to_scores(logits).mT
@@ -67,9 +67,8 @@ def measure(
     accuracies = []
     totals = []
     per_replica = len(params[0]) // validation.n_replicas
-    for batch in batches(
-        validation, targets, network.chunk_samples, models_per_replica=per_replica
-    ):
+    size = network.chunk_samples(validation.X.device)
+    for batch in batches(validation, targets, size, models_per_replica=per_replica):
         loss, accuracy = network.evaluate(params, batch)
         losses.append(loss)
         accuracies.append(accuracy)
@@ -90,7 +89,7 @@ def _measured_by(
     own = own_part(ranks, validation)
     sums = torch.zeros(3, dtype=torch.float64, device="cpu")
     if len(own.codes):
-        for batch in batches(own, targets, network.chunk_samples):
+        for batch in batches(own, targets, network.chunk_samples(own.X.device)):
             loss, accuracy = network.evaluate(params, batch)
             total = float(batch.total_weight)
             hits = accuracy.item() * total

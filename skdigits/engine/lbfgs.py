@@ -199,7 +199,7 @@ def minimise(
         total = _total(samples if ranks is None else data)
         features = features_of(network, samples, targets, ranks)
         whole = None
-        if 0 < len(samples.X) <= network.chunk_samples:
+        if 0 < len(samples.X) <= network.chunk_samples(samples.X.device):
             # All evaluations see one batch: it is made once.
             whole = _batch(network, samples, targets, total)
 
@@ -323,7 +323,7 @@ def _by_chunks(
     total: Tensor | float,
 ) -> tuple[Tensor, Params]:
     """Return the loss (K,) of all samples and its gradients, without a penalty."""
-    size = network.chunk_samples
+    size = network.chunk_samples(data.X.device)
     chunks = [slice(start, start + size) for start in range(0, len(data.X), size)]
 
     # Reused: memory that threads allocate and free piles up in their heaps.
@@ -381,7 +381,7 @@ def _batch(
     network: Network, data: Data, targets: Targets, total: Tensor | float
 ) -> Batch:
     """Return samples as one batch, whose weights are parts of a total."""
-    (batch,) = batches(data, targets, network.chunk_samples)
+    (batch,) = batches(data, targets, network.chunk_samples(data.X.device))
     fraction = batch.normalised_weight * (batch.total_weight / total)
     return batch._replace(
         normalised_weight=fraction.to(batch.targets.dtype), total_weight=total

@@ -14,18 +14,14 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from skdigits.engine.batches import Batch, Part, Targets, block_size
+from skdigits.engine.batches import Batch, Part, Targets
 from skdigits.engine.losses import CLASSES, LOGISTIC, OUTPUT_LOSSES
+from skdigits.engine.sizes import SIZES
 from skdigits.engine.types import Hyper, Params, Plan, StepHyper
 
 if TYPE_CHECKING:
     from skdigits.engine.dense import Outer
 
-# Evaluated at once: products stay in the cache; logits of many classes, and samples of
-# many features, are bounded.
-CHUNK_SAMPLES = 2048
-CHUNK_LOGITS = 2**20
-CHUNK_NUMBERS = 2**21
 LARGEST_BATCHED = 200_000  # numbers in the state of a solver; see docs/design.md
 Record = TypeVar("Record")
 
@@ -75,6 +71,9 @@ def step_hyper(hyper: Hyper, plan: Plan, params: Params) -> StepHyper:
     # Subtracted in float64: in float32, 1 − 0.999 keeps four digits.
     new_1 = (1 - hyper.beta_1).to(like).view(-1, 1, 1)
     new_2 = (1 - hyper.beta_2).to(like).view(-1, 1, 1)
+    read = {"momentum": hyper.momentum, "new_1": hyper.beta_1, "new_2": hyper.beta_2}
+    read["epsilon"] = hyper.epsilon
+    differing = [name for name, own in read.items() if (own != own[0]).any()]
     return StepHyper(
         alpha=local["alpha"] if hyper.alpha.any() else None,
         momentum=local["momentum"] if hyper.momentum.any() else None,
@@ -84,6 +83,7 @@ def step_hyper(hyper: Hyper, plan: Plan, params: Params) -> StepHyper:
         epsilon=local["epsilon"],
         weight_decay=local["weight_decay"],
         dropout=local["dropout"],
+        differing=tuple(differing),
     )
 
 
@@ -188,12 +188,16 @@ class Network(ABC):
         """Layers that fitted weights must have for training to continue."""
         return tuple(self.shapes)
 
-    @property
-    def chunk_samples(self) -> int:
-        """Number of samples that are evaluated at once."""
+    def chunk_samples(self, device: torch.device) -> int:
+        """Return the number of samples that are evaluated at once."""
+        sizes = SIZES[device.type]
         n_inputs = math.prod(self.shapes[0][1:])
         n_outputs = self.shapes[-1][0]
-        bounds = (CHUNK_SAMPLES, CHUNK_LOGITS // n_outputs, CHUNK_NUMBERS // n_inputs)
+        bounds = (
+            sizes.chunk_samples,
+            sizes.chunk_logits // n_outputs,
+            sizes.chunk_numbers // n_inputs,
+        )
         return max(1, min(bounds))
 
     def targets(self, label_smoothing: float, like: Tensor) -> Targets:
@@ -328,7 +332,12 @@ class Network(ABC):
         return device.type != "cpu" or n_params * n_moments <= LARGEST_BATCHED
 
     def bytes_per_model(
-        self, n_moments: int, batch_size: int, n_samples: int, n_scored: int
+        self,
+        device: torch.device,
+        n_moments: int,
+        batch_size: int,
+        n_samples: int,
+        n_scored: int,
     ) -> int:
         """Return the most memory that a model takes beside its replica's samples.
 
@@ -338,8 +347,10 @@ class Network(ABC):
         """
         n_params = sum(math.prod(shape) + shape[0] for shape in self.shapes)
         n_outputs = self.shapes[-1][0]
-        in_layers = 3 * batch_size + min(self.chunk_samples, n_scored)
-        in_block = batch_size * block_size(1, batch_size, n_outputs)
+        in_layers = 3 * batch_size + min(self.chunk_samples(device), n_scored)
+        sizes = SIZES[device.type]
+        most = min(sizes.block_samples, sizes.block_targets // n_outputs)
+        in_block = max(batch_size, most)
         compared = 5 * min(n_samples, in_block) + 2 * n_scored
 
         numbers = n_params * (3 + 2 * n_moments) + in_layers * self.n_units

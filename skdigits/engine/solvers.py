@@ -1,20 +1,20 @@
 """Solvers: how parameters move, for K models with K sets of hyper-parameters.
 
 A stochastic solver is a function that takes one step,
-``step(params, moments, gradients, hyper, rate, size)``. It updates parameters and
-moments in place. ``rate`` is the learning rate; ``size`` is the learning rate times
-Adam's bias correction, and equal to ``rate`` for solvers without one. Both have shape
-(K, 1, 1), like every hyper-parameter, to go with parameters (K, ·, ·). A step treats
-every number of a parameter alike: for a single small model, all layers are one
-parameter (1, n, 1).
+``step(params, moments, gradients, hyper, size)``. It updates parameters and moments in
+place. ``size`` is the learning rate, times Adam's bias correction for solvers that ask
+for it. It has shape (K, 1, 1), like every hyper-parameter, to go with parameters (K, ·,
+·). A step treats every number of a parameter alike: where calls take longer than
+numbers, all layers of all models are one parameter (1, n, 1), beside which the
+hyper-parameters are (1, n, 1), too, if models differ.
 
 To add a solver, write such a function and enter it in `SOLVERS`: estimators offer it,
 and the tests check K models of it against single ones, from then on.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, cycle, islice
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, cycle, islice, repeat
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -24,13 +24,10 @@ from skdigits.engine import lbfgs
 from skdigits.engine.batches import Batch
 from skdigits.engine.dense import subtract
 from skdigits.engine.network import Gradients, Network
+from skdigits.engine.sizes import SIZES
 from skdigits.engine.types import Hyper, Moments, Params, Run, State, StepHyper
 
-# Numbers of a model from which passes over them take longer than calls.
-JOINT_NUMBERS = 2**15
-Step: TypeAlias = Callable[
-    [Params, Moments, Gradients, StepHyper, Tensor, Tensor], None
-]
+Step: TypeAlias = Callable[[Params, Moments, Gradients, StepHyper, Tensor], None]
 
 
 class Solver(NamedTuple):
@@ -56,14 +53,28 @@ class Moving(NamedTuple):
     """Parameters and moments that steps update in place.
 
     ``joint`` are the same numbers as one parameter (1, n, 1) and its moments, or None:
-    a step of a single small model then takes a few calls, and not a few a layer.
-    ``memory`` are the tensors that hold all numbers.
+    a step then takes a few calls, and not a few a layer. ``memory`` are the tensors
+    that hold all numbers. ``owners`` (n,) is the model of each number of ``joint``;
+    None if there is one model.
     """
 
     params: Params
     moments: Moments
     joint: tuple[Params, Moments] | None
     memory: tuple[Tensor, ...]
+    owners: Tensor | None = None
+
+    def beside(self, values: Tensor) -> Tensor:
+        """Return values (K, 1, 1) of models beside the numbers that steps update."""
+        if self.owners is None:
+            return values
+        return values.flatten().index_select(0, self.owners).view(1, -1, 1)
+
+    def copy_from(self, other: "Moving") -> "Moving":
+        """Take over the numbers of another one of the same models; return this one."""
+        for target, source in zip(self.memory, other.memory, strict=True):
+            target.copy_(source)
+        return self
 
 
 def moving(
@@ -77,16 +88,17 @@ def moving(
     If they are those of ``current``, the copy can take the memory of a ``spare`` one.
     """
     if current is not None and spare is not None:
-        for target, source in zip(spare.memory, current.memory, strict=True):
-            target.copy_(source)
-        return spare
+        return spare.copy_from(current)
 
     params = state.params
     groups = (params, *state.moments)
     sizes = [p.numel() for p in params]
+    n_models = len(params[0])
+    most = SIZES[params[0].device.type]
+    too_much = n_models > most.joint_models or sum(sizes) > most.joint_numbers
     # A step without any momentum subtracts the gradients of layers within a product.
     with_moments = len(groups) > 2 or hyper.momentum is not None
-    if len(params[0]) > 1 or sum(sizes) > JOINT_NUMBERS or not with_moments:
+    if too_much or not with_moments:
         copies = [tuple(p.clone() for p in group) for group in groups]
         return Moving(copies[0], tuple(copies[1:]), None, tuple(chain(*copies)))
 
@@ -94,7 +106,14 @@ def moving(
     parts = [tuple(map(Tensor.view_as, whole.split(sizes), params)) for whole in memory]
     wholes = [(whole.view(1, -1, 1),) for whole in memory]
     joint = (wholes[0], tuple(wholes[1:]))
-    return Moving(parts[0], tuple(parts[1:]), joint, memory)
+    owners = None if n_models == 1 else _owners(params)
+    return Moving(parts[0], tuple(parts[1:]), joint, memory, owners)
+
+
+def _owners(params: Params) -> Tensor:
+    """Return the model of each number of parameters, one parameter after the other."""
+    models = torch.arange(len(params[0]), dtype=torch.int32, device=params[0].device)
+    return torch.cat([models.repeat_interleave(p[0].numel()) for p in params])
 
 
 def _sgd(
@@ -102,25 +121,24 @@ def _sgd(
     moments: Moments,
     gradients: Gradients,
     hyper: StepHyper,
-    rate: Tensor,
     size: Tensor,
 ) -> None:
-    """Gradient descent: ``p ← p − rate · g``; with momentum, as in scikit-learn.
+    """Gradient descent: ``p ← p − size · g``; with momentum, as in scikit-learn.
 
-    ``v ← m v − rate · g``, then ``p ← p + v``; by Nesterov, ``p ← p + m v − rate · g``.
+    ``v ← m v − size · g``, then ``p ← p + v``; by Nesterov, ``p ← p + m v − size · g``.
     The rate is part of the velocity: a change of the rate acts on new gradients only.
     """
     if hyper.momentum is None:
         for p, g in zip(params, gradients, strict=True):
-            subtract(p, g, rate)
+            subtract(p, g, size)
     elif hyper.nesterovs_momentum:
         for p, gradient, v in zip(params, gradients, *moments, strict=True):
             g = gradient.to_dense()
-            v.mul_(hyper.momentum).addcmul_(g, rate, value=-1)
-            p.addcmul_(v, hyper.momentum).addcmul_(g, rate, value=-1)
+            v.mul_(hyper.momentum).addcmul_(g, size, value=-1)
+            p.addcmul_(v, hyper.momentum).addcmul_(g, size, value=-1)
     else:
         for p, g, v in zip(params, gradients, *moments, strict=True):
-            subtract(v.mul_(hyper.momentum), g, rate)
+            subtract(v.mul_(hyper.momentum), g, size)
             p.add_(v)
 
 
@@ -129,7 +147,6 @@ def _adam(
     moments: Moments,
     gradients: Gradients,
     hyper: StepHyper,
-    rate: Tensor,
     size: Tensor,
 ) -> None:
     """Adam (Kingma & Ba 2015).
@@ -202,89 +219,124 @@ def bias_corrections(solver: Solver, hyper: Hyper, first: int, steps: int) -> Te
     return torch.from_numpy(numerator / (1 - hyper.beta_1.numpy() ** t))
 
 
+class Steps(NamedTuple):
+    """What the steps of an epoch share, beside their numbers and samples.
+
+    ``hyper`` are the hyper-parameters of the K models. ``generators``, one per replica,
+    drive dropout; there are none without dropout. ``reduce`` turns the gradients of a
+    part of the batch into those of all of it.
+    """
+
+    network: Network
+    solver: Solver
+    hyper: StepHyper
+    generators: Sequence[Generator] = ()
+    reduce: Callable[[Gradients], Gradients] | None = None
+
+
 def take_steps(
-    network: Network,
-    solver: Solver,
+    steps: Steps,
     numbers: Moving,
-    hyper: StepHyper,
-    generators: Sequence[Generator],
     batches: Iterable[Batch],
     rates: Tensor,
     sizes: Tensor,
     block: int,
-    reduce: Callable[[Gradients], Gradients] | None = None,
-) -> Tensor:
-    """Take a step for each batch; return the objective (K,), summed over all samples.
+    objective: Tensor,
+) -> None:
+    """Take a step for each batch, and add the objective of all samples up.
 
     The objective of a batch is that of the parameters before its step. A step needs the
     gradients alone: losses and penalties are computed for ``block`` steps at once.
 
     Parameters
     ----------
-    network, solver : Network, Solver
+    steps : Steps
         Determine gradients and steps.
     numbers : Moving
         Parameters and moments, which are updated in place.
-    hyper : StepHyper
-        Hyper-parameters of the K models.
-    generators : sequence of Generator
-        One generator per replica, for dropout; empty without dropout.
     batches : iterable of Batch
         Batch of each step.
     rates, sizes : Tensor of shape (steps, K) or (1, K)
-        Learning rate and size of each step, in float64 on the host; one row if they
-        are constant.
+        Learning rate and size of each step, in float64 on the host, or as steps use
+        them; one row if they are constant.
     block : int
         Number of steps whose losses are computed at once.
-    reduce : callable, optional
-        Turns the gradients of a part of the batch into those of all of it.
+    objective : Tensor of shape (K,)
+        Sum to which the objective of all samples is added in place, in float64.
     """
+    network, solver, hyper = steps[:3]
     assert solver.step is not None  # a full-batch solver takes no such steps
     params = numbers.params
     stepped = numbers.joint or (params, numbers.moments)
-    n_models = len(params[0])
-    weights = params[network.penalised] if hyper.alpha is not None else ()
+    alpha = hyper.alpha
+    weights = params[network.penalised] if alpha is not None else ()
     # Norms of each step, weight and model, written in place and added up once a block.
-    norms = params[0].new_empty(block, len(weights), n_models)
+    norms = params[0].new_empty(block, len(weights), len(params[0]))
     norms_of_steps = [one.unbind() for one in norms.unbind()]
-    objective = torch.zeros(n_models, dtype=torch.float64, device=params[0].device)
 
     # To the device all at once: a step must not wait for a number from the host.
     # Constant rates and sizes have one row, taken over and over.
-    reference = params[0]
-    rates_of_steps = cycle(rates.to(reference)[..., None, None].unbind())
-    sizes_of_steps = cycle(sizes.to(reference)[..., None, None].unbind())
-    remaining = zip(batches, rates_of_steps, sizes_of_steps, strict=False)
-    while steps := list(islice(remaining, block)):
+    beside = hyper
+    sizes_of_steps: Iterator[Tensor] = cycle(
+        sizes.to(params[0])[..., None, None].unbind()
+    )
+    if numbers.owners is not None:
+        beside, sizes_of_steps = _beside(numbers, hyper, sizes)
+    decays = _decays(hyper, rates) if solver.decoupled_decay else repeat(None)
+    remaining = zip(batches, decays, sizes_of_steps, strict=False)
+    while some := list(islice(remaining, block)):
         logits = []
-        for (batch, rate, size), out in zip(steps, norms_of_steps, strict=False):
-            found, gradients = network.gradients(params, batch, hyper, generators)
+        for (batch, decay, size), out in zip(some, norms_of_steps, strict=False):
+            found, gradients = network.gradients(params, batch, hyper, steps.generators)
             logits.append(found)
             for weight, norm in zip(weights, out, strict=True):
                 torch.linalg.vector_norm(weight, dim=(1, 2), out=norm)
 
-            if reduce is not None:
-                gradients = reduce(gradients)
-            if solver.decoupled_decay:
+            if steps.reduce is not None:
+                gradients = steps.reduce(gradients)
+            if decay is not None:
                 # An `Outer` reads the weights for its penalty: its numbers are computed
                 # before the decay changes the weights.
                 gradients = tuple(gradient.to_dense() for gradient in gradients)
                 for weight in params[network.decayed]:
-                    weight.mul_(1 - rate * hyper.weight_decay)
+                    weight.mul_(decay)
             if numbers.joint:
                 flat = [gradient.to_dense().flatten() for gradient in gradients]
                 gradients = (torch.cat(flat).view(1, -1, 1),)
-            solver.step(*stepped, gradients, hyper, rate, size)
+            solver.step(*stepped, gradients, beside, size)
 
         # Added up once a block: a small tensor kept of each step would break up the
         # heap, by 100 MB.
-        compared = [batch for batch, _, _ in steps]
+        compared = [batch for batch, _, _ in some]
         objective += network.total_loss(logits, compared)
-        if hyper.alpha is not None:
-            objective += network.total_penalty(
-                norms[: len(steps)], hyper.alpha, compared
-            )
+        if alpha is not None:
+            objective += network.total_penalty(norms[: len(some)], alpha, compared)
 
         # Freed before the next batches are gathered, which then take the same memory.
-        del steps, compared, logits, batch, found, gradients
-    return objective.cpu()
+        del some, compared, logits, batch, found, gradients
+
+
+def _beside(
+    numbers: Moving, hyper: StepHyper, sizes: Tensor
+) -> tuple[StepHyper, Iterator[Tensor]]:
+    """Return hyper-parameters and sizes of steps beside the numbers that they update.
+
+    A value that all models share is read once, and not for every number.
+    """
+    found: dict[str, Any] = {}
+    for name in ("momentum", "new_1", "new_2", "epsilon"):
+        values = getattr(hyper, name)
+        if values is not None:
+            own = name in hyper.differing
+            found[name] = numbers.beside(values) if own else values[:1]
+
+    of_steps = sizes.to(numbers.params[0])[..., None, None].unbind()
+    wide = map(numbers.beside, of_steps)
+    return hyper._replace(**found), cycle(wide) if len(of_steps) == 1 else wide
+
+
+def _decays(hyper: StepHyper, rates: Tensor) -> Iterator[Tensor]:
+    """Return the factor (K, 1, 1) by which each step first shrinks weights."""
+    like = hyper.weight_decay
+    factors = 1 - rates.to(like)[..., None, None] * like
+    return cycle(factors.unbind())

@@ -22,9 +22,18 @@ from skdigits.engine.batches import (
 from skdigits.engine.evaluate import measure, monitored_score
 from skdigits.engine.network import Gradients, Network, select, step_hyper
 from skdigits.engine.ranks import Ranks, own_batches, sum_of_gradients
+from skdigits.engine.replay import (
+    LEAST_BLOCKS,
+    REPLAYED,
+    Pass,
+    StepBlock,
+    blocks_of,
+    step_block,
+)
 from skdigits.engine.schedules import SCHEDULES, SMALLEST_RATE
 from skdigits.engine.solvers import (
     SOLVERS,
+    Steps,
     bias_corrections,
     moving,
     take_steps,
@@ -53,17 +62,16 @@ DISTORTION_SEEDS = 2**31  # first seed of distortions; smaller seeds are for dro
 class Problem(NamedTuple):
     """The settings of training that stay the same from epoch to epoch.
 
-    ``draw`` draws batches like `batches`, or the part of each for one of ``ranks``, for
-    which ``reduce`` adds up the gradients.
+    ``draw`` draws batches of samples, as `batches`, or the part of each for one of
+    ``ranks``, for which ``reduce`` adds up the gradients.
     """
 
     network: Network
     plan: Plan
     targets: Targets
     score: Score | None
-    workers: Workers | None = None
+    draw: Callable[..., Iterator[Batch]]
     ranks: Ranks | None = None
-    draw: Callable[..., Iterator[Batch]] = batches
     reduce: Callable[[Gradients], Gradients] | None = None
 
 
@@ -152,11 +160,11 @@ def train(
         One run per model, in their order.
     """
     targets = network.targets(plan.label_smoothing, state.params[0])
-    problem = Problem(network, plan, targets, score, workers)
+    draw = partial(batches, targets=targets, batch_size=plan.batch_size, ahead=workers)
+    reduce = None if ranks is None else sum_of_gradients(ranks, state.params)
     if ranks is not None:
-        reduce = sum_of_gradients(ranks, state.params)
-        draw = partial(own_batches, ranks)
-        problem = problem._replace(ranks=ranks, draw=draw, reduce=reduce)
+        draw = partial(own_batches, ranks, **draw.keywords)
+    problem = Problem(network, plan, targets, score, draw, ranks, reduce)
     active = _all_models(problem, data, validation, hyper, state, rngs, past)
     records: list[list[Epoch]] = [[] for _ in range(active.numbers.numel())]
     runs: dict[int, Run] = {}
@@ -220,11 +228,7 @@ def _all_models(
     whole_batch = []
     if data.n_samples <= plan.batch_size and plan.distort is None:
         # Every step sees the same batch, so gather it once.
-        width = numbers.shape[1]
-        targets = problem.targets
-        whole_batch = list(
-            problem.draw(data, targets, plan.batch_size, models_per_replica=width)
-        )
+        whole_batch = list(problem.draw(data, models_per_replica=numbers.shape[1]))
     replicas = Replicas(
         data,
         validation,
@@ -304,7 +308,7 @@ def _epoch(
         )
     # Squares of parameters may overflow in the next step although this loss is finite.
     parts = params
-    if after.moving is not None and after.moving.joint is not None:
+    if len(loss) == 1 and after.moving is not None and after.moving.joint:
         parts = after.moving.joint[0]
     norms = torch.stack([torch.linalg.vector_norm(p, dim=(1, 2)) for p in parts])
     finite = (norms < math.sqrt(torch.finfo(norms.dtype).max)).all(0).cpu()
@@ -343,9 +347,7 @@ def _learn(
     numbers = moving(active.state, active.local, active.moving, active.spare)
     if replicas.dropout or replicas.distortion:
         _seed_noise(replicas, progress.epochs)
-    distort = None
-    if plan.distort is not None:
-        distort = partial(_distorted, plan.distort, replicas.distortion)
+    distort = plan.distort and partial(_distorted, plan.distort, replicas.distortion)
 
     n_steps = math.ceil(data.n_samples / plan.batch_size)
     rates = active.hyper.learning_rate_init[None]
@@ -353,23 +355,26 @@ def _learn(
     if schedule is not None:
         reductions = active.state.stopping.n_lr_reductions
         rates = schedule(active.hyper, progress, n_steps, plan.max_iter, reductions)
-    first = progress.steps + 1
-    sizes = rates * bias_corrections(solver, active.hyper, first, n_steps)
+    sizes = rates * bias_corrections(solver, active.hyper, progress.steps + 1, n_steps)
 
     order = sample_orders(replicas.rngs, data, plan.batch_size, plan.shuffle)
-    targets = problem.targets
-    size = plan.batch_size
     width = active.running.shape[1]
-    drawn = replicas.whole_batch or problem.draw(
-        data, targets, size, order, width, distort, problem.workers
-    )
-    network = problem.network
-    local = active.local
-    block = block_size(len(replicas.rngs), size, targets.n_outputs, data.X.shape[1])
+    draw = partial(problem.draw, models_per_replica=width, distort=distort)
+    most = block_size(data, problem.targets, plan.batch_size)
+    own = (active.local, replicas.dropout, problem.reduce)
+    steps = Steps(problem.network, solver, *own)
+    left = Pass(data, order, rates, sizes)
+    objective = torch.zeros_like(active.totals, device=data.X.device)
+    block = active.block
+    if block is None and data.X.device.type in REPLAYED and problem.ranks is None:
+        block = _block_to_replay(active, plan, steps, draw, left, most)
+    if block is not None:
+        left = block.pass_over(numbers, left, objective)
     # A rank's part of a batch is valid until the next one is drawn.
-    block = min(n_steps, block) if problem.ranks is None else 1
-    rest = (replicas.dropout, drawn, rates, sizes, block, problem.reduce)
-    objective = take_steps(network, solver, numbers, local, *rest)
+    at_once = min(n_steps, most) if problem.ranks is None else 1
+    drawn = replicas.whole_batch or draw(left.data, order=left.order)
+    take_steps(steps, numbers, drawn, left.rates, left.sizes, at_once, objective)
+    objective = objective.cpu()
     if problem.ranks is not None:
         objective = problem.ranks.summed_on(numbers.params[0], objective)
     progress = Progress(
@@ -380,7 +385,30 @@ def _learn(
     )
     state = State(numbers.params, numbers.moments, active.state.stopping, progress)
     after = active._replace(state=state, moving=numbers, spare=active.moving)
-    return after, objective / active.totals, rates[-1]
+    return after._replace(block=block), objective / active.totals, rates[-1]
+
+
+def _block_to_replay(
+    active: ActiveModels,
+    plan: Plan,
+    steps: Steps,
+    draw: Callable[..., Iterator[Batch]],
+    left: Pass,
+    most: int,
+) -> StepBlock | None:
+    """Return a block of steps for pass after pass; None if one cannot be replayed."""
+    X = left.data.X
+    n_blocks, n_steps = blocks_of(left.data.n_samples, plan.batch_size, most)
+    # Users' code has to be called each time, and sparse samples are read by the host.
+    if plan.runs_users_code or not isinstance(X, Tensor):
+        return None
+    if n_steps < 2 or n_blocks * plan.epochs < LEAST_BLOCKS:
+        return None
+
+    numbers = moving(active.state, active.local)
+    generators = [*active.replicas.dropout, *active.replicas.distortion]
+    n_samples = n_steps * plan.batch_size
+    return step_block(steps, draw, generators, numbers, left, n_steps, n_samples)
 
 
 def _seed_noise(replicas: Replicas, epoch: int) -> None:

@@ -56,7 +56,8 @@ class StepHyper(NamedTuple):
     They have the dtype of the parameters. ``alpha`` and ``momentum`` are None if they
     are 0 for all models, so that no step reads their values from the device. ``new_1``
     and ``new_2`` are the weights ``1 − β₁`` and ``1 − β₂`` of a new gradient in Adam's
-    moments. L-BFGS has ``alpha`` in float64.
+    moments. L-BFGS has ``alpha`` in float64. ``differing`` are the names of those that
+    differ between models.
     """
 
     # With None instead of zeros, a step also skips the work.
@@ -68,6 +69,7 @@ class StepHyper(NamedTuple):
     epsilon: Tensor
     weight_decay: Tensor
     dropout: Tensor
+    differing: tuple[str, ...] = ()
 
 
 class Plan(NamedTuple):
@@ -77,7 +79,8 @@ class Plan(NamedTuple):
     is -inf if training never stops early. ``early_stopping`` monitors the validation
     score or, with ``stop_by_loss``, the validation loss. ``max_fun`` and ``ftol``, the
     minimum relative progress, are for L-BFGS. ``distort`` distorts the samples of every
-    batch. ``noise_seeds`` has one seed per replica, for distortions and dropout.
+    batch; it ``runs_users_code`` or not. ``noise_seeds`` has one seed per replica, for
+    distortions and dropout.
     """
 
     solver: str
@@ -96,6 +99,7 @@ class Plan(NamedTuple):
     ftol: float
     distort: Distort | None
     noise_seeds: tuple[int, ...]
+    runs_users_code: bool = False
 
 
 class Progress(NamedTuple):

@@ -257,10 +257,11 @@ def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int,
 
     batch_size = batch_size_of(model, network, n_samples)
     if solver.full_batch:
-        batch_size = min(network.chunk_samples, n_samples)
+        batch_size = min(network.chunk_samples(device), n_samples)
     replica = 16 * batch_size * n_features + 16 * n_samples
+    n_scored = len(fold.split.test)
     each = network.bytes_per_model(
-        solver.n_moments, batch_size, n_samples, len(fold.split.test)
+        device, solver.n_moments, batch_size, n_samples, n_scored
     )
 
     # Replicas before candidates: every thread then computes products of its own.

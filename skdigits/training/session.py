@@ -31,10 +31,10 @@ from skdigits._arrays import (
     within_operations,
 )
 from skdigits._input_checks import Samples, private_random_state
-from skdigits.augmentation import is_users
-from skdigits.engine.batches import BLOCK_SAMPLES, Data
+from skdigits.engine.batches import Data
 from skdigits.engine.network import Network, join, select
 from skdigits.engine.ranks import Ranks
+from skdigits.engine.sizes import SIZES
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.train import fresh_state, train
 from skdigits.engine.types import (
@@ -254,24 +254,24 @@ def run(
     work = 3 * network.n_products * n_samples
     solver = SOLVERS[plan.solver]
     step = work * min(plan.batch_size, n_samples) / n_samples
+    device = session.data.X.device
+    in_block = SIZES[device.type].block_samples
     gathered = 0
     if plan.shuffle and plan.batch_size < n_samples and not solver.full_batch:
-        gathered = BLOCK_SAMPLES * session.data.X.shape[1]
+        gathered = in_block * session.data.X.shape[1]
     threads: AbstractContextManager[Workers | None] = within_operations(step)
-    if session.data.X.device.type == "cpu":
-        if solver.full_batch and n_samples > network.chunk_samples:
-            n_chunks = math.ceil(n_samples / network.chunk_samples)
-            threads = side_by_side(work, n_chunks)
+    if device.type == "cpu":
+        in_chunk = network.chunk_samples(device)
+        if solver.full_batch and n_samples > in_chunk:
+            threads = side_by_side(work, math.ceil(n_samples / in_chunk))
         elif n_models > 1 and not solver.full_batch:
             # A user's own code runs in the calling thread.
-            augment = session.models[0].augment
-            own = augment is not None and is_users(augment)
-            n_parts = 1 if own or session.score is not None else n_models
+            own = plan.runs_users_code or session.score is not None
             n_epochs = plan.epochs if observer is None else 1
-            threads = side_by_side(work * n_models * n_epochs, n_parts)
+            threads = side_by_side(work * n_models * n_epochs, 1 if own else n_models)
         elif ranks is not None and not solver.full_batch:
             threads = within_operations(step / ranks.world)
-        elif step < LARGE and gathered >= AHEAD and n_samples > BLOCK_SAMPLES:
+        elif step < LARGE and gathered >= AHEAD and n_samples > in_block:
             threads = one_ahead()
 
     with (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from skdigits.augmentation import distort_of, name_of
+from skdigits.augmentation import distort_of, is_users, name_of
 from skdigits.engine.batches import Data
 from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS, stochastic_solvers
@@ -95,6 +95,7 @@ def plan_of(
         ftol=model._ftol,
         distort=distort,
         noise_seeds=tuple(noise_seeds),
+        runs_users_code=model.augment is not None and is_users(model.augment),
     )
 
 

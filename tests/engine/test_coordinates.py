@@ -8,7 +8,6 @@ from small_networks import initial_params
 from torch.nn.functional import cross_entropy
 
 from skdigits.engine import lbfgs
-from skdigits.engine import network as network_module
 from skdigits.engine.batches import Data
 from skdigits.engine.coordinates import Coordinates, coordinates_of, features_of
 from skdigits.engine.dense import DenseNetwork
@@ -39,9 +38,9 @@ def coordinates(network, data, make_step_hyper, alpha, params=None):
 
 
 @pytest.mark.parametrize("weighted", [True, False])
-def test_moments_are_those_of_numpy(weighted, unscaled, linear, monkeypatch):
+def test_moments_are_those_of_numpy(weighted, unscaled, linear, resize):
     data = unscaled if weighted else unscaled._replace(weight=None)
-    monkeypatch.setattr(network_module, "CHUNK_SAMPLES", 16)
+    resize(chunk_samples=16)
     found = features_of(linear, data, linear.targets(0.0, data.X))
     X = data.X.numpy()
     weights = data.weight.numpy() if weighted else None

@@ -5,16 +5,15 @@ import torch
 from small_networks import initial_params
 
 from skdigits.engine import evaluate
-from skdigits.engine import network as network_module
 from skdigits.engine.dense import DenseNetwork
 
 
-def test_chunks_make_no_difference(digits, monkeypatch):
+def test_chunks_make_no_difference(digits, resize):
     X = torch.from_numpy(digits[0][:100])
     network = DenseNetwork((64, 7, 10), "sigmoid_mse", "tanh")
     params = initial_params(network)
     whole = evaluate.predict_scores(network, params, X)
-    monkeypatch.setattr(network_module, "CHUNK_SAMPLES", 32)
+    resize(chunk_samples=32)
     np.testing.assert_allclose(
         evaluate.predict_scores(network, params, X), whole, rtol=1e-12
     )

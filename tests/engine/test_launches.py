@@ -2,10 +2,18 @@
 
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from launches import counted_launches, launches_per_step
+from sklearn.base import clone
+from sklearn.model_selection import KFold
 from torch.nn.functional import conv2d
+
+from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits.engine import train
+from skdigits.engine.sizes import GPU, SIZES
+from skdigits.model_selection import BatchedGridSearchCV
 
 A = torch.arange(24.0).view(2, 3, 4)
 SQUARE = torch.arange(16.0).view(4, 4)
@@ -71,3 +79,58 @@ def test_what_surrounds_the_steps_counts_nothing():
     found = launches_per_step(run, 3)
     assert found.total == 2
     assert {name: n for name, n in found.by_name.items() if n} == {"mul": 1, "exp": 1}
+
+
+# Most launches of a step on a GPU, from the plan to speed it up.
+BUDGETS = {
+    "softmax": (SoftmaxRegression(batch_size=64), 14),
+    "network": (MLPClassifierTorch(8), 30),
+}
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """Let the CPU compute as much at once as a GPU does, in blocks."""
+    monkeypatch.setitem(SIZES, "cpu", GPU)
+    monkeypatch.setattr(train, "REPLAYED", {"cpu"})
+
+
+def launches_of(model, n_steps, grid=None):
+    """Launches of a step, of one model or of all in a search over 5 folds."""
+    batch_size = 64 if model.batch_size == 64 else 200
+    model = clone(model).set_params(max_iter=1, tol=None, random_state=0)
+    rng = np.random.RandomState(0)
+    n_folds = 1 if grid is None else 5
+    n_samples = 2 * n_steps * batch_size * n_folds // max(1, n_folds - 1)
+    X = rng.uniform(size=(n_samples, 20)).astype(np.float32)
+    y = np.arange(n_samples) % 10
+
+    def run(n):
+        some = slice(0, n * batch_size * n_folds // max(1, n_folds - 1))
+        if grid is None:
+            model.fit(X[some], y[some])
+        else:
+            search = BatchedGridSearchCV(
+                model, grid, cv=KFold(n_folds), refit=False, working_memory=1e5
+            )
+            search.fit(X[some], y[some])
+
+    return launches_per_step(run, n_steps)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_step_launches_few_kernels(name):
+    model, budget = BUDGETS[name]
+    found = launches_of(model, 64)
+    assert found.total <= budget, found.by_name
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_search_launches_as_few_as_a_fit(name):
+    model, _ = BUDGETS[name]
+    rates = {"learning_rate_init": list(np.geomspace(1e-3, 0.1, 40))}
+    alone = launches_of(model, 64)
+    found = launches_of(model, 64, rates)
+    assert found.total <= 1.05 * alone.total, found.by_name

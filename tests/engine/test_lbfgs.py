@@ -10,7 +10,6 @@ from scipy.optimize import check_grad
 from small_networks import initial_params, initial_state, make_targets
 
 from skdigits.engine import lbfgs
-from skdigits.engine import network as network_module
 from skdigits.engine.batches import Data
 from skdigits.engine.coordinates import Coordinates
 from skdigits.engine.dense import DenseNetwork
@@ -28,7 +27,7 @@ def solve(network, data, plan, hyper, **options):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("penalty_per_sample", [True, False])
 def test_the_gradient_in_chunks_is_that_of_the_objective(
-    loss, penalty_per_sample, data, make_step_hyper, monkeypatch
+    loss, penalty_per_sample, data, make_step_hyper, resize
 ):
     network = DenseNetwork(
         (64, 3, 10), loss, "tanh", penalty_per_sample=penalty_per_sample
@@ -46,7 +45,7 @@ def test_the_gradient_in_chunks_is_that_of_the_objective(
 
     start = coordinates.vector(params)
     whole, _ = objective(start)
-    monkeypatch.setattr(network_module, "CHUNK_SAMPLES", 64)
+    resize(chunk_samples=64)
     chunked, _ = objective(start)
     assert chunked.item() == pytest.approx(whole.item(), rel=1e-13)
     error = check_grad(
@@ -109,7 +108,9 @@ def test_an_objective_that_is_not_finite_is_divergence(data, make_hyper, make_pl
     assert all(map(torch.equal, found.state.params, start))
 
 
-def test_pixels_become_floats_where_they_are_used(digits, make_step_hyper, monkeypatch):
+def test_pixels_become_floats_where_they_are_used(
+    digits, make_step_hyper, monkeypatch, resize
+):
     """At most one chunk a thread is in memory, and results are those of one thread."""
     X = torch.from_numpy((digits[0] * 255).astype(np.uint8))
     data = Data(X, torch.from_numpy(digits[1]))
@@ -117,7 +118,7 @@ def test_pixels_become_floats_where_they_are_used(digits, make_step_hyper, monke
     params = tuple(p.float() for p in initial_params(network))
     targets = make_targets(10, 0.0, params[0])
     hyper = make_step_hyper(params, alpha=0.5)
-    monkeypatch.setattr(network_module, "CHUNK_SAMPLES", 100)
+    resize(chunk_samples=100)
 
     # Two threads of torch would round differently.
     def alone():

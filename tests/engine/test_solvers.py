@@ -6,7 +6,13 @@ import torch
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from skdigits.engine.network import Network, step_hyper
-from skdigits.engine.solvers import SOLVERS, bias_corrections, moving, take_steps
+from skdigits.engine.solvers import (
+    SOLVERS,
+    Steps,
+    bias_corrections,
+    moving,
+    take_steps,
+)
 from skdigits.engine.train import fresh_state
 
 RATES = [0.3, 0.01, 0.001]
@@ -46,17 +52,9 @@ def ours(plan, hyper, gradients, start):
     rates = hyper.learning_rate_init.expand(len(gradients), -1)
     steps = [None] * len(gradients)
     before = [[g.clone() for g in gradient] for gradient in gradients]
-    take_steps(
-        Given(gradients),
-        solver,
-        moved,
-        local,
-        (),
-        steps,
-        rates,
-        rates * corrections,
-        block=5,
-    )
+    objective = torch.zeros(3, dtype=torch.float64)
+    own = Steps(Given(gradients), solver, local)
+    take_steps(own, moved, steps, rates, rates * corrections, 5, objective)
     for gradient, unchanged in zip(gradients, before, strict=True):
         assert all(map(torch.equal, unchanged, gradient))
     return moved.params
