@@ -33,7 +33,7 @@ from skdigits.model_selection import (
     BatchedHalvingGridSearchCV,
     BatchedRandomizedSearchCV,
     _execution,
-    _search,
+    _one_by_one,
 )
 from skdigits.training import observers
 
@@ -807,7 +807,7 @@ def assert_same_results(found, expected):
 def test_a_killed_search_repeats_nothing(make, few, tmp_path, monkeypatch):
     place = (_execution, "train_and_score")
     if make is one_by_one:
-        place = (_search, "_fit_and_score")
+        place = (_one_by_one, "fit_and_score")
     original = getattr(*place)
     counted = Counted(original)
     monkeypatch.setattr(*place, counted)

@@ -46,6 +46,7 @@ from skdigits.model_selection._saved import Store
 from skdigits.model_selection._scoring import (
     Kept,
     Outcome,
+    Outcomes,
     Scoring,
     ScoringData,
     Search,
@@ -90,7 +91,7 @@ class Job(NamedTuple):
     heard: list[list[Message]]
     store: Store | None = None
     context: CallbackContext = None  # filled in before the job is evaluated
-    past: dict[tuple[int, int], Outcome] | None = None
+    past: Outcomes | None = None
 
     def numbers(self) -> tuple[list[int], list[int]]:
         """Return the numbers of its candidates and of its folds."""

@@ -12,9 +12,8 @@ from sklearn.pipeline import Pipeline
 from skdigits.model_selection._execution import Job
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import Group
-from skdigits.model_selection._scoring import Outcome
+from skdigits.model_selection._scoring import Outcome, Outcomes
 from skdigits.model_selection._search import (
-    Outcomes,
     Task,
     checked_splits,
     evaluate_all,

@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skdigits import ConvNetClassifier, SoftmaxRegression
 from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
+from skdigits.model_selection import _handing_out as handing_out
 from skdigits.model_selection import _search as search_module
 from skdigits.model_selection import _workers as workers_module
 from skdigits.model_selection._pieces import division
@@ -183,7 +184,7 @@ def recorded_work(search, X, y, monkeypatch, n_jobs):
         recorded.extend(work)
         return hand_out(work, *args, **options)
 
-    monkeypatch.setattr(search_module, "hand_out", hand_out_here)
+    monkeypatch.setattr(handing_out, "hand_out", hand_out_here)
     with joblib.parallel_config("threading", n_jobs=n_jobs):
         search.fit(X, y)
     return recorded
@@ -377,13 +378,13 @@ def test_processes_on_one_gpu_are_no_secret(data, monkeypatch):
     def on_cuda(device, X):
         return torch.device("cuda:0")
 
-    monkeypatch.setattr(search_module, "training_device", on_cuda)
+    monkeypatch.setattr(handing_out, "training_device", on_cuda)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(
-        search_module, "hand_out", lambda work, *rest: [([], [])] * len(work)
+        handing_out, "hand_out", lambda work, *rest: [([], [])] * len(work)
     )
     # Nothing is evaluated in the workers, so scikit-learn's loop has all to do.
-    monkeypatch.setattr(search_module, "_one_by_one", lambda *given: {})
+    monkeypatch.setattr(search_module, "one_by_one", lambda *given: {})
     search = BatchedGridSearchCV(softmax(), {"learning_rate_init": RATES}, refit=False)
     with (
         joblib.parallel_config("loky", n_jobs=2),
