@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import groupby
+from itertools import groupby, product
 from typing import Any, NamedTuple
 
 import joblib
@@ -189,10 +189,11 @@ def evaluate_elsewhere(
 
 
 def _once(store: Store, job: Job, group: Group, fold_data: FoldData) -> list[Outcome]:
-    """Train and score, unless a file has the outcomes of such a run."""
-    numbers = [[one.number for one in candidates] for candidates in group.seeds]
+    """Train and score, unless a file has the outcomes of this run."""
+    numbers = [one.number for candidates in group.seeds for one in candidates]
     folds = [fold.split.number for fold in fold_data.folds]
-    return store.once(train_and_score, (numbers, folds), job, group, fold_data)
+    pairs = list(product(numbers, folds))
+    return store.once(train_and_score, pairs, job, group, fold_data)
 
 
 @contextmanager

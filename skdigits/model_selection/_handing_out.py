@@ -1,7 +1,7 @@
 """Handing out a search to joblib's workers: what they get, and who is told."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from joblib import effective_n_jobs
@@ -43,8 +43,7 @@ def handed_out(
         if not local:
             bare = bare._replace(search=None, store=None, context=None)
         work.append(Work(evaluate_elsewhere, (bare, *rows), {}, job.name()))
-    keys = [job.numbers() for job in jobs]
-    return results(task, work, keys, contexts)
+    return results(task, work, contexts)
 
 
 def _warn_of_one_gpu(task: "Task", jobs: Sequence[Job]) -> None:
@@ -87,11 +86,10 @@ def _read_by_blocks(candidate: Candidate) -> Candidate:
 def results(
     task: "Task",
     work: Sequence[Work],
-    keys: Sequence[object],
     contexts: Sequence[CallbackContext],
     pre_dispatch: int | str = "n_jobs",
-) -> list[Any]:
-    """Return the results of work in joblib's workers.
+) -> list[tuple[list[Outcome], list[Failure]]]:
+    """Return the outcomes and failures of work in joblib's workers.
 
     Workers on other machines reach neither callbacks nor files of a checkpoint: both
     are told here of each result that arrives.
@@ -100,21 +98,10 @@ def results(
     if is_local():
         return hand_out(work, search.n_jobs, pre_dispatch)
 
-    def tell(number: int) -> None:
+    def finished(number: int, result: tuple[list[Outcome], list[Failure]]) -> None:
+        if task.store is not None:
+            task.store.keep(result[0])
         contexts[number].call_on_fit_task_begin(estimator=search)
         contexts[number].call_on_fit_task_end(estimator=search)
 
-    def finished(place: int, result: object) -> None:
-        number = left[place]
-        if task.store is not None:
-            task.store.keep(keys[number], result)
-        tell(number)
-
-    known = {} if task.store is None else task.store.known(keys)
-    for number in known:
-        tell(number)
-    left = [number for number in range(len(work)) if number not in known]
-    rest = [work[number] for number in left]
-    arrived = hand_out(rest, search.n_jobs, pre_dispatch, finished)
-    found = known | dict(zip(left, arrived, strict=True))
-    return [found[number] for number in range(len(work))]
+    return hand_out(work, search.n_jobs, pre_dispatch, finished)

@@ -2,8 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sklearn.base import BaseEstimator, clone
@@ -15,6 +14,7 @@ from skdigits.model_selection._execution import Failure
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import names_of_steps
 from skdigits.model_selection._handing_out import results
+from skdigits.model_selection._saved import Pair, Store
 from skdigits.model_selection._scoring import Outcome, Outcomes, fit_and_score
 from skdigits.model_selection._workers import Work, is_local
 from skdigits.training.messages import Message, noted
@@ -38,17 +38,12 @@ def one_by_one(
     contexts = [
         context.subcontext(task_name="candidate-split-evaluation") for _ in missing
     ]
-    store = task.store
     # Other processes fill copies of these.
     lists: list[list[Message]] = [[] for _ in missing]
     task.heard.extend(lists)
     local = is_local()
-    keys = [(candidate, split.number) for candidate, split in missing]
     work = []
     for (candidate, split), own, notes in zip(missing, contexts, lists, strict=True):
-        function: Callable[..., Any] = _noting_warnings
-        if store is not None and local:
-            function = partial(store.once, function, (candidate, split.number))
         options = {
             "train": split.train,
             "test": split.test,
@@ -66,24 +61,34 @@ def one_by_one(
             "caller": search if local else None,
             "callback_ctx": own if local else None,
         }
-        args = (notes, clone(task.estimator), task.X, task.y)
+        place = (candidate, split.number)
+        own_store = task.store if local else None
+        args = (place, own_store, notes, clone(task.estimator), task.X, task.y)
         name = f"candidate {candidate} in fold {split.number}"
-        work.append(Work(function, args, options, name))
-    found = results(task, work, keys, contexts, search.pre_dispatch)
+        work.append(Work(_evaluate, args, options, name))
+    found = results(task, work, contexts, search.pre_dispatch)
 
     context.call_on_fit_task_end(estimator=search)
-    return {
-        (candidate, split.number): Outcome(
-            candidate, split.number, result, None, True, messages=told
-        )
-        for (candidate, split), (result, told) in zip(missing, found, strict=True)
-    }
+    return {(one.candidate, one.split): one for some, _ in found for one in some}
+
+
+def _evaluate(
+    pair: Pair, store: Store | None, *args: Any, **params: Any
+) -> tuple[list[Outcome], list[Failure]]:
+    """Evaluate a candidate in a fold, unless a file has the outcome."""
+    if store is None:
+        return _noting_warnings(pair, *args, **params), []
+    return store.once(_noting_warnings, [pair], pair, *args, **params), []
 
 
 def _noting_warnings(
-    messages: list[Message], estimator: BaseEstimator, *args: Any, **params: Any
-) -> tuple[dict[str, Any], tuple[Message, ...]]:
-    """Fit and score as scikit-learn does; return the result and distinct warnings.
+    pair: Pair,
+    messages: list[Message],
+    estimator: BaseEstimator,
+    *args: Any,
+    **params: Any,
+) -> list[Outcome]:
+    """Fit and score as scikit-learn does; return the outcome with distinct warnings.
 
     The warnings are in ``messages``, too, for a fit that raises an error.
     """
@@ -98,7 +103,7 @@ def _noting_warnings(
                 f"{error} A parameter of a step has the step's name before it: "
                 f"{listed(steps)}."
             ) from error
-    return result, tuple(messages)
+    return [Outcome(*pair, result, None, True, messages=tuple(messages))]
 
 
 def warn_of_unexplained(

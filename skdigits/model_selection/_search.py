@@ -42,7 +42,7 @@ from skdigits.model_selection._grouping import (
 from skdigits.model_selection._handing_out import handed_out
 from skdigits.model_selection._no_effect import without_effect
 from skdigits.model_selection._one_by_one import one_by_one, warn_of_unexplained
-from skdigits.model_selection._pieces import pieces
+from skdigits.model_selection._pieces import left, pieces
 from skdigits.model_selection._refit import (
     best_number_of_epochs,
     check_epochs_can_be_chosen,
@@ -197,12 +197,13 @@ def evaluate_all(
     task: Task,
     context: CallbackContext,
     known: Outcomes | None = None,
-    jobs: tuple[list[Job], list[Job]] | None = None,
+    past: Outcomes | None = None,
 ) -> list[Outcome]:
     """Return the outcomes of all candidates in all folds, candidate by candidate.
 
-    Outcomes in ``known`` are not computed again. By default, ``jobs`` cover all
-    candidates.
+    Outcomes that are ``known``, or in the files of a checkpoint, are not computed
+    again. Training continues from ``past`` outcomes, and can continue again, unless
+    they are None.
     """
     search = task.search
     n_candidates = len(task.settings)
@@ -212,7 +213,10 @@ def evaluate_all(
             f"totalling {len(task.splits) * n_candidates} fits"
         )
 
-    here, elsewhere = jobs_of(task) if jobs is None else jobs
+    outcomes = dict(known or {})
+    if task.store is not None:
+        outcomes |= task.store.outcomes()
+    here, elsewhere = jobs_of(task, outcomes, past)
     context = context.subcontext(
         task_name="search",
         task_id=None if context.sequential_subtasks else 0,
@@ -230,9 +234,7 @@ def evaluate_all(
     ]
     if elsewhere:
         found += handed_out(task, elsewhere, contexts[len(here) :])
-    outcomes = dict(known or {}) | {
-        (one.candidate, one.split): one for some, _ in found for one in some
-    }
+    outcomes |= {(one.candidate, one.split): one for some, _ in found for one in some}
     pairs = list(product(range(n_candidates), task.splits))
     missing = [pair for pair in pairs if (pair[0], pair[1].number) not in outcomes]
     if missing:
@@ -250,7 +252,9 @@ def evaluate_all(
     return [outcomes[candidate, split.number] for candidate, split in pairs]
 
 
-def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
+def jobs_of(
+    task: Task, known: Outcomes, past: Outcomes | None = None
+) -> tuple[list[Job], list[Job]]:
     """Return the jobs to evaluate in this process, and pieces for joblib's workers.
 
     A run of models that train together uses all cores of a machine, so processes would
@@ -274,6 +278,9 @@ def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
         if alone:
             single.append(Job(alone, task.splits, *rest))
 
+    if known or past is not None:
+        batched = left(batched, known, past)
+        single = left(single, known, past)
     n_workers = effective_n_jobs(search.n_jobs)
     if n_workers == 1:
         return [*batched, *single], []

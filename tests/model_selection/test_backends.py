@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
+from contextlib import nullcontext
 from itertools import product
 
 import joblib
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
@@ -22,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdigits import ConvNetClassifier, SoftmaxRegression
+from skdigits.callbacks import Checkpoint
 from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
 from skdigits.model_selection import _handing_out as handing_out
 from skdigits.model_selection import _search as search_module
@@ -394,6 +397,83 @@ def test_processes_on_one_gpu_are_no_secret(data, monkeypatch):
         pytest.raises(ValueError, match="No fits were performed"),
     ):
         search.fit(*data)
+
+
+class Counted:
+    """Scores like accuracy, and leaves a file for each model that it scores."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, model, X, y):
+        fold = joblib.hash(np.asarray(y))[:8]
+        name = f"{model.learning_rate_init}-{fold}-{os.urandom(4).hex()}"
+        with open(os.path.join(self.folder, name), "w"):
+            pass
+        return np.mean(model.predict(X) == y)
+
+
+class InterruptsAfter:
+    """Interrupts a search after some of its pieces."""
+
+    def __init__(self, n_pieces):
+        self.n_pieces = n_pieces
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.n_pieces -= context.task_name in ("batched-runs", EACH)
+        if not self.n_pieces:
+            raise KeyboardInterrupt("after some pieces")
+
+
+EACH = "candidate-split-evaluation"
+
+
+@pytest.mark.parametrize("model", ["batched", "one by one"])
+@pytest.mark.parametrize(("backend", "n_jobs"), [("loky", 3), ("threading", 7), (0, 0)])
+def test_a_checkpoint_of_dask_goes_on_anywhere(
+    model, backend, n_jobs, data, client, tmp_path
+):
+    """On another number of workers: other pieces, and no model is trained again."""
+    folder = tmp_path / "scored"
+    folder.mkdir()
+    own = {} if model == "batched" else {"early_stopping": True, "scoring": "accuracy"}
+    search = BatchedGridSearchCV(
+        softmax(solver="sgd", **own),
+        {"learning_rate_init": RATES},
+        scoring=Counted(str(folder)),
+        refit=False,
+    )
+    expected = clone(search).set_params(scoring="accuracy").fit(*data)
+    checkpoint = Checkpoint(tmp_path / "search")
+    search.set_callbacks(checkpoint, InterruptsAfter(3))
+    with (
+        joblib.parallel_config("dask"),
+        pytest.warns(UserWarning, match="tasks which were still being processed"),
+        pytest.raises(KeyboardInterrupt, match="after some pieces"),
+    ):
+        search.fit(*data)
+    while any(client.processing().values()):
+        time.sleep(0.01)  # what workers still had is lost
+    for path in folder.iterdir():
+        path.unlink()
+
+    search.set_callbacks(checkpoint)
+    with joblib.parallel_config(backend, n_jobs=n_jobs) if backend else nullcontext():
+        search.fit(*data)
+    assert_same_results(search, expected)
+    # Pieces on two workers have a fold each, and scikit-learn's have one model.
+    n_known = 3 * len(RATES) if model == "batched" else 3
+    scored = [path.name.rsplit("-", 1)[0] for path in folder.iterdir()]
+    assert len(set(scored)) == len(scored) == 5 * len(RATES) - n_known
 
 
 class InChunks:
