@@ -1,6 +1,6 @@
 """Handing out a search to joblib's workers: what they get, and who is told."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,10 +9,11 @@ from sklearn.base import clone
 from sklearn.callback import CallbackContext
 
 from skdigits._arrays import training_device
+from skdigits._base import TorchClassifier
 from skdigits._input_checks import warn_user
 from skdigits._memory_maps import exceeds_memory, rows_in_file
 from skdigits.model_selection._execution import Failure, Job, evaluate_elsewhere
-from skdigits.model_selection._grouping import Candidate, Group
+from skdigits.model_selection._grouping import Candidate, Group, fresh
 from skdigits.model_selection._scoring import Outcome
 from skdigits.model_selection._workers import (
     Work,
@@ -30,8 +31,6 @@ def handed_out(
 ) -> list[tuple[list[Outcome], list[Failure]]]:
     """Evaluate pieces in joblib's workers."""
     local = is_local()
-    if has_own_processes():
-        _warn_of_one_gpu(task, jobs)
     rows_of_file = rows_in_file(task.X)
     if rows_of_file is not None and exceeds_memory(rows_of_file):
         jobs = [_by_blocks(job) for job in jobs]
@@ -43,24 +42,40 @@ def handed_out(
         if not local:
             bare = bare._replace(search=None, store=None, context=None)
         work.append(Work(evaluate_elsewhere, (bare, *rows), {}, job.name()))
-    return results(task, work, contexts)
+    candidates = dict.fromkeys(one for job in jobs for one in job.numbers()[0])
+    return results(task, candidates, work, contexts)
 
 
-def _warn_of_one_gpu(task: "Task", jobs: Sequence[Job]) -> None:
+def _warn_of_one_gpu(task: "Task", candidates: Iterable[int]) -> None:
     """Warn if several processes of this machine train on the same GPU."""
-    if not torch.cuda.is_available():
+    n_workers = effective_n_jobs(task.search.n_jobs)
+    if n_workers == 1 or not has_own_processes() or not torch.cuda.is_available():
         return
-    model = jobs[0].groups[0].seeds[0][0].model
-    device = training_device(model.device, task.X)
-    if device.type == "cuda":
-        n_workers = effective_n_jobs(task.search.n_jobs)
-        warn_user(
-            f"{n_workers} processes train on {device}, whatever other GPUs there are. "
-            "Search in one process, with n_jobs=None and no backend of joblib: it "
-            "keeps a GPU busy. Or start one Dask worker for each GPU, with its own "
-            "CUDA_VISIBLE_DEVICES, and search within joblib.parallel_config('dask').",
-            RuntimeWarning,
-        )
+
+    for device in _devices(task, candidates):
+        if device.type == "cuda":
+            warn_user(
+                f"{n_workers} processes train on {device}, whatever other GPUs there "
+                "are. Search in one process, with n_jobs=None and no backend of "
+                "joblib: it keeps a GPU busy. Or start one Dask worker for each GPU, "
+                "with its own CUDA_VISIBLE_DEVICES, and search within "
+                "joblib.parallel_config('dask').",
+                RuntimeWarning,
+            )
+            return
+
+
+def _devices(task: "Task", candidates: Iterable[int]) -> Iterator[torch.device]:
+    """Yield the devices of this package's models in candidates, also inside others."""
+    for candidate in candidates:
+        try:
+            whole = fresh(task.estimator, task.settings[candidate])
+            inside = [whole, *whole.get_params().values()]
+            models = [one for one in inside if isinstance(one, TorchClassifier)]
+            found = [training_device(one.device, task.X) for one in models]
+        except Exception:
+            found = []  # the setting's own fault, which its fit will report
+        yield from found
 
 
 def _by_blocks(job: Job) -> Job:
@@ -85,16 +100,18 @@ def _read_by_blocks(candidate: Candidate) -> Candidate:
 
 def results(
     task: "Task",
+    candidates: Iterable[int],
     work: Sequence[Work],
     contexts: Sequence[CallbackContext],
     pre_dispatch: int | str = "n_jobs",
 ) -> list[tuple[list[Outcome], list[Failure]]]:
-    """Return the outcomes and failures of work in joblib's workers.
+    """Return the outcomes and failures of candidates, the work of joblib's workers.
 
     Workers on other machines reach neither callbacks nor files of a checkpoint: both
     are told here of each result that arrives.
     """
     search = task.search
+    _warn_of_one_gpu(task, candidates)
     if is_local():
         return hand_out(work, search.n_jobs, pre_dispatch)
 

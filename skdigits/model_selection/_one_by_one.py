@@ -66,7 +66,8 @@ def one_by_one(
         args = (place, own_store, notes, clone(task.estimator), task.X, task.y)
         name = f"candidate {candidate} in fold {split.number}"
         work.append(Work(_evaluate, args, options, name))
-    found = results(task, work, contexts, search.pre_dispatch)
+    candidates = dict.fromkeys(candidate for candidate, _ in missing)
+    found = results(task, candidates, work, contexts, search.pre_dispatch)
 
     context.call_on_fit_task_end(estimator=search)
     return {(one.candidate, one.split): one for some, _ in found for one in some}

@@ -18,16 +18,20 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_digits
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdigits import ConvNetClassifier, SoftmaxRegression
+from skdigits import (
+    ConvNetClassifier,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
 from skdigits.callbacks import Checkpoint
 from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
 from skdigits.model_selection import _handing_out as handing_out
-from skdigits.model_selection import _search as search_module
 from skdigits.model_selection import _workers as workers_module
 from skdigits.model_selection._pieces import division
 from skdigits.model_selection._workers import TRIES, Work, hand_out
@@ -377,23 +381,60 @@ def test_warnings_arrive_once(data, client):
     assert len([one for one in noted if "converge" in str(one.message)]) == 1
 
 
-def test_processes_on_one_gpu_are_no_secret(data, monkeypatch):
+@pytest.fixture
+def cuda(monkeypatch):
+    """A GPU that is not there: nothing is evaluated."""
+
     def on_cuda(device, X):
-        return torch.device("cuda:0")
+        return torch.device("cuda:0" if device in ("auto", "cuda") else device)
 
     monkeypatch.setattr(handing_out, "training_device", on_cuda)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(
         handing_out, "hand_out", lambda work, *rest: [([], [])] * len(work)
     )
-    # Nothing is evaluated in the workers, so scikit-learn's loop has all to do.
-    monkeypatch.setattr(search_module, "one_by_one", lambda *given: {})
-    search = BatchedGridSearchCV(softmax(), {"learning_rate_init": RATES}, refit=False)
+
+
+OWN_SCORE = softmax(early_stopping=True, scoring="accuracy")
+ON_CUDA = {
+    "batched": (softmax(), {"alpha": [0, 1]}),
+    "one by one": (OWN_SCORE, {"alpha": [0, 1]}),
+    "in a Pipeline": (make_pipeline(StandardScaler(), OWN_SCORE), {}),
+    "in an ensemble": (BaggingClassifier(softmax()), {"max_samples": [0.5, 1.0]}),
+    "one of several": (OWN_SCORE, {"device": ["here", "cpu", "cuda"]}),
+    "templates": (TemplateMatchingClassifier(), {"metric": ["euclidean"]}),
+}
+
+
+@pytest.mark.parametrize("kind", ON_CUDA)
+def test_processes_on_one_gpu_are_no_secret(kind, data, cuda):
+    search = BatchedGridSearchCV(*ON_CUDA[kind], n_jobs=2, refit=False)
+    # Without a backend of one's choice, models train together in this process.
+    chosen = kind == "batched"
     with (
-        joblib.parallel_config("loky", n_jobs=2),
+        joblib.parallel_config("loky") if chosen else nullcontext(),
         pytest.warns(
             RuntimeWarning, match="2 processes train on cuda:0.*one Dask worker for"
         ),
+        pytest.raises(ValueError, match="No fits were performed"),
+    ):
+        search.fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("model", "n_jobs"),
+    [
+        (OWN_SCORE, 1),
+        (clone(OWN_SCORE).set_params(device="cpu"), 2),
+        (SGDClassifier(), 2),
+    ],
+    ids=["one process", "the CPU", "of scikit-learn"],
+)
+@pytest.mark.filterwarnings("error")
+def test_processes_without_a_gpu_are_not_warned_of(model, n_jobs, data, cuda):
+    search = BatchedGridSearchCV(model, {"alpha": [0, 1]}, refit=False, n_jobs=n_jobs)
+    with (
+        joblib.parallel_config("loky"),
         pytest.raises(ValueError, match="No fits were performed"),
     ):
         search.fit(*data)
