@@ -55,6 +55,7 @@ from skdigits.model_selection._scoring import (
     score_models,
     scoring_data,
 )
+from skdigits.model_selection._workers import first_few
 from skdigits.training.fitted import set_fitted_attributes
 from skdigits.training.messages import Message, after_training, ending
 from skdigits.training.observers import EpochPrinter
@@ -102,7 +103,7 @@ class Job(NamedTuple):
 
     def name(self) -> str:
         """Return what users are told about it."""
-        candidates, folds = (", ".join(map(str, some)) for some in self.numbers())
+        candidates, folds = map(first_few, self.numbers())
         return f"candidates {candidates} in folds {folds}"
 
 

@@ -11,6 +11,7 @@ from skdigits._input_checks import warn_user
 
 # How often the rest of the work is handed out again if nothing more gets finished.
 TRIES = 3
+FEW = 5  # names that an error lists
 # Errors of these packages with these names are about a worker that is gone. Others
 # would come again, such as those of arguments that cannot be unpickled.
 ENGINES = {"joblib", "distributed", "ray", "concurrent", "asyncio"}
@@ -129,11 +130,11 @@ def _tell_of_loss(
     """Warn of a lost worker, or raise an error after too many in a row."""
     text = f"{type(lost).__name__}: {lost}"
     if tries > TRIES:
-        names = _listed(work, [number for number in given if number not in results])
+        missing = [work[number].name for number in given if number not in results]
         raise RuntimeError(
-            f"Workers were lost {tries} times in a row while they had {names}. The "
-            f"last error is {text}. If a worker has too little memory, give it more, "
-            "or lower working_memory."
+            f"Workers were lost {tries} times in a row while they had "
+            f"{first_few(missing, '; ')}. The last error is {text}. If a worker has "
+            "too little memory, give it more, or lower working_memory."
         ) from lost
     warn_user(
         f"A worker was lost ({text}). {len(results)} of {len(work)} pieces are "
@@ -223,8 +224,8 @@ def _numbered(
     return number, function(*args, **options)
 
 
-def _listed(work: Sequence[Work], numbers: Sequence[int]) -> str:
-    """Return the names of some work, and how many more there are."""
-    names = [work[number].name for number in numbers[:3]]
-    more = len(numbers) - len(names)
-    return "; ".join(names) + (f" and {more} more" if more else "")
+def first_few(names: Sequence[object], separator: str = ", ") -> str:
+    """Return the first few names, and how many more there are."""
+    shown = separator.join(map(str, names[:FEW]))
+    more = len(names) - FEW
+    return f"{shown} and {more} more" if more > 0 else shown

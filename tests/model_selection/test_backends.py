@@ -33,8 +33,11 @@ from skdigits.callbacks import Checkpoint
 from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
 from skdigits.model_selection import _handing_out as handing_out
 from skdigits.model_selection import _workers as workers_module
+from skdigits.model_selection._execution import Job
+from skdigits.model_selection._folds import Split
+from skdigits.model_selection._grouping import Candidate, Group
 from skdigits.model_selection._pieces import division
-from skdigits.model_selection._workers import TRIES, Work, hand_out
+from skdigits.model_selection._workers import TRIES, Work, first_few, hand_out
 
 distributed = pytest.importorskip("distributed", reason="distributed is an extra")
 dask = pytest.importorskip("dask", reason="distributed is an extra")
@@ -309,6 +312,22 @@ def test_work_that_loses_its_workers_again_and_again_is_named(monkeypatch):
     assert "1 of 6 pieces are finished and kept; 5" in str(noted[-1].message)
     # What is finished is not handed out again, and counts as progress.
     assert tries == [[0, 1, 2, 3, 4, 5]] * 2 + [[0, 2, 3, 4, 5]] * TRIES
+
+
+def test_names_of_work_stay_short():
+    candidates = [Candidate(n, None, None, softmax(), {}, {}, {}) for n in range(4000)]
+    splits = [Split(number, np.arange(2), np.arange(2)) for number in range(6)]
+    rest = [None] * 7
+    job = Job([Group([candidates[:2000], candidates[2000:]])], splits, *rest)
+    expected = (
+        "candidates 0, 1, 2, 3, 4 and 3995 more in folds 0, 1, 2, 3, 4 and 1 more"
+    )
+    assert job.name() == expected
+    few = job._replace(groups=[Group([candidates[7:12]])], splits=splits[:1])
+    assert few.name() == "candidates 7, 8, 9, 10, 11 in folds 0"
+    names = first_few([job.name()] * 100, "; ")
+    assert names.count("candidates") == 5
+    assert names.endswith("; ".join([expected] * 2) + " and 95 more")
 
 
 class Unreadable:
