@@ -108,7 +108,9 @@ def fit_search(
     loop over iterations and evaluates the candidates of each.
     """
     scorers, refit_metric = search._get_scorers()
-    X, y = indexable(np.asarray(X) if hasattr(X, "chunks") else X, y)  # zarr, say
+    if any(hasattr(one, "chunks") for one in (X, y, *params.values())):
+        X, y, params = _in_memory(X, y, params)
+    X, y = indexable(X, y)
     params = _check_method_params(X, params)
     routed = search._get_routed_params_for_fit(params)
     weight = params.get("sample_weight")
@@ -152,11 +154,30 @@ def fit_search(
         if task.store is not None:
             task.store.finish(search)
     except BaseException:
-        # The user needs this error, also where warnings are errors.
-        with suppress(Warning):
-            emit(task.messages or dict.fromkeys(chain.from_iterable(task.heard)))
+        _tell_what_was_heard(task)
         raise
     emit(task.messages)
+
+
+def _in_memory(
+    X: ArrayLike, y: ArrayLike, params: dict[str, Any]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Return arrays in memory for those in chunks, as zarr and Dask have them.
+
+    They do not take the positions of the samples in a fold.
+    """
+    X, y, *values = (
+        np.asarray(one) if hasattr(one, "chunks") else one
+        for one in (X, y, *params.values())
+    )
+    return X, y, dict(zip(params, values, strict=True))
+
+
+def _tell_what_was_heard(task: Task) -> None:
+    """Emit the messages of a search that fails."""
+    # The user needs its error, also where warnings are errors.
+    with suppress(Warning):
+        emit(task.messages or dict.fromkeys(chain.from_iterable(task.heard)))
 
 
 def checked_splits(

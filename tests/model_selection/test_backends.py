@@ -21,6 +21,7 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
+from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -558,10 +559,27 @@ class InChunks:
         return np.array(self.values, dtype)
 
 
-def test_arrays_in_chunks(data):
+@pytest.mark.parametrize("kind", ["SGD", "of scikit-learn", "halving"])
+@pytest.mark.filterwarnings("ignore:Maximum number of iteration reached")
+def test_arrays_in_chunks(kind, data):
     X, y = data
-    one = SEARCHES["SGD"]().fit(X, y)
-    assert_same_results(SEARCHES["SGD"]().fit(InChunks(X), y), one)
+    weight = np.where(np.arange(len(y)) % 3, 1.0, 0.5)
+    groups = np.arange(len(y)) % 7
+    of_dask = pytest.importorskip("dask.array").from_array
+
+    def search():
+        return SEARCHES[kind]().set_params(cv=GroupKFold(3))
+
+    one = search().fit(X, y, sample_weight=weight, groups=groups)
+    for kept in (InChunks, of_dask):
+        several = search().fit(
+            kept(X), kept(y), sample_weight=kept(weight), groups=kept(groups)
+        )
+        assert_same_results(several, one)
+    # The weights did something.
+    scores = one.cv_results_["mean_test_score"]
+    unweighted = search().fit(X, y, groups=groups).cv_results_["mean_test_score"]
+    assert not np.array_equal(scores, unweighted)
 
 
 def test_an_interrupted_search_leaves_its_workers(data, client):
