@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -456,6 +456,96 @@ def test_processes_without_a_gpu_are_not_warned_of(model, n_jobs, data, cuda):
     with (
         joblib.parallel_config("loky"),
         pytest.raises(ValueError, match="No fits were performed"),
+    ):
+        search.fit(*data)
+
+
+class OneAtATime(TransformerMixin, BaseEstimator):
+    """Fits one at a time in each process, or raises an error."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def fit(self, X, y=None):
+        path = os.path.join(self.folder, str(os.getpid()))
+        with open(path, "x"):
+            time.sleep(0.05)
+        os.remove(path)
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("model", ["batched", "one by one"])
+def test_searches_within_cross_validation_share_the_workers(
+    model, n_jobs, data, client, tmp_path
+):
+    """As of scikit-learn's searches: a worker that waits has room for another piece."""
+    own = {} if model == "batched" else {"early_stopping": True, "scoring": "accuracy"}
+    search = BatchedGridSearchCV(
+        make_pipeline(OneAtATime(str(tmp_path)), softmax(solver="sgd", **own)),
+        {"softmaxregression__learning_rate_init": RATES[:2]},
+        cv=3,
+        n_jobs=n_jobs,
+        error_score="raise",
+    )
+    expected = cross_val_score(clone(search).set_params(n_jobs=None), *data, cv=4)
+    with joblib.parallel_config("dask"):
+        found = cross_val_score(search, *data, cv=4, error_score="raise")
+    np.testing.assert_array_equal(found, expected)
+
+
+def dies_once(folder, number):
+    """Return a number, but for the first one of all calls, which ends its process."""
+    try:
+        with open(os.path.join(folder, "died"), "x"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    except FileExistsError:
+        return number
+
+
+def hand_out_in_worker(folder, other):
+    """Hand out work in a worker, to another one while that lives; return warnings."""
+    work = [Work(dies_once, (folder, number), {}, "a call") for number in range(4)]
+    with (
+        joblib.parallel_config("dask", workers=[other], allow_other_workers=True),
+        warnings.catch_warnings(record=True) as noted,
+    ):
+        warnings.simplefilter("always")
+        return hand_out(work, None), [str(one.message) for one in noted]
+
+
+def test_a_search_in_a_worker_outlives_another_one(client, tmp_path):
+    here, other = client.scheduler_info()["workers"]
+    future = client.submit(hand_out_in_worker, str(tmp_path), other, workers=[here])
+    found, texts = future.result()
+    assert found == list(range(4))
+    assert len([text for text in texts if "A worker was lost" in text]) == 1
+
+
+class Dies(TransformerMixin, BaseEstimator):
+    """Kills its process at each fit."""
+
+    def fit(self, X, y=None):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_work_that_kills_each_worker_of_dask_is_named(data, client):
+    """It does not reach this process, either, when a single worker is left."""
+    search = BatchedGridSearchCV(
+        make_pipeline(Dies(), softmax()), {"softmaxregression__alpha": [0, 1]}, cv=2
+    )
+    with (
+        joblib.parallel_config("dask"),
+        pytest.warns(RuntimeWarning, match="A worker was lost.*0 of 2 pieces"),
+        pytest.raises(
+            RuntimeError,
+            match=rf"lost {TRIES + 1} times in a row while they had candidates 0, 1 in "
+            "folds 0; candidates 0, 1 in folds 1.*KilledWorker.*give it more",
+        ),
     ):
         search.fit(*data)
 
