@@ -1,7 +1,7 @@
 """Work that is handed out to joblib's workers, and again where one of them is lost."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any, NamedTuple
 
 from joblib.parallel import BACKENDS, get_active_backend
@@ -11,6 +11,7 @@ from skdigits._input_checks import warn_user
 
 # How often the rest of the work is handed out again if nothing more gets finished.
 TRIES = 3
+FEW = 5  # names that an error lists
 # Errors of these packages with these names are about a worker that is gone. Others
 # would come again, such as those of arguments that cannot be unpickled.
 ENGINES = {"joblib", "distributed", "ray", "concurrent", "asyncio"}
@@ -43,7 +44,8 @@ class Work(NamedTuple):
 def is_chosen() -> bool:
     """Return whether the user has chosen joblib's backend, outside of its workers.
 
-    The default one changes with the hint; one that was chosen does not.
+    The default one changes with the hint; one that was chosen does not. Workers of Dask
+    hand out again, as with scikit-learn's searches: one that waits has room for others.
     """
     hints = ("threads", "processes")
     try:
@@ -129,11 +131,11 @@ def _tell_of_loss(
     """Warn of a lost worker, or raise an error after too many in a row."""
     text = f"{type(lost).__name__}: {lost}"
     if tries > TRIES:
-        names = _listed(work, [number for number in given if number not in results])
+        missing = [work[number].name for number in given if number not in results]
         raise RuntimeError(
-            f"Workers were lost {tries} times in a row while they had {names}. The "
-            f"last error is {text}. If a worker has too little memory, give it more, "
-            "or lower working_memory."
+            f"Workers were lost {tries} times in a row while they had "
+            f"{first_few(missing, '; ')}. The last error is {text}. If a worker has "
+            "too little memory, give it more, or lower working_memory."
         ) from lost
     warn_user(
         f"A worker was lost ({text}). {len(results)} of {len(work)} pieces are "
@@ -166,7 +168,7 @@ def _hand_out_once(
         yield from Parallel(**options)(calls())
         return
     parallel = Parallel(return_as="generator_unordered", **options)
-    with _errors_arrive(), closing(parallel(calls())) as arriving:
+    with _dask_mended(), closing(parallel(calls())) as arriving:
         while True:
             try:
                 number, result = next(arriving)
@@ -187,18 +189,32 @@ def _is_loss(error: Exception) -> bool:
 
 
 @contextmanager
-def _errors_arrive() -> Iterator[None]:
-    """Let errors of Dask itself arrive, which joblib 1.6 waits for without end.
-
-    Its backend passes results on by a callback, and no error that occurs outside of the
-    call, such as that of a worker which was killed too often.
-    """
+def _dask_mended() -> Iterator[None]:
+    """Do what joblib 1.6 leaves undone with Dask: see the three functions below."""
     backend, _ = get_active_backend()
     if type(backend).__module__ != "joblib._dask":
         yield
         return
 
-    submit = backend.submit
+    mended: dict[str, Callable[..., Any]] = {
+        "submit": _with_errors(backend.submit),
+        "configure": _in_workers(backend.configure),
+        "retrieval_context": _that_returns(backend.retrieval_context),
+    }
+    vars(backend).update(mended)
+    try:
+        yield
+    finally:
+        for name in mended:
+            delattr(backend, name)
+
+
+def _with_errors(submit: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that submits work, whose errors arrive in any case.
+
+    joblib passes results on, and no error that occurs outside of the work, such as that
+    of a worker which was killed too often: it would wait without end.
+    """
 
     def submit_and_listen(func: Any, callback: Callable[[Any], None]) -> Any:
         def listen(future: Any) -> None:
@@ -209,11 +225,40 @@ def _errors_arrive() -> Iterator[None]:
         future.add_done_callback(listen)
         return future
 
-    backend.submit = submit_and_listen
-    try:
-        yield
-    finally:
-        del backend.submit
+    return submit_and_listen
+
+
+def _in_workers(configure: Callable[..., int]) -> Callable[..., int]:
+    """Return a function that finds several workers.
+
+    With a single one, joblib would compute in this process, which work that has killed
+    the others would kill, too.
+    """
+
+    def configure_several(*args: Any, **options: Any) -> int:
+        return max(2, configure(*args, **options))
+
+    return configure_several
+
+
+def _that_returns(
+    waiting: Callable[[], AbstractContextManager[None]],
+) -> Callable[[], AbstractContextManager[None]]:
+    """Return a context in which a worker's thread waits for others' results.
+
+    The thread returns to its worker also after an error: it could not leave again.
+    """
+
+    @contextmanager
+    def waiting_and_returning() -> Iterator[None]:
+        context = waiting()
+        context.__enter__()
+        try:
+            yield
+        finally:
+            context.__exit__(None, None, None)
+
+    return waiting_and_returning
 
 
 def _numbered(
@@ -223,8 +268,8 @@ def _numbered(
     return number, function(*args, **options)
 
 
-def _listed(work: Sequence[Work], numbers: Sequence[int]) -> str:
-    """Return the names of some work, and how many more there are."""
-    names = [work[number].name for number in numbers[:3]]
-    more = len(numbers) - len(names)
-    return "; ".join(names) + (f" and {more} more" if more else "")
+def first_few(names: Sequence[object], separator: str = ", ") -> str:
+    """Return the first few names, and how many more there are."""
+    shown = separator.join(map(str, names[:FEW]))
+    more = len(names) - FEW
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
+from contextlib import nullcontext
 from itertools import product
 
 import joblib
@@ -14,19 +16,29 @@ import numpy as np
 import pytest
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_digits
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
+from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdigits import ConvNetClassifier, SoftmaxRegression
+from skdigits import (
+    ConvNetClassifier,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
+from skdigits.callbacks import Checkpoint
 from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
-from skdigits.model_selection import _search as search_module
+from skdigits.model_selection import _handing_out as handing_out
 from skdigits.model_selection import _workers as workers_module
+from skdigits.model_selection._execution import Job
+from skdigits.model_selection._folds import Split
+from skdigits.model_selection._grouping import Candidate, Group
 from skdigits.model_selection._pieces import division
-from skdigits.model_selection._workers import TRIES, Work, hand_out
+from skdigits.model_selection._workers import TRIES, Work, first_few, hand_out
 
 distributed = pytest.importorskip("distributed", reason="distributed is an extra")
 dask = pytest.importorskip("dask", reason="distributed is an extra")
@@ -183,7 +195,7 @@ def recorded_work(search, X, y, monkeypatch, n_jobs):
         recorded.extend(work)
         return hand_out(work, *args, **options)
 
-    monkeypatch.setattr(search_module, "hand_out", hand_out_here)
+    monkeypatch.setattr(handing_out, "hand_out", hand_out_here)
     with joblib.parallel_config("threading", n_jobs=n_jobs):
         search.fit(X, y)
     return recorded
@@ -303,6 +315,22 @@ def test_work_that_loses_its_workers_again_and_again_is_named(monkeypatch):
     assert tries == [[0, 1, 2, 3, 4, 5]] * 2 + [[0, 2, 3, 4, 5]] * TRIES
 
 
+def test_names_of_work_stay_short():
+    candidates = [Candidate(n, None, None, softmax(), {}, {}, {}) for n in range(4000)]
+    splits = [Split(number, np.arange(2), np.arange(2)) for number in range(6)]
+    rest = [None] * 7
+    job = Job([Group([candidates[:2000], candidates[2000:]])], splits, *rest)
+    expected = (
+        "candidates 0, 1, 2, 3, 4 and 3995 more in folds 0, 1, 2, 3, 4 and 1 more"
+    )
+    assert job.name() == expected
+    few = job._replace(groups=[Group([candidates[7:12]])], splits=splits[:1])
+    assert few.name() == "candidates 7, 8, 9, 10, 11 in folds 0"
+    names = first_few([job.name()] * 100, "; ")
+    assert names.count("candidates") == 5
+    assert names.endswith("; ".join([expected] * 2) + " and 95 more")
+
+
 class Unreadable:
     """Cannot be unpickled."""
 
@@ -373,26 +401,230 @@ def test_warnings_arrive_once(data, client):
     assert len([one for one in noted if "converge" in str(one.message)]) == 1
 
 
-def test_processes_on_one_gpu_are_no_secret(data, monkeypatch):
-    def on_cuda(device, X):
-        return torch.device("cuda:0")
+@pytest.fixture
+def cuda(monkeypatch):
+    """A GPU that is not there: nothing is evaluated."""
 
-    monkeypatch.setattr(search_module, "training_device", on_cuda)
+    def on_cuda(device, X):
+        return torch.device("cuda:0" if device in ("auto", "cuda") else device)
+
+    monkeypatch.setattr(handing_out, "training_device", on_cuda)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(
-        search_module, "hand_out", lambda work, *rest: [([], [])] * len(work)
+        handing_out, "hand_out", lambda work, *rest: [([], [])] * len(work)
     )
-    # Nothing is evaluated in the workers, so scikit-learn's loop has all to do.
-    monkeypatch.setattr(search_module, "_one_by_one", lambda *given: {})
-    search = BatchedGridSearchCV(softmax(), {"learning_rate_init": RATES}, refit=False)
+
+
+OWN_SCORE = softmax(early_stopping=True, scoring="accuracy")
+ON_CUDA = {
+    "batched": (softmax(), {"alpha": [0, 1]}),
+    "one by one": (OWN_SCORE, {"alpha": [0, 1]}),
+    "in a Pipeline": (make_pipeline(StandardScaler(), OWN_SCORE), {}),
+    "in an ensemble": (BaggingClassifier(softmax()), {"max_samples": [0.5, 1.0]}),
+    "one of several": (OWN_SCORE, {"device": ["here", "cpu", "cuda"]}),
+    "templates": (TemplateMatchingClassifier(), {"metric": ["euclidean"]}),
+}
+
+
+@pytest.mark.parametrize("kind", ON_CUDA)
+def test_processes_on_one_gpu_are_no_secret(kind, data, cuda):
+    search = BatchedGridSearchCV(*ON_CUDA[kind], n_jobs=2, refit=False)
+    # Without a backend of one's choice, models train together in this process.
+    chosen = kind == "batched"
     with (
-        joblib.parallel_config("loky", n_jobs=2),
+        joblib.parallel_config("loky") if chosen else nullcontext(),
         pytest.warns(
             RuntimeWarning, match="2 processes train on cuda:0.*one Dask worker for"
         ),
         pytest.raises(ValueError, match="No fits were performed"),
     ):
         search.fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("model", "n_jobs"),
+    [
+        (OWN_SCORE, 1),
+        (clone(OWN_SCORE).set_params(device="cpu"), 2),
+        (SGDClassifier(), 2),
+    ],
+    ids=["one process", "the CPU", "of scikit-learn"],
+)
+@pytest.mark.filterwarnings("error")
+def test_processes_without_a_gpu_are_not_warned_of(model, n_jobs, data, cuda):
+    search = BatchedGridSearchCV(model, {"alpha": [0, 1]}, refit=False, n_jobs=n_jobs)
+    with (
+        joblib.parallel_config("loky"),
+        pytest.raises(ValueError, match="No fits were performed"),
+    ):
+        search.fit(*data)
+
+
+class OneAtATime(TransformerMixin, BaseEstimator):
+    """Fits one at a time in each process, or raises an error."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def fit(self, X, y=None):
+        path = os.path.join(self.folder, str(os.getpid()))
+        with open(path, "x"):
+            time.sleep(0.05)
+        os.remove(path)
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("model", ["batched", "one by one"])
+def test_searches_within_cross_validation_share_the_workers(
+    model, n_jobs, data, client, tmp_path
+):
+    """As of scikit-learn's searches: a worker that waits has room for another piece."""
+    own = {} if model == "batched" else {"early_stopping": True, "scoring": "accuracy"}
+    search = BatchedGridSearchCV(
+        make_pipeline(OneAtATime(str(tmp_path)), softmax(solver="sgd", **own)),
+        {"softmaxregression__learning_rate_init": RATES[:2]},
+        cv=3,
+        n_jobs=n_jobs,
+        error_score="raise",
+    )
+    expected = cross_val_score(clone(search).set_params(n_jobs=None), *data, cv=4)
+    with joblib.parallel_config("dask"):
+        found = cross_val_score(search, *data, cv=4, error_score="raise")
+    np.testing.assert_array_equal(found, expected)
+
+
+def dies_once(folder, number):
+    """Return a number, but for the first one of all calls, which ends its process."""
+    try:
+        with open(os.path.join(folder, "died"), "x"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    except FileExistsError:
+        return number
+
+
+def hand_out_in_worker(folder, other):
+    """Hand out work in a worker, to another one while that lives; return warnings."""
+    work = [Work(dies_once, (folder, number), {}, "a call") for number in range(4)]
+    with (
+        joblib.parallel_config("dask", workers=[other], allow_other_workers=True),
+        warnings.catch_warnings(record=True) as noted,
+    ):
+        warnings.simplefilter("always")
+        return hand_out(work, None), [str(one.message) for one in noted]
+
+
+def test_a_search_in_a_worker_outlives_another_one(client, tmp_path):
+    here, other = client.scheduler_info()["workers"]
+    future = client.submit(hand_out_in_worker, str(tmp_path), other, workers=[here])
+    found, texts = future.result()
+    assert found == list(range(4))
+    assert len([text for text in texts if "A worker was lost" in text]) == 1
+
+
+class Dies(TransformerMixin, BaseEstimator):
+    """Kills its process at each fit."""
+
+    def fit(self, X, y=None):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_work_that_kills_each_worker_of_dask_is_named(data, client):
+    """It does not reach this process, either, when a single worker is left."""
+    search = BatchedGridSearchCV(
+        make_pipeline(Dies(), softmax()), {"softmaxregression__alpha": [0, 1]}, cv=2
+    )
+    with (
+        joblib.parallel_config("dask"),
+        pytest.warns(RuntimeWarning, match="A worker was lost.*0 of 2 pieces"),
+        pytest.raises(
+            RuntimeError,
+            match=rf"lost {TRIES + 1} times in a row while they had candidates 0, 1 in "
+            "folds 0; candidates 0, 1 in folds 1.*KilledWorker.*give it more",
+        ),
+    ):
+        search.fit(*data)
+
+
+class Counted:
+    """Scores like accuracy, and leaves a file for each model that it scores."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, model, X, y):
+        fold = joblib.hash(np.asarray(y))[:8]
+        name = f"{model.learning_rate_init}-{fold}-{os.urandom(4).hex()}"
+        with open(os.path.join(self.folder, name), "w"):
+            pass
+        return np.mean(model.predict(X) == y)
+
+
+class InterruptsAfter:
+    """Interrupts a search after some of its pieces."""
+
+    def __init__(self, n_pieces):
+        self.n_pieces = n_pieces
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.n_pieces -= context.task_name in ("batched-runs", EACH)
+        if not self.n_pieces:
+            raise KeyboardInterrupt("after some pieces")
+
+
+EACH = "candidate-split-evaluation"
+
+
+@pytest.mark.parametrize("model", ["batched", "one by one"])
+@pytest.mark.parametrize(("backend", "n_jobs"), [("loky", 3), ("threading", 7), (0, 0)])
+def test_a_checkpoint_of_dask_goes_on_anywhere(
+    model, backend, n_jobs, data, client, tmp_path
+):
+    """On another number of workers: other pieces, and no model is trained again."""
+    folder = tmp_path / "scored"
+    folder.mkdir()
+    own = {} if model == "batched" else {"early_stopping": True, "scoring": "accuracy"}
+    search = BatchedGridSearchCV(
+        softmax(solver="sgd", **own),
+        {"learning_rate_init": RATES},
+        scoring=Counted(str(folder)),
+        refit=False,
+    )
+    expected = clone(search).set_params(scoring="accuracy").fit(*data)
+    checkpoint = Checkpoint(tmp_path / "search")
+    search.set_callbacks(checkpoint, InterruptsAfter(3))
+    with (
+        joblib.parallel_config("dask"),
+        pytest.warns(UserWarning, match="tasks which were still being processed"),
+        pytest.raises(KeyboardInterrupt, match="after some pieces"),
+    ):
+        search.fit(*data)
+    while any(client.processing().values()):
+        time.sleep(0.01)  # what workers still had is lost
+    for path in folder.iterdir():
+        path.unlink()
+
+    search.set_callbacks(checkpoint)
+    with joblib.parallel_config(backend, n_jobs=n_jobs) if backend else nullcontext():
+        search.fit(*data)
+    assert_same_results(search, expected)
+    # Pieces on two workers have a fold each, and scikit-learn's have one model.
+    n_known = 3 * len(RATES) if model == "batched" else 3
+    scored = [path.name.rsplit("-", 1)[0] for path in folder.iterdir()]
+    assert len(set(scored)) == len(scored) == 5 * len(RATES) - n_known
 
 
 class InChunks:
@@ -417,10 +649,27 @@ class InChunks:
         return np.array(self.values, dtype)
 
 
-def test_arrays_in_chunks(data):
+@pytest.mark.parametrize("kind", ["SGD", "of scikit-learn", "halving"])
+@pytest.mark.filterwarnings("ignore:Maximum number of iteration reached")
+def test_arrays_in_chunks(kind, data):
     X, y = data
-    one = SEARCHES["SGD"]().fit(X, y)
-    assert_same_results(SEARCHES["SGD"]().fit(InChunks(X), y), one)
+    weight = np.where(np.arange(len(y)) % 3, 1.0, 0.5)
+    groups = np.arange(len(y)) % 7
+    of_dask = pytest.importorskip("dask.array").from_array
+
+    def search():
+        return SEARCHES[kind]().set_params(cv=GroupKFold(3))
+
+    one = search().fit(X, y, sample_weight=weight, groups=groups)
+    for kept in (InChunks, of_dask):
+        several = search().fit(
+            kept(X), kept(y), sample_weight=kept(weight), groups=kept(groups)
+        )
+        assert_same_results(several, one)
+    # The weights did something.
+    scores = one.cv_results_["mean_test_score"]
+    unweighted = search().fit(X, y, groups=groups).cv_results_["mean_test_score"]
+    assert not np.array_equal(scores, unweighted)
 
 
 def test_an_interrupted_search_leaves_its_workers(data, client):
