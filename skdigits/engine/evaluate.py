@@ -63,22 +63,23 @@ def measure(
             return loss, accuracy
         return loss, score(params, loss.isfinite(), runs)
 
-    losses = []
-    accuracies = []
-    totals = []
+    rows: list[Tensor] = []
     per_replica = len(params[0]) // validation.n_replicas
     size = network.chunk_samples(validation.X.device)
     for batch in batches(validation, targets, size, models_per_replica=per_replica):
         loss, accuracy = network.evaluate(params, batch)
-        losses.append(loss)
-        accuracies.append(accuracy)
-        total = torch.as_tensor(batch.total_weight, dtype=torch.float64, device="cpu")
-        totals.append(total.flatten())
+        total = batch.total_weight
+        if not isinstance(total, Tensor):
+            total = loss.new_full((1,), total)
+        rows += [loss, accuracy, total.flatten().expand_as(loss)]
 
-    weights = torch.stack(totals)
-    loss = _weighted_mean(losses, weights)
+    # Read at once: a GPU has to finish its work for each read.
+    columns = torch.stack(rows).cpu().view(-1, 3, len(params[0]))
+    losses, accuracies, weights = columns.unbind(1)
+    total = weights.sum(0)
+    loss = (losses * weights).sum(0) / total
     if score is None:
-        return loss, _weighted_mean(accuracies, weights)
+        return loss, (accuracies * weights).sum(0) / total
     return loss, score(params, loss.isfinite(), runs)
 
 
@@ -104,9 +105,3 @@ def _measured_by(
 def monitored_score(plan: Plan, loss: Tensor, score: Tensor) -> Tensor:
     """Return the score (K,) that early stopping monitors: the higher, the better."""
     return -loss if plan.stop_by_loss else score
-
-
-def _weighted_mean(values: list[Tensor], weights: Tensor) -> Tensor:
-    """Return the mean (K,), on the host, of values (K,) of batches by their weights."""
-    columns = torch.stack(values).cpu()
-    return (columns * weights).sum(0) / weights.sum(0)

@@ -264,11 +264,15 @@ class Network(ABC):
         if self.penalty_per_sample:
             return penalties.sum(0)
 
-        totals = [
-            torch.as_tensor(batch.total_weight, device=alpha.device).flatten()
-            for batch in compared
-        ]
-        return (penalties * torch.stack(totals)).sum(0)
+        totals = [batch.total_weight for batch in compared]
+        if isinstance(totals[0], Tensor):
+            weights = torch.stack([cast(Tensor, total).flatten() for total in totals])
+            return (penalties * weights).sum(0)
+
+        # Of batches without weights, the last one alone may have another total.
+        weighted = penalties * totals[0]
+        weighted[-1] = penalties[-1] * totals[-1]
+        return weighted.sum(0)
 
     def strength(
         self, batch: Batch, hyper: StepHyper, dtype: torch.dtype

@@ -4,7 +4,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import groupby, product
 from typing import Any, NamedTuple
@@ -33,6 +33,12 @@ from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.sparse import Rows
 from skdigits.engine.types import Epoch, Observer, Params, Plan, Run
+from skdigits.model_selection._device_scoring import (
+    Answers,
+    answers_of,
+    read,
+    scores_of,
+)
 from skdigits.model_selection._folds import (
     Fold,
     FoldData,
@@ -45,6 +51,7 @@ from skdigits.model_selection._grouping import Candidate, Group
 from skdigits.model_selection._saved import Store
 from skdigits.model_selection._scoring import (
     Kept,
+    Known,
     Outcome,
     Outcomes,
     Scoring,
@@ -128,6 +135,17 @@ class Entry(NamedTuple):
     test: Rows
     epochs: list[Epoch]
     curve: list[Any]
+
+
+class FoldLogits(NamedTuple):
+    """Logits of the models of a fold, and what else `score_models` takes."""
+
+    scoring: Scoring
+    data: ScoringData
+    classes: np.ndarray
+    logits: Tensor
+    as_fitted: Callable[[int], BaseEstimator]
+    notes: list[list[Message]]
 
 
 class CallbackError(Exception):
@@ -426,6 +444,7 @@ class _ScoredSession:
     notes: list[list[Message]]
     seconds: float = 0.0
     context: CallbackContext = None
+    answers: dict[tuple[int, bool], Answers] = field(default_factory=dict)
 
     @contextmanager
     def callbacks(self) -> Iterator[None]:
@@ -529,6 +548,7 @@ class _ScoredSession:
         """Yield numbers and scores of models on test or train samples of a fold."""
         classes = self.session.samples.classes
         folds = [self.entries[number].fold.split.number for number in numbers]
+        waiting = []
         for _, group in groupby(range(len(numbers)), folds.__getitem__):
             places = list(group)
             entry = self.entries[numbers[places[0]]]
@@ -542,8 +562,37 @@ class _ScoredSession:
             make = partial(_one_of, as_fitted, own, some)
             logits = self._logits(some, samples)
             notes = [self.notes[number] for number in own]
-            scores = score_models(self.job.scoring, data, classes, logits, make, notes)
-            yield from zip(own, scores, strict=True)
+            fold = FoldLogits(self.job.scoring, data, classes, logits, make, notes)
+            if logits.device.type != "cpu":
+                waiting.append((own, fold))
+                continue
+            yield from zip(own, score_models(*fold), strict=True)
+        if waiting:
+            yield from self._scores_there(waiting, train)
+
+    def _scores_there(
+        self, waiting: list[tuple[list[int], FoldLogits]], train: bool
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield numbers and scores of models of all folds, from logits on a GPU."""
+        found = []
+        for own, fold in waiting:
+            key = (self.entries[own[0]].fold.split.number, train)
+            there = partial(self._answers, key, fold.data, fold.logits.device)
+            found.append(scores_of(*fold[:4], there))
+
+        known: Sequence[Known | None] = [None] * len(waiting)
+        if all(one is not None for one in found):
+            known = read([one for one in found if one is not None])
+        for (own, fold), one in zip(waiting, known, strict=True):
+            yield from zip(own, score_models(*fold, one), strict=True)
+
+    def _answers(
+        self, key: tuple[int, bool], data: ScoringData, device: torch.device
+    ) -> Answers:
+        """Return the answers of a fold on a GPU, where they are copied once."""
+        if key not in self.answers:
+            self.answers[key] = answers_of(data, device)
+        return self.answers[key]
 
     def _logits(self, params: Params, samples: Rows) -> Tensor:
         """Return logits (K, N, C) of models of one fold."""

@@ -63,7 +63,7 @@ def accuracy(predictions: np.ndarray, targets: Targets) -> np.ndarray:
 
 def balanced_accuracy(predictions: np.ndarray, targets: Targets) -> np.ndarray:
     """Return the mean over the classes of the share of right predictions (K, N)."""
-    if not _has_all_classes(targets):
+    if not has_all_classes(targets):
         return _undefined(predictions)
 
     of_class = np.eye(len(targets.classes))[targets.codes]
@@ -80,7 +80,7 @@ def log_loss(
     proba: np.ndarray, targets: Targets, *, labels: ArrayLike | None = None
 ) -> np.ndarray:
     """Return the mean (K,) of minus the log-probability of the true class."""
-    if not _has_all_classes(targets, labels):
+    if not has_all_classes(targets, labels):
         return _undefined(proba)
 
     if proba.ndim == 2:
@@ -102,7 +102,7 @@ def brier_score(
     words = targets.classes.dtype.kind in "OUS"
     two = proba.ndim == 2
     # scikit-learn does not know which of two words is the positive class.
-    if not _has_all_classes(targets, labels) or (two and words):
+    if not has_all_classes(targets, labels) or (two and words):
         return _undefined(proba)
 
     columns = np.stack([1 - proba, proba], 2) if two else proba
@@ -122,7 +122,7 @@ def top_k_accuracy(
     n_classes = len(targets.classes)
     meaningful = isinstance(k, int) and 0 < k < n_classes
     # A threshold decides between two classes, whose place depends on the scores.
-    if scores.ndim == 2 or not meaningful or not _has_all_classes(targets, labels):
+    if scores.ndim == 2 or not meaningful or not has_all_classes(targets, labels):
         return _undefined(scores)
 
     own = _of_true_class(scores, targets)[..., None]
@@ -144,7 +144,7 @@ def roc_auc(
     That of several classes is the mean over each class against the rest.
     """
     two = scores.ndim == 2
-    if not _has_all_classes(targets, None if two else labels):
+    if not has_all_classes(targets, None if two else labels):
         return _undefined(scores)
     weight = np.ones(len(targets.codes))
     if targets.weight is not None:
@@ -193,7 +193,7 @@ def _since_point_before(
     return combined
 
 
-def _has_all_classes(targets: Targets, labels: ArrayLike | None = None) -> bool:
+def has_all_classes(targets: Targets, labels: ArrayLike | None = None) -> bool:
     """Return whether there are samples of all classes, two at least.
 
     They must be the ``labels`` that a scorer was given, too.

@@ -115,6 +115,16 @@ class KnownMetric(NamedTuple):
     options: dict[str, Any]
 
 
+class Known(NamedTuple):
+    """Which of K models have finite logits, and scores (K,) by metric.
+
+    NaN stands for a score that has to come from scikit-learn's own scorer.
+    """
+
+    finite: list[bool]
+    scores: dict[str, np.ndarray]
+
+
 class KnownPredictions(TorchClassifier):
     """Stands in for a fitted classifier whose logits are known.
 
@@ -190,11 +200,13 @@ def score_models(
     logits: Tensor,
     as_fitted: Callable[[int], BaseEstimator],
     notes: Sequence[list[Message]] | None = None,
+    known: Known | None = None,
 ) -> list[Any]:
     """Score K models whose logits (K, N, C) are known, as GridSearchCV would.
 
     ``as_fitted`` makes one of the models for a scorer that looks at it. Warnings of the
     scorers are added to ``notes``, a list for each model, and given if there are none.
+    ``known`` are scores that were computed before; by default, they are computed here.
 
     Returns
     -------
@@ -212,11 +224,14 @@ def score_models(
 
     several = isinstance(scorer, _MultimetricScorer)
     scorers = scorer._scorers if several else {"score": scorer}
-    finite = logits.amax(2).isfinite().all(1)
-    known = _known_scores(scorers, data, classes, logits, finite)
+    if known is None:
+        finite = logits.amax(2).isfinite().all(1)
+        columns = _known_scores(scorers, data, classes, logits, finite)
+        known = Known(finite.tolist(), columns)
     found = []
-    for number, overflow in enumerate((~finite).tolist()):
-        values = {name: column[number].item() for name, column in known.items()}
+    for number, is_finite in enumerate(known.finite):
+        overflow = not is_finite
+        values = {name: column[number].item() for name, column in known.scores.items()}
         values = {name: values[name] for name in values if np.isfinite(values[name])}
         others = {name: scorers[name] for name in scorers if name not in values}
         if others:
@@ -251,9 +266,9 @@ def _known_scores(
     known = {
         name: metric
         for name, scorer in scorers.items()
-        if (metric := _as_metric(scorer)) is not None
+        if (metric := as_metric(scorer)) is not None
     }
-    targets = _targets(data, classes)
+    targets = targets_of(data, classes)
     # Routing decides which of several scorers gets the weights.
     routed = bool(data.params) and get_config()["enable_metadata_routing"]
     if targets is None or (routed and len(scorers) > 1):
@@ -270,7 +285,7 @@ def _known_scores(
     return found
 
 
-def _targets(data: ScoringData, classes: np.ndarray) -> Targets | None:
+def targets_of(data: ScoringData, classes: np.ndarray) -> Targets | None:
     """Return what metrics compare with; None for what scikit-learn has to look at."""
     if data.codes is None or not data.params.keys() <= {"sample_weight"}:
         return None
@@ -287,7 +302,7 @@ def _targets(data: ScoringData, classes: np.ndarray) -> Targets | None:
     return Targets(data.codes, classes, weight) if sound else None
 
 
-def _as_metric(scorer: _BaseScorer | _PassthroughScorer) -> KnownMetric | None:
+def as_metric(scorer: _BaseScorer | _PassthroughScorer) -> KnownMetric | None:
     """Return the metric that gives a scorer's scores; None if there is no such."""
     if isinstance(scorer, _PassthroughScorer):
         return KnownMetric(METRICS["accuracy_score"].function, "predict", 1, {})
