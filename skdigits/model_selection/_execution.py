@@ -26,10 +26,12 @@ from skdigits._arrays import (
     to_tensor,
     training_device,
 )
+from skdigits._gpus import memory_for_models
 from skdigits._gradient import GradientClassifier
 from skdigits._input_checks import check_features, has_callbacks
 from skdigits._memory_maps import DECIDED
 from skdigits.engine.evaluate import predict_scores
+from skdigits.engine.sizes import SIZES
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.sparse import Rows
 from skdigits.engine.types import Epoch, Observer, Params, Plan, Run
@@ -79,7 +81,8 @@ from skdigits.training.settings import batch_size_of, solver_of
 class Job(NamedTuple):
     """Groups of candidates with the same steps before the model, and their folds.
 
-    ``memory`` bounds the bytes of a run. ``context`` and ``search`` are for callbacks.
+    ``memory`` bounds the bytes of a run; a run ``fills_gpu`` if the GPU's memory does.
+    ``context`` and ``search`` are for callbacks.
     ``heard`` takes the lists of messages of its runs, for a search that fails.
     ``store`` keeps outcomes of runs in files.
     ``past`` are outcomes to continue from, by candidate and fold; if it is not None,
@@ -98,6 +101,7 @@ class Job(NamedTuple):
     search: Search
     heard: list[list[Message]]
     store: Store | None = None
+    fills_gpu: bool = False
     context: CallbackContext = None  # filled in before the job is evaluated
     past: Outcomes | None = None
 
@@ -177,11 +181,7 @@ def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
             for fold_data in _fold_data(job):
                 for group in job.groups:
                     with _errors_noted(failures, [group]):
-                        for part, some in _parts(job, group, fold_data):
-                            if job.store is None:
-                                outcomes += train_and_score(job, part, some)
-                            else:
-                                outcomes += _once(job.store, job, part, some)
+                        outcomes += _train_in_parts(job, group, fold_data)
     except CallbackError as error:
         raise error.__cause__ or error from None
 
@@ -205,6 +205,74 @@ def evaluate_elsewhere(
             return evaluate(job._replace(X=X, y=y, weight=weight))
     finally:
         DECIDED.reset(token)
+
+
+def _train_in_parts(job: Job, group: Group, fold_data: FoldData) -> list[Outcome]:
+    """Train and score a group in as few runs as the memory holds."""
+    n_seeds, n_folds, n_columns = _size_of_run(job, group, fold_data)
+    starts = (
+        range(0, len(group.seeds), n_seeds),
+        range(0, len(fold_data.folds), n_folds),
+        range(0, len(group.seeds[0]), n_columns),
+    )
+    outcomes: list[Outcome] = []
+    told: tuple[Message, ...] = ()
+    waiting = []
+    for seed, fold, column in product(*starts):
+        seeds = group.seeds[seed : seed + n_seeds]
+        part = Group([own[column : column + n_columns] for own in seeds])
+        folds = fold_data.folds[fold : fold + n_folds]
+        waiting.append((part, fold_data._replace(folds=folds)))
+
+    while waiting:
+        part, some = waiting.pop(0)
+        try:
+            if job.store is None:
+                outcomes += train_and_score(job, part, some)
+            else:
+                outcomes += _once(job.store, job, part, some)
+            continue
+        except torch.cuda.OutOfMemoryError as error:
+            halves = _halves(part, some)
+            if not halves:
+                raise
+            told = (_told_of_memory(part, some, error),)
+        # Only now nothing refers to the tensors of the run any more.
+        torch.cuda.empty_cache()
+        waiting = halves + waiting
+    return [one._replace(messages=(*one.messages, *told)) for one in outcomes]
+
+
+def _halves(group: Group, fold_data: FoldData) -> list[tuple[Group, FoldData]]:
+    """Return two parts of a run; none of a single model."""
+    half = len(group.seeds[0]) // 2
+    if half:
+        first = Group([own[:half] for own in group.seeds])
+        second = Group([own[half:] for own in group.seeds])
+        return [(first, fold_data), (second, fold_data)]
+
+    half = len(fold_data.folds) // 2
+    if half:
+        parts = (fold_data.folds[:half], fold_data.folds[half:])
+        return [(group, fold_data._replace(folds=folds)) for folds in parts]
+
+    half = len(group.seeds) // 2
+    if half:
+        divided = (group.seeds[:half], group.seeds[half:])
+        return [(Group(seeds), fold_data) for seeds in divided]
+    return []
+
+
+def _told_of_memory(group: Group, fold_data: FoldData, error: BaseException) -> Message:
+    """Return what users are told of a run that is halved."""
+    n_models = len(group.seeds) * len(group.seeds[0]) * len(fold_data.folds)
+    text = str(error).split(". ")[0]
+    return Message(
+        f"A run of {n_models} models needs more memory than the GPU has, and is halved "
+        f"({text}). Pass a lower working_memory to divide it beforehand.",
+        RuntimeWarning,
+        cause="memory of the GPU",
+    )
 
 
 def _once(store: Store, job: Job, group: Group, fold_data: FoldData) -> list[Outcome]:
@@ -245,21 +313,6 @@ def _fold_data(job: Job) -> Iterator[FoldData]:
         yield from merged(separate_folds(first.prefix, *given), job.memory / 2)
 
 
-def _parts(
-    job: Job, group: Group, fold_data: FoldData
-) -> Iterator[tuple[Group, FoldData]]:
-    """Yield a group and its folds in parts: seeds, folds and candidates of one run."""
-    n_seeds, n_folds, n_columns = _size_of_run(job, group, fold_data)
-    for seed in range(0, len(group.seeds), n_seeds):
-        seeds = group.seeds[seed : seed + n_seeds]
-        for fold in range(0, len(fold_data.folds), n_folds):
-            folds = fold_data.folds[fold : fold + n_folds]
-            some = fold_data._replace(folds=folds)
-            for column in range(0, len(group.seeds[0]), n_columns):
-                columns = slice(column, column + n_columns)
-                yield Group([candidates[columns] for candidates in seeds]), some
-
-
 def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int, int]:
     """Return how many seeds, folds, and candidates of each, train in one run."""
     model = group.seeds[0][0].model
@@ -285,11 +338,18 @@ def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int,
         device, solver.n_moments, batch_size, n_samples, n_scored
     )
 
+    memory = job.memory
+    if device.type != "cpu":
+        gathered = min(SIZES[device.type].block_samples, n_samples)
+        replica += 16 * gathered * n_features
+        if job.fills_gpu:
+            memory = memory_for_models(device, getattr(samples.X, "nbytes", 0))
+
     # Replicas before candidates: every thread then computes products of its own.
-    at_once = max(1, int(job.memory // (replica + each)))
+    at_once = max(1, int(memory // (replica + each)))
     n_seeds = min(len(group.seeds), at_once)
     n_folds = max(1, min(len(fold_data.folds), at_once // n_seeds))
-    n_columns = int((job.memory / (n_seeds * n_folds) - replica) // each)
+    n_columns = int((memory / (n_seeds * n_folds) - replica) // each)
     return n_seeds, n_folds, max(1, min(len(group.seeds[0]), n_columns))
 
 

@@ -1,12 +1,14 @@
 """Handing out a search to joblib's workers: what they get, and who is told."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import torch
-from joblib import effective_n_jobs
+from joblib import effective_n_jobs, parallel_config
 from sklearn.base import clone
 from sklearn.callback import CallbackContext
+from torch import Tensor
 
 from skdigits._arrays import training_device
 from skdigits._base import TorchClassifier
@@ -19,7 +21,9 @@ from skdigits.model_selection._workers import (
     Work,
     hand_out,
     has_own_processes,
+    is_chosen,
     is_local,
+    is_nested,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +34,12 @@ def handed_out(
     task: "Task", jobs: Sequence[Job], contexts: Sequence[CallbackContext]
 ) -> list[tuple[list[Outcome], list[Failure]]]:
     """Evaluate pieces in joblib's workers."""
+    n_gpus = torch.cuda.device_count()
+    if n_gpus > 1 and any_gpu_will_do(task):
+        # Threads, each of which trains on a GPU of its own.
+        with parallel_config("threading", n_jobs=n_gpus):
+            return handed_out(task, jobs, contexts)
+
     local = is_local()
     rows_of_file = rows_in_file(task.X)
     if rows_of_file is not None and exceeds_memory(rows_of_file):
@@ -66,16 +76,34 @@ def _warn_of_one_gpu(task: "Task", candidates: Iterable[int]) -> None:
 
 
 def _devices(task: "Task", candidates: Iterable[int]) -> Iterator[torch.device]:
-    """Yield the devices of this package's models in candidates, also inside others."""
+    """Yield the devices of this package's models in candidates."""
+    for model in _models(task, candidates):
+        with suppress(Exception):  # its fit will report it
+            yield training_device(model.device, task.X)
+
+
+def _models(task: "Task", candidates: Iterable[int]) -> Iterator[TorchClassifier]:
+    """Yield this package's models in candidates, also inside others."""
     for candidate in candidates:
         try:
             whole = fresh(task.estimator, task.settings[candidate])
             inside = [whole, *whole.get_params().values()]
-            models = [one for one in inside if isinstance(one, TorchClassifier)]
-            found = [training_device(one.device, task.X) for one in models]
         except Exception:
-            found = []  # the setting's own fault, which its fit will report
-        yield from found
+            continue  # the setting's own fault, which its fit will report
+        yield from (one for one in inside if isinstance(one, TorchClassifier))
+
+
+def any_gpu_will_do(task: "Task") -> bool:
+    """Return whether the models of a search may be divided between all GPUs.
+
+    They may if none names a device with its number, if X is on the host, and if the
+    user has not chosen how joblib divides the work.
+    """
+    chosen = task.search.n_jobs is not None or is_chosen()
+    if chosen or is_nested() or isinstance(task.X, Tensor):
+        return False
+    devices = [str(one.device) for one in _models(task, range(len(task.settings)))]
+    return bool(devices) and set(devices) <= {"auto", "cuda"}
 
 
 def _by_blocks(job: Job) -> Job:

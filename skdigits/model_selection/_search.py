@@ -13,6 +13,7 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn import get_config
@@ -39,7 +40,7 @@ from skdigits.model_selection._grouping import (
     group_candidates,
     split_pipeline,
 )
-from skdigits.model_selection._handing_out import handed_out
+from skdigits.model_selection._handing_out import any_gpu_will_do, handed_out
 from skdigits.model_selection._no_effect import without_effect
 from skdigits.model_selection._one_by_one import one_by_one, warn_of_unexplained
 from skdigits.model_selection._pieces import left, pieces
@@ -279,7 +280,8 @@ def jobs_of(
     """Return the jobs to evaluate in this process, and pieces for joblib's workers.
 
     A run of models that train together uses all cores of a machine, so processes would
-    only divide its models: it goes to workers only if the user has chosen a backend.
+    only divide its models: it goes to workers only if the user has chosen a backend, or
+    if there are several GPUs.
     """
     if task.weight is NOT_BATCHED or not task.splits:
         return [], []
@@ -288,7 +290,8 @@ def jobs_of(
     memory = search.working_memory
     memory = MIB * (get_config()["working_memory"] if memory is None else memory)
     samples = (task.X, task.y, task.weight)
-    rest = (*samples, task.scoring, memory, search, task.heard, task.store)
+    fills_gpu = search.working_memory is None
+    rest = (*samples, task.scoring, memory, search, task.heard, task.store, fills_gpu)
     batched = []
     single = []
     for groups in group_candidates(task.estimator, task.settings):
@@ -303,6 +306,9 @@ def jobs_of(
         batched = left(batched, known, past)
         single = left(single, known, past)
     n_workers = effective_n_jobs(search.n_jobs)
+    n_gpus = torch.cuda.device_count()
+    if n_gpus > 1 and any_gpu_will_do(task):
+        return [], pieces([*batched, *single], n_gpus)
     if n_workers == 1:
         return [*batched, *single], []
     if is_chosen():

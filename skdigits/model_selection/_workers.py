@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from joblib.parallel import BACKENDS, get_active_backend
 from sklearn.utils.parallel import Parallel, delayed
 
+from skdigits._gpus import own_gpu
 from skdigits._input_checks import warn_user
 
 # How often the rest of the work is handed out again if nothing more gets finished.
@@ -53,6 +54,11 @@ def is_chosen() -> bool:
     except ValueError:
         return True  # something was chosen that excludes processes
     return type(found[0]) is type(found[1]) and not found[0].nesting_level
+
+
+def is_nested() -> bool:
+    """Return whether this is a worker of joblib itself."""
+    return bool(get_active_backend()[0].nesting_level)
 
 
 def is_local() -> bool:
@@ -265,7 +271,8 @@ def _numbered(
     number: int, function: Callable[..., Any], *args: Any, **options: Any
 ) -> tuple[int, Any]:
     """Return what a function returns, with a number: results come in any order."""
-    return number, function(*args, **options)
+    with own_gpu():
+        return number, function(*args, **options)
 
 
 def first_few(names: Sequence[object], separator: str = ", ") -> str:
