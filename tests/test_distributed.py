@@ -634,7 +634,8 @@ def test_a_rank_that_dies_is_an_error_on_the_others(how, world, tmp_path):
     ]
     try:
         for rank in {*range(world)} - {1}:
-            assert ranks[rank].wait(60) == 0
+            # A busy machine takes a minute to start a process.
+            assert ranks[rank].wait(300) == 0
             seconds, text = (tmp_path / f"told {rank}").read_text().split(" ", 1)
             assert text.startswith("RuntimeError"), text
             assert float(seconds) < 30
