@@ -1,6 +1,6 @@
 """Work that is handed out to joblib's workers, and again where one of them is lost."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
@@ -166,7 +166,7 @@ def _hand_out_once(
         yield from Parallel(**options)(calls())
         return
     parallel = Parallel(return_as="generator_unordered", **options)
-    with _errors_arrive(), closing(parallel(calls())) as arriving:
+    with _mended_dask(), closing(parallel(calls())) as arriving:
         while True:
             try:
                 number, result = next(arriving)
@@ -187,11 +187,13 @@ def _is_loss(error: Exception) -> bool:
 
 
 @contextmanager
-def _errors_arrive() -> Iterator[None]:
-    """Let errors of Dask itself arrive, which joblib 1.6 waits for without end.
+def _mended_dask() -> Iterator[None]:
+    """Mend what joblib 1.6 misses of Dask, where a worker may be lost.
 
     Its backend passes results on by a callback, and no error that occurs outside of the
-    call, such as that of a worker which was killed too often.
+    call, such as that of a worker which was killed too often: joblib waits for it
+    without end. It holds the last result that has arrived: Dask computes it once more
+    if the worker that had it dies.
     """
     backend, _ = get_active_backend()
     if type(backend).__module__ != "joblib._dask":
@@ -199,21 +201,46 @@ def _errors_arrive() -> Iterator[None]:
         return
 
     submit = backend.submit
+    coming = backend.waiting_futures
+    add = coming.add
+    held: set[Any] = set()
+
+    def add_and_hold(future: Any) -> None:
+        held.add(future)
+        add(future)
 
     def submit_and_listen(func: Any, callback: Callable[[Any], None]) -> Any:
+        def arrived(result: Any) -> None:
+            _release(held, coming.futures)
+            callback(result)
+
         def listen(future: Any) -> None:
             if future.exception() is not None:
                 callback(future.exception())
 
-        future = submit(func, callback)
+        future = submit(func, arrived)
         future.add_done_callback(listen)
         return future
 
     backend.submit = submit_and_listen
+    coming.add = add_and_hold
     try:
         yield
     finally:
         del backend.submit
+        del coming.add
+
+
+def _release(held: set[Any], coming: Collection[Any]) -> None:
+    """Let Dask forget futures whose results are here."""
+    arrived = {
+        future
+        for future in held
+        if future.status == "finished" and future not in coming
+    }
+    held -= arrived
+    for future in arrived:
+        future.release()
 
 
 def _numbered(
