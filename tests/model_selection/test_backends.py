@@ -30,6 +30,7 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
+from skdigits import _memory_maps as memory_maps
 from skdigits.callbacks import Checkpoint
 from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
 from skdigits.model_selection import _handing_out as handing_out
@@ -670,6 +671,46 @@ def test_arrays_in_chunks(kind, data):
     scores = one.cv_results_["mean_test_score"]
     unweighted = search().fit(X, y, groups=groups).cv_results_["mean_test_score"]
     assert not np.array_equal(scores, unweighted)
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky", "dask"])
+def test_one_process_looks_at_free_memory_for_all(
+    backend, data, client, tmp_path, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    # Blocks make no difference to fewer samples than a window has.
+    y = np.arange(70_000) * 4 // 70_000
+    X = rng.normal(size=(len(y), 4)).astype(np.float32)
+    X[np.arange(len(y)), y] += 1
+    np.save(tmp_path / "X.npy", X)
+    X_in_file = np.load(tmp_path / "X.npy", mmap_mode="r")
+    folds = [(np.arange(len(y)), np.arange(0, len(y), 7))]
+
+    def searched(free, *steps, **options):
+        model = softmax(solver="sgd", max_iter=1, batch_size=512, **options)
+        search = BatchedGridSearchCV(
+            make_pipeline(*steps, model),
+            {"softmaxregression__learning_rate_init": RATES},
+            cv=folds,
+            scoring="neg_log_loss",
+            refit=False,
+        )
+        memory = iter(free)
+        monkeypatch.setattr(memory_maps, "free_memory", lambda: next(memory))
+        return search.fit(X_in_file, y)
+
+    whole, blocks = (searched([np.inf], shuffle=how) for how in (True, "blocks"))
+    assert not np.array_equal(
+        whole.cv_results_["mean_test_score"], blocks.cv_results_["mean_test_score"]
+    )
+    with on_backend(backend, client):
+        with pytest.warns(UserWarning, match=r"exceed the memory.*\(4 fits\)") as told:
+            assert_same_results(searched([X.nbytes - 1]), blocks)
+        assert len(told) == 1
+        assert_same_results(searched([X.nbytes]), whole)
+        # Scaled rows are in memory.
+        scaled = searched([0], StandardScaler())
+    assert_same_results(scaled, searched([], StandardScaler()))
 
 
 def test_an_interrupted_search_leaves_its_workers(data, client):
