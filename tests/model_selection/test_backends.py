@@ -43,6 +43,8 @@ from skdigits.model_selection._workers import TRIES, Work, first_few, hand_out
 
 distributed = pytest.importorskip("distributed", reason="distributed is an extra")
 dask = pytest.importorskip("dask", reason="distributed is an extra")
+tcp = pytest.importorskip("distributed.comm.tcp")
+nbytes = pytest.importorskip("distributed.utils").nbytes
 
 RATES = [0.01, 0.03, 0.1, 0.3]
 
@@ -228,7 +230,7 @@ def test_a_task_without_its_rows_is_small(monkeypatch):
         assert one.args[2] is y
 
 
-def test_samples_reach_a_dask_worker_once(client):
+def test_samples_reach_a_dask_worker_once(client, monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.random((20_000, 200), dtype=np.float32)
     y = rng.integers(10, size=len(X))
@@ -238,13 +240,27 @@ def test_samples_reach_a_dask_worker_once(client):
     def received(dask_worker):
         return sum(one["total"] for one in dask_worker.transfer_incoming_log)
 
+    sent = []
+    original = tcp.to_frames
+
+    async def noting_size(*args, **options):
+        frames = await original(*args, **options)
+        sent.append(sum(map(nbytes, frames)))
+        return frames
+
     before = client.run(received)
+    # The scheduler is in this process, too.
+    monkeypatch.setattr(tcp, "to_frames", noting_size)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*large (graph|object)")
         with joblib.parallel_config("dask"):
             search.fit(X, y)
     after = client.run(received)
-    # One worker has them from the client, others from a worker.
+    # They go to the scheduler once, and once to a worker; others have them from there.
+    large = sorted(size for size in sent if size > 3e6)
+    assert sum(large) <= 2 * 1.01 * (X.nbytes + y.nbytes)
+    assert len(large) == 2
+    assert sum(sent) - sum(large) > 5 * 8 * len(X)  # the samples of five pieces
     from_workers = sum(after.values()) - sum(before.values())
     assert from_workers <= (len(after) - 1) * 1.1 * (X.nbytes + y.nbytes)
 
