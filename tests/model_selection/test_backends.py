@@ -13,10 +13,12 @@ from itertools import product
 
 import joblib
 import numpy as np
+import pandas
 import pytest
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits
 from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning
@@ -304,6 +306,53 @@ def test_what_a_lost_worker_had_is_done_again(backend, data, client, tmp_path):
     assert 8 < n_fits <= 8 + 4
     lost = [str(one.message) for one in noted if "was lost" in str(one.message)]
     assert len(lost) == 1
+
+
+def test_a_progress_bar_ends_whole_after_a_loss(data, tmp_path, capsys):
+    pytest.importorskip("rich")
+    model = make_pipeline(DiesOnce(str(tmp_path)), softmax())
+    grid = {"softmaxregression__learning_rate_init": RATES}
+    search = BatchedGridSearchCV(model, grid, cv=8, refit=False)
+    search.set_callbacks(ProgressBar(max_propagation_depth=None))
+    with (
+        joblib.parallel_config("loky", n_jobs=2),
+        pytest.warns(RuntimeWarning, match="A worker was lost"),
+    ):
+        search.fit(*data)
+    bars = [line for line in capsys.readouterr().out.splitlines() if "Batched" in line]
+    # The fit, the search, four pieces with a run or two each; none is there twice.
+    assert len(bars) in range(2 + 4 + 4, 2 + 4 + 8 + 1)
+    assert sum("batched-runs" in line for line in bars) == 4
+    assert all("100%" in line for line in bars)
+
+
+def test_rows_of_a_monitor_that_come_twice_are_the_same(data, tmp_path):
+    def monitored(step):
+        monitor = ScoringMonitor(scoring="accuracy")
+        model = make_pipeline(step, softmax(solver="sgd").set_callbacks(monitor))
+        grid = {"softmaxregression__learning_rate_init": RATES[:2]}
+        search = BatchedGridSearchCV(model, grid, cv=4, refit=False)
+        return search, monitor
+
+    one, expected = monitored("passthrough")
+    one.fit(*data)
+    search, monitor = monitored(DiesOnce(str(tmp_path)))
+    with (
+        joblib.parallel_config("loky", n_jobs=2),
+        pytest.warns(RuntimeWarning, match="A worker was lost"),
+    ):
+        search.fit(*data)
+
+    def rows(log):
+        some = log.data_as_pandas.drop_duplicates("task_id_path", keep="last")
+        return some[["task_id_path", "accuracy"]].dropna()
+
+    found = rows(monitor.get_logs())
+    assert len(found) >= 2 * 4 * 3  # candidates, folds, epochs
+    pandas.testing.assert_frame_equal(
+        found.reset_index(drop=True),
+        rows(expected.get_logs()).reset_index(drop=True),
+    )
 
 
 def test_work_that_loses_its_workers_again_and_again_is_named(monkeypatch):
@@ -724,9 +773,11 @@ def test_one_process_looks_at_free_memory_for_all(
             assert_same_results(searched([X.nbytes - 1]), blocks)
         assert len(told) == 1
         assert_same_results(searched([X.nbytes]), whole)
-        # Scaled rows are in memory.
+        # Rows of a fold that are scaled or weighted are in memory.
         scaled = searched([0], StandardScaler())
+        balanced = searched([0], class_weight="balanced")
     assert_same_results(scaled, searched([], StandardScaler()))
+    assert_same_results(balanced, searched([], class_weight="balanced"))
 
 
 def test_an_interrupted_search_leaves_its_workers(data, client):
