@@ -71,10 +71,11 @@ class Checkpoint:
     memory anew without computing any of them again.
 
     A search writes a file for each of its runs, once the run has ended, and a
-    checkpoint of the refit: what has ended is not trained again. It does not look at
-    ``every_n_epochs`` and ``every_n_minutes`` before the refit. Candidates that are
-    fitted one by one, by scikit-learn, are saved like runs. Another search removes the
-    files of one that has ended; files of yours in the folder stay.
+    checkpoint of the refit: what has ended is not trained again, with another number
+    of workers, either. It does not look at ``every_n_epochs`` and ``every_n_minutes``
+    before the refit. Candidates that are fitted one by one, by scikit-learn, are saved
+    like runs. Another search removes the files of one that has ended; files of yours
+    in the folder stay.
 
     Set it on the model, not on a Pipeline around it: ``pipeline[-1].set_callbacks``.
     `TemplateMatchingClassifier` has nothing to continue: it sees each sample once.

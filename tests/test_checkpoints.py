@@ -33,7 +33,7 @@ from skdigits.model_selection import (
     BatchedHalvingGridSearchCV,
     BatchedRandomizedSearchCV,
     _execution,
-    _search,
+    _one_by_one,
 )
 from skdigits.training import observers
 
@@ -807,7 +807,7 @@ def assert_same_results(found, expected):
 def test_a_killed_search_repeats_nothing(make, few, tmp_path, monkeypatch):
     place = (_execution, "train_and_score")
     if make is one_by_one:
-        place = (_search, "_fit_and_score")
+        place = (_one_by_one, "fit_and_score")
     original = getattr(*place)
     counted = Counted(original)
     monkeypatch.setattr(*place, counted)
@@ -835,6 +835,38 @@ def test_a_killed_search_repeats_nothing(make, few, tmp_path, monkeypatch):
         )
         assert not hasattr(one.best_estimator_, "_skl_callbacks")
     assert not hasattr(loaded, "_skl_callbacks")
+
+
+@pytest.mark.parametrize("make", [grid, by_steps, halving], ids=lambda f: f.__name__)
+def test_other_runs_repeat_nothing(make, few, tmp_path, monkeypatch):
+    """What has ended is known by candidate and fold, however runs are divided."""
+    original = _execution.train_and_score
+    trained = []
+
+    def counted(*args):
+        outcomes = original(*args)
+        trained.extend(outcomes)
+        return outcomes
+
+    expected = make().fit(*few)
+    monkeypatch.setattr(_execution, "train_and_score", counted)
+    make().fit(*few)
+    whole = len(trained)
+    trained.clear()
+
+    alone = make().set_params(working_memory=1e-6)
+    alone.set_callbacks(Checkpoint(tmp_path / "search"))
+    killed = Counted(counted, at=3)
+    monkeypatch.setattr(_execution, "train_and_score", killed)
+    with pytest.raises(KeyboardInterrupt, match="pressed"):
+        alone.fit(*few)
+    assert len(trained) == 2
+
+    monkeypatch.setattr(_execution, "train_and_score", rest := Counted(counted))
+    found = make().set_callbacks(Checkpoint(tmp_path / "search")).fit(*few)
+    assert len(trained) == whole
+    assert rest.calls < whole - 2  # other runs: models train together
+    assert_same_results(found, expected)
 
 
 @pytest.mark.parametrize("scoring", [None, "accuracy"], ids=["batched", "one by one"])

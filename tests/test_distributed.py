@@ -191,7 +191,16 @@ CASES = {
         partial(fitted, X=csr_array(X[:N]), weight=weight[:N]),
     ),
 }
-SAME_ONLY = {"mlp, own distortion": (mlp(augment=vertically_mirrored), fitted)}
+SAME_ONLY = {
+    "mlp, own distortion": (mlp(augment=vertically_mirrored), fitted),
+    # On three ranks, one has no sample.
+    "softmax, fewer samples": (softmax(), partial(fitted, X=X[:2], y=y[:2])),
+    "templates, fewer samples": (templates(), partial(fitted, X=X[:2], y=y[:2])),
+    "templates, k-means, fewer samples": (
+        templates(n_templates=2),
+        partial(fitted, X=X[[0, 10, 20, 1]], y=np.array([0, 0, 0, 1])),
+    ),
+}
 FLOAT32 = {"softmax, pixels"}
 # Each rank opens the file of its rows by itself.
 FILES = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import groupby
+from itertools import groupby, product
 from typing import Any, NamedTuple
 
 import joblib
@@ -46,6 +46,7 @@ from skdigits.model_selection._saved import Store
 from skdigits.model_selection._scoring import (
     Kept,
     Outcome,
+    Outcomes,
     Scoring,
     ScoringData,
     Search,
@@ -54,6 +55,7 @@ from skdigits.model_selection._scoring import (
     score_models,
     scoring_data,
 )
+from skdigits.model_selection._workers import first_few
 from skdigits.training.fitted import set_fitted_attributes
 from skdigits.training.messages import Message, after_training, ending
 from skdigits.training.observers import EpochPrinter
@@ -90,7 +92,7 @@ class Job(NamedTuple):
     heard: list[list[Message]]
     store: Store | None = None
     context: CallbackContext = None  # filled in before the job is evaluated
-    past: dict[tuple[int, int], Outcome] | None = None
+    past: Outcomes | None = None
 
     def numbers(self) -> tuple[list[int], list[int]]:
         """Return the numbers of its candidates and of its folds."""
@@ -101,7 +103,7 @@ class Job(NamedTuple):
 
     def name(self) -> str:
         """Return what users are told about it."""
-        candidates, folds = (", ".join(map(str, some)) for some in self.numbers())
+        candidates, folds = map(first_few, self.numbers())
         return f"candidates {candidates} in folds {folds}"
 
 
@@ -188,10 +190,11 @@ def evaluate_elsewhere(
 
 
 def _once(store: Store, job: Job, group: Group, fold_data: FoldData) -> list[Outcome]:
-    """Train and score, unless a file has the outcomes of such a run."""
-    numbers = [[one.number for one in candidates] for candidates in group.seeds]
+    """Train and score, unless a file has the outcomes of this run."""
+    numbers = [one.number for candidates in group.seeds for one in candidates]
     folds = [fold.split.number for fold in fold_data.folds]
-    return store.once(train_and_score, (numbers, folds), job, group, fold_data)
+    pairs = list(product(numbers, folds))
+    return store.once(train_and_score, pairs, job, group, fold_data)
 
 
 @contextmanager

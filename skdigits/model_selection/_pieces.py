@@ -1,6 +1,7 @@
-"""Jobs of a search in pieces, for workers that share nothing."""
+"""Parts of jobs: what is left to do of a search, and pieces for its workers."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import TypeVar
@@ -9,6 +10,7 @@ import numpy as np
 
 from skdigits.model_selection._execution import Job
 from skdigits.model_selection._grouping import Group
+from skdigits.model_selection._scoring import Outcomes
 
 Item = TypeVar("Item")
 
@@ -18,6 +20,55 @@ PIECES = 2
 NARROWEST = 8
 # What all models of a run share takes as long as training so many of them.
 SHARED = 5
+
+
+def left(
+    jobs: Sequence[Job], known: Outcomes, past: Outcomes | None = None
+) -> list[Job]:
+    """Return jobs of all candidates and folds that are not known.
+
+    A job has all its candidates in all its folds. With ``past`` outcomes, models that
+    continue from them are not in one job with models that start.
+    """
+    found = []
+    for job in jobs:
+        for (continues, places), candidates in _alike(job, known, past or {}).items():
+            groups = [one for group in job.groups for one in _part(group, candidates)]
+            splits = [job.splits[place] for place in places]
+            part = job._replace(groups=groups, splits=splits)
+            if past is not None:
+                # It may go to another process: it gets no other outcomes.
+                pairs = product(*part.numbers()) if continues else ()
+                part = part._replace(past={pair: past[pair] for pair in pairs})
+            found.append(part)
+    return found
+
+
+def _alike(
+    job: Job, known: Outcomes, past: Outcomes
+) -> dict[tuple[bool, tuple[int, ...]], list[int]]:
+    """Return candidates by whether they continue, and by the folds that are left."""
+    found = defaultdict(list)
+    candidates, folds = job.numbers()
+    for candidate in candidates:
+        pairs = [(candidate, fold) for fold in folds]
+        for continues in (False, True):
+            places = tuple(
+                place
+                for place, pair in enumerate(pairs)
+                if pair not in known and (pair in past) is continues
+            )
+            if places:
+                found[continues, places].append(candidate)
+    return found
+
+
+def _part(group: Group, candidates: Sequence[int]) -> list[Group]:
+    """Return some candidates of a group, in groups with as many for each seed."""
+    wanted = set(candidates)
+    seeds = [[one for one in some if one.number in wanted] for some in group.seeds]
+    widths = dict.fromkeys(len(some) for some in seeds if some)
+    return [Group([some for some in seeds if len(some) == width]) for width in widths]
 
 
 def pieces(jobs: Sequence[Job], n_workers: int) -> list[Job]:

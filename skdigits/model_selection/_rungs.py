@@ -9,16 +9,11 @@ from sklearn.callback import CallbackContext
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.pipeline import Pipeline
 
-from skdigits.model_selection._execution import Job
-from skdigits.model_selection._folds import Split
-from skdigits.model_selection._grouping import Group
 from skdigits.model_selection._scoring import Outcome
 from skdigits.model_selection._search import (
-    Outcomes,
     Task,
     checked_splits,
     evaluate_all,
-    jobs_of,
     report,
 )
 
@@ -118,7 +113,7 @@ class _Iterations:
             for pair, outcome in past.items()
             if _has_ended(outcome, n_epochs[pair[0]])
         }
-        outcomes = evaluate_all(task, context, known, _jobs(task, past, known))
+        outcomes = evaluate_all(task, context, known, past)
         for outcome in outcomes:
             setting = self._identity(task.settings[outcome.candidate])
             self.latest.setdefault(setting, []).append(outcome)
@@ -141,58 +136,3 @@ def _has_ended(outcome: Outcome, n_epochs: int) -> bool:
         return False
     run = outcome.kept.run
     return run.status != "max_iter" or len(run.epochs) >= n_epochs
-
-
-def _jobs(task: Task, past: Outcomes, known: Outcomes) -> tuple[list[Job], list[Job]]:
-    """Return the jobs of all candidates and folds that are not known.
-
-    Models that continue and models that start are not in one run, and a run has all its
-    candidates in all its folds.
-    """
-    parts: defaultdict[tuple[bool, tuple[int, ...]], list[int]] = defaultdict(list)
-    for candidate in range(len(task.settings)):
-        for continues in (False, True):
-            places = tuple(
-                place
-                for place, split in enumerate(task.splits)
-                if (candidate, split.number) not in known
-                and ((candidate, split.number) in past) is continues
-            )
-            if places:
-                parts[continues, places].append(candidate)
-
-    here: list[Job] = []
-    elsewhere: list[Job] = []
-    for (continues, places), candidates in parts.items():
-        settings = [task.settings[candidate] for candidate in candidates]
-        splits = [task.splits[place] for place in places]
-        some = jobs_of(task._replace(settings=settings, splits=splits))
-        for all_there, jobs in zip((here, elsewhere), some, strict=True):
-            for job in jobs:
-                groups = [_renumbered(group, candidates) for group in job.groups]
-                before = _of_job(past, groups, job.splits) if continues else {}
-                all_there.append(job._replace(groups=groups, past=before))
-    return here, elsewhere
-
-
-def _renumbered(group: Group, numbers: Sequence[int]) -> Group:
-    """Return a group whose candidates have other numbers."""
-    return Group(
-        [
-            [one._replace(number=numbers[one.number]) for one in candidates]
-            for candidates in group.seeds
-        ]
-    )
-
-
-def _of_job(
-    past: Outcomes, groups: Sequence[Group], splits: Sequence[Split]
-) -> Outcomes:
-    """Return the outcomes of a job only: it may go to another process."""
-    return {
-        (candidate.number, split.number): past[candidate.number, split.number]
-        for group in groups
-        for candidates in group.seeds
-        for candidate in candidates
-        for split in splits
-    }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sklearn.base import BaseEstimator
 from sklearn.callback import FitCallback
@@ -13,6 +13,7 @@ from sklearn.callback import FitCallback
 from skdigits._input_checks import warn_user
 from skdigits.callbacks import FINGERPRINT, SEARCH, Checkpoint, holds, read, write
 from skdigits.model_selection._grouping import split_pipeline
+from skdigits.model_selection._scoring import Outcome, Outcomes
 from skdigits.training.checkpoint import (
     another_training,
     described,
@@ -24,16 +25,17 @@ from skdigits.training.observers import checkpoints_of, set_followers
 if TYPE_CHECKING:
     from skdigits.model_selection._search import Task
 
-Result = TypeVar("Result")
 Setting = dict[str, Any]
+Pair = tuple[int, int]  # the numbers of a candidate and of a fold
 REFIT = "refit"
-RUN = r"(\d+-[0-9a-f]{8}-)?[0-9a-f]{20}"
+DIGEST = "[0-9a-f]{20}"
+RUN = rf"(\d+-[0-9a-f]{{8}}-)?{DIGEST}"
 OWN = re.compile("|".join([RUN, FINGERPRINT, REFIT, SEARCH]))
 """Names of the files of a search, in the folder of its checkpoint."""
 
 
 class Store(NamedTuple):
-    """The folder of a search, with a file for everything that has ended.
+    """The folder of a search, with the outcomes of each run that has ended.
 
     Names of files begin with ``stage``, which tells iterations of a search apart.
     """
@@ -42,29 +44,45 @@ class Store(NamedTuple):
     stage: str = ""
 
     def once(
-        self, function: Callable[..., Result], key: object, *args: Any, **options: Any
-    ) -> Result:
-        """Return what a function returns, from a file if it was called before."""
-        found = self.known([key])
-        if found:
-            known: Result = found[0]
+        self,
+        function: Callable[..., list[Outcome]],
+        pairs: Sequence[Pair],
+        *args: Any,
+        **options: Any,
+    ) -> list[Outcome]:
+        """Return the outcomes of a run, from its file if that has been written.
+
+        Work that is lost with its worker begins again, with runs of the same
+        candidates and folds, ``pairs``.
+        """
+        parts = read(self._path(pairs))
+        if parts is not None:
+            known: list[Outcome] = parts[0]
             return known
         made = function(*args, **options)
-        self.keep(key, made)
+        self.keep(made)
         return made
 
-    def known(self, keys: Sequence[object]) -> dict[int, Any]:
-        """Return what files have for some of the keys, by their positions."""
-        found = [read(self._path(key)) for key in keys]
-        return {number: one[0] for number, one in enumerate(found) if one is not None}
+    def outcomes(self) -> Outcomes:
+        """Return all outcomes in the files, however they were divided into runs."""
+        own = re.compile(re.escape(self.stage) + DIGEST)
+        found: Outcomes = {}
+        for path in self.checkpoint._path.iterdir():
+            if own.fullmatch(path.name) and holds(path):
+                parts = read(path) or ([],)
+                found |= {(one.candidate, one.split): one for one in parts[0]}
+        return found
 
-    def keep(self, key: object, made: object) -> None:
-        """Save a result, unless it has failed: its cause may be gone the next time."""
-        if not _has_failed(made):
-            _save(self.checkpoint, self._path(key).name, made)
+    def keep(self, made: Sequence[Outcome]) -> None:
+        """Save outcomes but for failures: their cause may be gone the next time."""
+        whole = [one for one in made if not one.result["fit_error"]]
+        if whole:
+            pairs = [(one.candidate, one.split) for one in whole]
+            _save(self.checkpoint, self._path(pairs).name, whole)
 
-    def _path(self, key: object) -> Path:
-        return self.checkpoint._path / f"{self.stage}{digest(key)[:20]}"
+    def _path(self, pairs: Sequence[Pair]) -> Path:
+        name = digest(sorted(pairs))[:20]
+        return self.checkpoint._path / f"{self.stage}{name}"
 
     def of_iteration(
         self, number: int, settings: Sequence[Setting], splits: Sequence[Any]
@@ -130,14 +148,6 @@ def store_of(task: "Task") -> Store | None:
     _clear(folder)
     _save(checkpoint, FINGERPRINT, now)
     return Store(checkpoint)
-
-
-def _has_failed(made: object) -> bool:
-    """Return whether a fit has failed, or a piece has failures beside its outcomes."""
-    first, *rest = made if isinstance(made, tuple) else (made,)
-    if isinstance(first, dict):
-        return bool(first.get("fit_error"))
-    return any(rest)
 
 
 def _clear(folder: Path) -> None:

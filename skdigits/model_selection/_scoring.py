@@ -16,7 +16,7 @@ from sklearn.metrics._scorer import (
     _Scorer,
 )
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.model_selection._validation import _score
+from sklearn.model_selection._validation import _fit_and_score, _score
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params, _num_samples
 from torch import Tensor
@@ -33,6 +33,9 @@ safe_indexing: Callable[..., Any] = _safe_indexing
 
 n_samples_of: Callable[[Any], int] = _num_samples
 """Return the number of samples of whatever users pass as X."""
+
+fit_and_score: Callable[..., dict[str, Any]] = _fit_and_score
+"""Fit and score one candidate in one fold, as GridSearchCV does."""
 
 Search: TypeAlias = BaseSearchCV
 
@@ -94,6 +97,10 @@ class Outcome(NamedTuple):
     kept: Kept | None = None
     messages: tuple[Message, ...] = ()
     solver: str | None = None
+
+
+Outcomes: TypeAlias = dict[tuple[int, int], Outcome]
+"""Outcomes by candidate and fold."""
 
 
 class KnownMetric(NamedTuple):

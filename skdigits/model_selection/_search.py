@@ -6,7 +6,6 @@ the private functions of GridSearchCV in the same order, with its own evaluation
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
@@ -14,7 +13,6 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn import get_config
@@ -22,7 +20,6 @@ from sklearn.base import BaseEstimator, _fit_context, clone, is_classifier
 from sklearn.callback import CallbackContext
 from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.model_selection._validation import (
-    _fit_and_score,
     _insert_error_scores,
     _warn_or_raise_about_fit_failures,
 )
@@ -30,28 +27,22 @@ from sklearn.utils import Bunch, indexable
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 from skdigits._arrays import training_device
-from skdigits._input_checks import has_callbacks, warn_user
-from skdigits._memory_maps import exceeds_memory, rows_in_file
+from skdigits._input_checks import has_callbacks
 from skdigits.distributed import RANKS, refuse_search
 from skdigits.engine.network import Network
-from skdigits.engine.solvers import SOLVERS, listed
-from skdigits.model_selection._execution import (
-    Failure,
-    Job,
-    evaluate,
-    evaluate_elsewhere,
-)
+from skdigits.engine.solvers import SOLVERS
+from skdigits.model_selection._execution import Job, evaluate
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import (
-    Candidate,
     Group,
     fresh,
     group_candidates,
-    names_of_steps,
     split_pipeline,
 )
+from skdigits.model_selection._handing_out import handed_out
 from skdigits.model_selection._no_effect import without_effect
-from skdigits.model_selection._pieces import pieces
+from skdigits.model_selection._one_by_one import one_by_one, warn_of_unexplained
+from skdigits.model_selection._pieces import left, pieces
 from skdigits.model_selection._refit import (
     best_number_of_epochs,
     check_epochs_can_be_chosen,
@@ -61,26 +52,20 @@ from skdigits.model_selection._routing import NOT_BATCHED, model_weight
 from skdigits.model_selection._saved import Store, store_of
 from skdigits.model_selection._scoring import (
     Outcome,
+    Outcomes,
     Scoring,
     Search,
     add_scores_by_epoch,
     print_outcome,
     safe_indexing,
 )
-from skdigits.model_selection._workers import (
-    Work,
-    hand_out,
-    has_own_processes,
-    is_chosen,
-    is_local,
-)
+from skdigits.model_selection._workers import is_chosen
 from skdigits.training.messages import Message, emit, noted
 from skdigits.training.settings import solver_of
 
 MIB = 2**20
 # As in GridSearchCV, the estimator of a search is checked when it is fitted.
 fit_context = _fit_context(prefer_skip_nested_validation=False)
-Outcomes = dict[tuple[int, int], Outcome]
 
 
 class Task(NamedTuple):
@@ -123,7 +108,9 @@ def fit_search(
     loop over iterations and evaluates the candidates of each.
     """
     scorers, refit_metric = search._get_scorers()
-    X, y = indexable(np.asarray(X) if hasattr(X, "chunks") else X, y)  # zarr, say
+    if any(hasattr(one, "chunks") for one in (X, y, *params.values())):
+        X, y, params = _in_memory(X, y, params)
+    X, y = indexable(X, y)
     params = _check_method_params(X, params)
     routed = search._get_routed_params_for_fit(params)
     weight = params.get("sample_weight")
@@ -167,11 +154,30 @@ def fit_search(
         if task.store is not None:
             task.store.finish(search)
     except BaseException:
-        # The user needs this error, also where warnings are errors.
-        with suppress(Warning):
-            emit(task.messages or dict.fromkeys(chain.from_iterable(task.heard)))
+        _tell_what_was_heard(task)
         raise
     emit(task.messages)
+
+
+def _in_memory(
+    X: ArrayLike, y: ArrayLike, params: dict[str, Any]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Return arrays in memory for those in chunks, as zarr and Dask have them.
+
+    They do not take the positions of the samples in a fold.
+    """
+    X, y, *values = (
+        np.asarray(one) if hasattr(one, "chunks") else one
+        for one in (X, y, *params.values())
+    )
+    return X, y, dict(zip(params, values, strict=True))
+
+
+def _tell_what_was_heard(task: Task) -> None:
+    """Emit the messages of a search that fails."""
+    # The user needs its error, also where warnings are errors.
+    with suppress(Warning):
+        emit(task.messages or dict.fromkeys(chain.from_iterable(task.heard)))
 
 
 def checked_splits(
@@ -212,12 +218,13 @@ def evaluate_all(
     task: Task,
     context: CallbackContext,
     known: Outcomes | None = None,
-    jobs: tuple[list[Job], list[Job]] | None = None,
+    past: Outcomes | None = None,
 ) -> list[Outcome]:
     """Return the outcomes of all candidates in all folds, candidate by candidate.
 
-    Outcomes in ``known`` are not computed again. By default, ``jobs`` cover all
-    candidates.
+    Outcomes that are ``known``, or in the files of a checkpoint, are not computed
+    again. Training continues from ``past`` outcomes, and can continue again, unless
+    they are None.
     """
     search = task.search
     n_candidates = len(task.settings)
@@ -227,7 +234,10 @@ def evaluate_all(
             f"totalling {len(task.splits) * n_candidates} fits"
         )
 
-    here, elsewhere = jobs_of(task) if jobs is None else jobs
+    outcomes = dict(known or {})
+    if task.store is not None:
+        outcomes |= task.store.outcomes()
+    here, elsewhere = jobs_of(task, outcomes, past)
     context = context.subcontext(
         task_name="search",
         task_id=None if context.sequential_subtasks else 0,
@@ -244,14 +254,12 @@ def evaluate_all(
         for job, own in zip(here, contexts, strict=False)
     ]
     if elsewhere:
-        found += _handed_out(task, elsewhere, contexts[len(here) :])
-    outcomes = dict(known or {}) | {
-        (one.candidate, one.split): one for some, _ in found for one in some
-    }
+        found += handed_out(task, elsewhere, contexts[len(here) :])
+    outcomes |= {(one.candidate, one.split): one for some, _ in found for one in some}
     pairs = list(product(range(n_candidates), task.splits))
     missing = [pair for pair in pairs if (pair[0], pair[1].number) not in outcomes]
     if missing:
-        outcomes |= _one_by_one(task, missing, context)
+        outcomes |= one_by_one(task, missing, context)
     context.call_on_fit_task_end(estimator=search)
 
     if not outcomes:
@@ -261,11 +269,13 @@ def evaluate_all(
         )
     failures = [failure for _, some in found for failure in some]
     if failures:
-        _warn_of_unexplained(failures, outcomes, search.error_score)
+        warn_of_unexplained(failures, outcomes, search.error_score)
     return [outcomes[candidate, split.number] for candidate, split in pairs]
 
 
-def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
+def jobs_of(
+    task: Task, known: Outcomes, past: Outcomes | None = None
+) -> tuple[list[Job], list[Job]]:
     """Return the jobs to evaluate in this process, and pieces for joblib's workers.
 
     A run of models that train together uses all cores of a machine, so processes would
@@ -289,107 +299,15 @@ def jobs_of(task: Task) -> tuple[list[Job], list[Job]]:
         if alone:
             single.append(Job(alone, task.splits, *rest))
 
+    if known or past is not None:
+        batched = left(batched, known, past)
+        single = left(single, known, past)
     n_workers = effective_n_jobs(search.n_jobs)
     if n_workers == 1:
         return [*batched, *single], []
     if is_chosen():
         return [], pieces([*batched, *single], n_workers)
     return batched, pieces(single, n_workers)
-
-
-def _handed_out(
-    task: Task, jobs: Sequence[Job], contexts: Sequence[CallbackContext]
-) -> list[tuple[list[Outcome], list[Failure]]]:
-    """Evaluate pieces in joblib's workers."""
-    local = is_local()
-    if has_own_processes():
-        _warn_of_one_gpu(task, jobs)
-    rows_of_file = rows_in_file(task.X)
-    if rows_of_file is not None and exceeds_memory(rows_of_file):
-        jobs = [_by_blocks(job) for job in jobs]
-    # Processes of joblib on this machine share its cores, and know their number.
-    rows = (task.X, task.y, task.weight, not has_own_processes())
-    work = []
-    for job, context in zip(jobs, contexts, strict=True):
-        bare = job._replace(X=None, y=None, weight=None, heard=[], context=context)
-        if not local:
-            bare = bare._replace(search=None, store=None, context=None)
-        work.append(Work(evaluate_elsewhere, (bare, *rows), {}, job.name()))
-    keys = [job.numbers() for job in jobs]
-    return _results(task, work, keys, contexts)
-
-
-def _warn_of_one_gpu(task: Task, jobs: Sequence[Job]) -> None:
-    """Warn if several processes of this machine train on the same GPU."""
-    if not torch.cuda.is_available():
-        return
-    model = jobs[0].groups[0].seeds[0][0].model
-    device = training_device(model.device, task.X)
-    if device.type == "cuda":
-        n_workers = effective_n_jobs(task.search.n_jobs)
-        warn_user(
-            f"{n_workers} processes train on {device}, whatever other GPUs there are. "
-            "Search in one process, with n_jobs=None and no backend of joblib: it "
-            "keeps a GPU busy. Or start one Dask worker for each GPU, with its own "
-            "CUDA_VISIBLE_DEVICES, and search within joblib.parallel_config('dask').",
-            RuntimeWarning,
-        )
-
-
-def _by_blocks(job: Job) -> Job:
-    """Return a job whose models read a file in blocks if they shuffle.
-
-    Free memory may differ between workers, which must not decide by themselves.
-    """
-    return job._replace(
-        groups=[
-            Group([[_read_by_blocks(one) for one in seed] for seed in group.seeds])
-            for group in job.groups
-        ]
-    )
-
-
-def _read_by_blocks(candidate: Candidate) -> Candidate:
-    model = clone(candidate.model)
-    if model.shuffle is True:
-        model.set_params(shuffle="blocks")
-    return candidate._replace(model=model)
-
-
-def _results(
-    task: Task,
-    work: Sequence[Work],
-    keys: Sequence[object],
-    contexts: Sequence[CallbackContext],
-    pre_dispatch: int | str = "n_jobs",
-) -> list[Any]:
-    """Return the results of work in joblib's workers.
-
-    Workers on other machines reach neither callbacks nor files of a checkpoint: both
-    are told here of each result that arrives.
-    """
-    search = task.search
-    if is_local():
-        return hand_out(work, search.n_jobs, pre_dispatch)
-
-    def tell(number: int) -> None:
-        contexts[number].call_on_fit_task_begin(estimator=search)
-        contexts[number].call_on_fit_task_end(estimator=search)
-
-    def finished(place: int, result: object) -> None:
-        number = left[place]
-        if task.store is not None:
-            task.store.keep(keys[number], result)
-        tell(number)
-
-    known = {} if task.store is None else task.store.known(keys)
-    for number in known:
-        tell(number)
-    left = [number for number in range(len(work)) if number not in known]
-    rest = [work[number] for number in left]
-    arrived = hand_out(rest, search.n_jobs, pre_dispatch, finished)
-    found = known | dict(zip(left, arrived, strict=True))
-    return [found[number] for number in range(len(work))]
 
 
 def _trains_together(task: Task, group: Group) -> bool:
@@ -411,120 +329,6 @@ def _trains_together(task: Task, group: Group) -> bool:
         return network.trains_together(SOLVERS[solver].n_moments, device)
     except Exception:
         return False  # the evaluation of the group raises the error again, and reports
-
-
-def _one_by_one(
-    task: Task,
-    missing: Sequence[tuple[int, Split]],
-    context: CallbackContext,
-) -> Outcomes:
-    """Evaluate pairs of a candidate and a fold as GridSearchCV does."""
-    search = task.search
-    scoring = task.scoring
-    context = context.subcontext(
-        task_name="one-by-one", task_id=-1, max_subtasks=len(missing)
-    ).call_on_fit_task_begin(estimator=search)
-
-    contexts = [
-        context.subcontext(task_name="candidate-split-evaluation") for _ in missing
-    ]
-    store = task.store
-    # Other processes fill copies of these.
-    lists: list[list[Message]] = [[] for _ in missing]
-    task.heard.extend(lists)
-    local = is_local()
-    keys = [(candidate, split.number) for candidate, split in missing]
-    work = []
-    for (candidate, split), own, notes in zip(missing, contexts, lists, strict=True):
-        function: Callable[..., Any] = _noting_warnings
-        if store is not None and local:
-            function = partial(store.once, function, (candidate, split.number))
-        options = {
-            "train": split.train,
-            "test": split.test,
-            "parameters": task.settings[candidate],
-            "fit_params": task.routed.estimator.fit,
-            "scorer": scoring.scorer,
-            "score_params": scoring.params,
-            "return_train_score": scoring.return_train_score,
-            "error_score": scoring.error_score,
-            "return_n_test_samples": True,
-            "return_times": True,
-            "verbose": search.verbose,
-            "split_progress": (split.number, search.n_splits_),
-            "candidate_progress": (candidate, len(task.settings)),
-            "caller": search if local else None,
-            "callback_ctx": own if local else None,
-        }
-        args = (notes, clone(task.estimator), task.X, task.y)
-        name = f"candidate {candidate} in fold {split.number}"
-        work.append(Work(function, args, options, name))
-    results = _results(task, work, keys, contexts, search.pre_dispatch)
-
-    context.call_on_fit_task_end(estimator=search)
-    return {
-        (candidate, split.number): Outcome(
-            candidate, split.number, result, None, True, messages=told
-        )
-        for (candidate, split), (result, told) in zip(missing, results, strict=True)
-    }
-
-
-def _noting_warnings(
-    messages: list[Message], estimator: BaseEstimator, *args: Any, **params: Any
-) -> tuple[dict[str, Any], tuple[Message, ...]]:
-    """Fit and score as scikit-learn does; return the result and distinct warnings.
-
-    The warnings are in ``messages``, too, for a fit that raises an error.
-    """
-    with noted(messages):
-        try:
-            result = _fit_and_score(estimator, *args, **params)
-        except ValueError as error:
-            steps = names_of_steps(estimator, params["parameters"])
-            if not steps or not str(error).startswith("Invalid parameter"):
-                raise
-            raise ValueError(
-                f"{error} A parameter of a step has the step's name before it: "
-                f"{listed(steps)}."
-            ) from error
-    return result, tuple(messages)
-
-
-def _warn_of_unexplained(
-    failures: Sequence[Failure], outcomes: Outcomes, error_score: Any
-) -> None:
-    """Warn if a batched run failed although each of its candidates succeeds alone.
-
-    An error in the settings of a candidate is reported with its fit or its scores. Any
-    other error is a lack of memory or a bug of this package, and the user must see it.
-    """
-    failed = {
-        candidate
-        for (candidate, _), outcome in outcomes.items()
-        if _has_failed(outcome, error_score)
-    }
-    unexplained: defaultdict[str, set[int]] = defaultdict(set)
-    for failure in failures:
-        if failed.isdisjoint(failure.candidates):
-            unexplained[failure.error].update(failure.candidates)
-
-    for error, candidates in unexplained.items():
-        warn_user(
-            f"Batched runs of {len(candidates)} candidates failed, which were then "
-            f"fitted one by one. {error}. If memory was short, lower working_memory; "
-            "otherwise, please report this as a bug.",
-            RuntimeWarning,
-        )
-
-
-def _has_failed(outcome: Outcome, error_score: Any) -> bool:
-    """Return whether a fit failed, or a score equals ``error_score``."""
-    if outcome.result["fit_error"] is not None:
-        return True
-    scores = outcome.result["test_scores"]
-    values = scores.values() if isinstance(scores, dict) else [scores]
-    return any(not math.isfinite(value) or value == error_score for value in values)
 
 
 def report(

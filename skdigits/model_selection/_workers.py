@@ -1,16 +1,18 @@
 """Work that is handed out to joblib's workers, and again where one of them is lost."""
 
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from joblib.parallel import BACKENDS, get_active_backend
 from sklearn.utils.parallel import Parallel, delayed
 
 from skdigits._input_checks import warn_user
+from skdigits.model_selection._dask import mended
 
 # How often the rest of the work is handed out again if nothing more gets finished.
 TRIES = 3
+FEW = 5  # names that an error lists
 # Errors of these packages with these names are about a worker that is gone. Others
 # would come again, such as those of arguments that cannot be unpickled.
 ENGINES = {"joblib", "distributed", "ray", "concurrent", "asyncio"}
@@ -43,7 +45,8 @@ class Work(NamedTuple):
 def is_chosen() -> bool:
     """Return whether the user has chosen joblib's backend, outside of its workers.
 
-    The default one changes with the hint; one that was chosen does not.
+    The default one changes with the hint; one that was chosen does not. Workers of Dask
+    hand out again, as with scikit-learn's searches: one that waits has room for others.
     """
     hints = ("threads", "processes")
     try:
@@ -129,11 +132,11 @@ def _tell_of_loss(
     """Warn of a lost worker, or raise an error after too many in a row."""
     text = f"{type(lost).__name__}: {lost}"
     if tries > TRIES:
-        names = _listed(work, [number for number in given if number not in results])
+        missing = [work[number].name for number in given if number not in results]
         raise RuntimeError(
-            f"Workers were lost {tries} times in a row while they had {names}. The "
-            f"last error is {text}. If a worker has too little memory, give it more, "
-            "or lower working_memory."
+            f"Workers were lost {tries} times in a row while they had "
+            f"{first_few(missing, '; ')}. The last error is {text}. If a worker has "
+            "too little memory, give it more, or lower working_memory."
         ) from lost
     warn_user(
         f"A worker was lost ({text}). {len(results)} of {len(work)} pieces are "
@@ -166,7 +169,7 @@ def _hand_out_once(
         yield from Parallel(**options)(calls())
         return
     parallel = Parallel(return_as="generator_unordered", **options)
-    with _mended_dask(), closing(parallel(calls())) as arriving:
+    with mended(backend), closing(parallel(calls())) as arriving:
         while True:
             try:
                 number, result = next(arriving)
@@ -186,63 +189,6 @@ def _is_loss(error: Exception) -> bool:
     return package in ENGINES and type(error).__name__ in LOSSES
 
 
-@contextmanager
-def _mended_dask() -> Iterator[None]:
-    """Mend what joblib 1.6 misses of Dask, where a worker may be lost.
-
-    Its backend passes results on by a callback, and no error that occurs outside of the
-    call, such as that of a worker which was killed too often: joblib waits for it
-    without end. It holds the last result that has arrived: Dask computes it once more
-    if the worker that had it dies.
-    """
-    backend, _ = get_active_backend()
-    if type(backend).__module__ != "joblib._dask":
-        yield
-        return
-
-    submit = backend.submit
-    coming = backend.waiting_futures
-    add = coming.add
-    held: set[Any] = set()
-
-    def add_and_hold(future: Any) -> None:
-        held.add(future)
-        add(future)
-
-    def submit_and_listen(func: Any, callback: Callable[[Any], None]) -> Any:
-        def arrived(result: Any) -> None:
-            _release(held, coming.futures)
-            callback(result)
-
-        def listen(future: Any) -> None:
-            if future.exception() is not None:
-                callback(future.exception())
-
-        future = submit(func, arrived)
-        future.add_done_callback(listen)
-        return future
-
-    backend.submit = submit_and_listen
-    coming.add = add_and_hold
-    try:
-        yield
-    finally:
-        del backend.submit
-        del coming.add
-
-
-def _release(held: set[Any], coming: Collection[Any]) -> None:
-    """Let Dask forget futures whose results are here."""
-    arrived = {
-        future
-        for future in held
-        if future.status == "finished" and future not in coming
-    }
-    held -= arrived
-    for future in arrived:
-        future.release()
-
-
 def _numbered(
     number: int, function: Callable[..., Any], *args: Any, **options: Any
 ) -> tuple[int, Any]:
@@ -250,8 +196,8 @@ def _numbered(
     return number, function(*args, **options)
 
 
-def _listed(work: Sequence[Work], numbers: Sequence[int]) -> str:
-    """Return the names of some work, and how many more there are."""
-    names = [work[number].name for number in numbers[:3]]
-    more = len(numbers) - len(names)
-    return "; ".join(names) + (f" and {more} more" if more else "")
+def first_few(names: Sequence[object], separator: str = ", ") -> str:
+    """Return the first few names, and how many more there are."""
+    shown = separator.join(map(str, names[:FEW]))
+    more = len(names) - FEW
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -116,28 +116,32 @@ def before_training(session: "Session", incremental: bool) -> list[Message]:
     data = session.data
     X = data.X
     found: list[Message | None] = []
+
     if network.reads_images and model.image_shape is None:
         found.insert(0, _not_square(X.shape[1]))
     side = math.isqrt(X.shape[1] - 1)
     if side**2 == X.shape[1] - 1 >= SMALLEST_IMAGE:
         found.append(_labels_beside_pixels(session, side))
+
     if not SOLVERS[session.plan.solver].full_batch:
         for_images = network.reads_images or model.augment is not None
         some = X
         if session.samples.in_file is not None and isinstance(X, Tensor):
             some = _runs(X)
         found.append(_large_features(model, some, for_images))
+
         if session.plan.shuffle != model.shuffle:
-            found.append(_larger_than_memory(session))
+            found.append(larger_than_memory(session.samples.X))
         if incremental:
             found.append(_cycle_is_over(model))
         elif model.batch_size != "auto" and model.batch_size > data.n_samples:
             found.append(_large_batch(model.batch_size, data.n_samples))
+
     return [message for message in found if message is not None]
 
 
-def _larger_than_memory(session: "Session") -> Message:
-    X = session.samples.X
+def larger_than_memory(X: Any) -> Message:
+    """Return the message on rows in a file that are shuffled by blocks."""
     size = math.prod(X.shape) * X.dtype.itemsize / 1e9
     return Message(
         f"X lies in a file, and its {size:.1f} GB exceed the memory that is free: it "

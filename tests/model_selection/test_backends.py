@@ -6,32 +6,55 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
+from contextlib import nullcontext
 from itertools import product
 
 import joblib
 import numpy as np
+import pandas
 import pytest
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
+from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdigits import ConvNetClassifier, SoftmaxRegression
+from skdigits import (
+    ConvNetClassifier,
+    SoftmaxRegression,
+    TemplateMatchingClassifier,
+)
+from skdigits import _memory_maps as memory_maps
+from skdigits.callbacks import Checkpoint
 from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
-from skdigits.model_selection import _search as search_module
+from skdigits.model_selection import _handing_out as handing_out
 from skdigits.model_selection import _workers as workers_module
+from skdigits.model_selection._execution import Job
+from skdigits.model_selection._folds import Split
+from skdigits.model_selection._grouping import Candidate, Group
 from skdigits.model_selection._pieces import division
-from skdigits.model_selection._workers import TRIES, Work, hand_out
+from skdigits.model_selection._workers import TRIES, Work, first_few, hand_out
 
 distributed = pytest.importorskip("distributed", reason="distributed is an extra")
 dask = pytest.importorskip("dask", reason="distributed is an extra")
+tcp = pytest.importorskip("distributed.comm.tcp")
+nbytes = pytest.importorskip("distributed.utils").nbytes
 
 RATES = [0.01, 0.03, 0.1, 0.3]
+CLUSTER = {
+    # A worker that is killed once is an error at once.
+    "distributed.scheduler.allowed-failures": 0,
+    # A busy machine starts another one in more than the usual 15 seconds.
+    "distributed.deploy.lost-worker-timeout": "10 minutes",
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +66,7 @@ def data():
 @pytest.fixture(scope="module")
 def whole_client():
     with (
-        # A worker that is killed once is an error at once.
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        dask.config.set(CLUSTER),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
@@ -183,7 +205,7 @@ def recorded_work(search, X, y, monkeypatch, n_jobs):
         recorded.extend(work)
         return hand_out(work, *args, **options)
 
-    monkeypatch.setattr(search_module, "hand_out", hand_out_here)
+    monkeypatch.setattr(handing_out, "hand_out", hand_out_here)
     with joblib.parallel_config("threading", n_jobs=n_jobs):
         search.fit(X, y)
     return recorded
@@ -215,7 +237,7 @@ def test_a_task_without_its_rows_is_small(monkeypatch):
         assert one.args[2] is y
 
 
-def test_samples_reach_a_dask_worker_once(client):
+def test_samples_reach_a_dask_worker_once(client, monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.random((20_000, 200), dtype=np.float32)
     y = rng.integers(10, size=len(X))
@@ -225,13 +247,27 @@ def test_samples_reach_a_dask_worker_once(client):
     def received(dask_worker):
         return sum(one["total"] for one in dask_worker.transfer_incoming_log)
 
+    sent = []
+    original = tcp.to_frames
+
+    async def noting_size(*args, **options):
+        frames = await original(*args, **options)
+        sent.append(sum(map(nbytes, frames)))
+        return frames
+
     before = client.run(received)
+    # The scheduler is in this process, too.
+    monkeypatch.setattr(tcp, "to_frames", noting_size)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*large (graph|object)")
         with joblib.parallel_config("dask"):
             search.fit(X, y)
     after = client.run(received)
-    # One worker has them from the client, others from a worker.
+    # They go to the scheduler once, and once to a worker; others have them from there.
+    large = sorted(size for size in sent if size > 3e6)
+    assert sum(large) <= 2 * 1.01 * (X.nbytes + y.nbytes)
+    assert len(large) == 2
+    assert sum(sent) - sum(large) > 5 * 8 * len(X)  # the samples of five pieces
     from_workers = sum(after.values()) - sum(before.values())
     assert from_workers <= (len(after) - 1) * 1.1 * (X.nbytes + y.nbytes)
 
@@ -277,6 +313,53 @@ def test_what_a_lost_worker_had_is_done_again(backend, data, client, tmp_path):
     assert len(lost) == 1
 
 
+def test_a_progress_bar_ends_whole_after_a_loss(data, tmp_path, capsys):
+    pytest.importorskip("rich")
+    model = make_pipeline(DiesOnce(str(tmp_path)), softmax())
+    grid = {"softmaxregression__learning_rate_init": RATES}
+    search = BatchedGridSearchCV(model, grid, cv=8, refit=False)
+    search.set_callbacks(ProgressBar(max_propagation_depth=None))
+    with (
+        joblib.parallel_config("loky", n_jobs=2),
+        pytest.warns(RuntimeWarning, match="A worker was lost"),
+    ):
+        search.fit(*data)
+    bars = [line for line in capsys.readouterr().out.splitlines() if "Batched" in line]
+    # The fit, the search, four pieces with a run or two each; none is there twice.
+    assert len(bars) in range(2 + 4 + 4, 2 + 4 + 8 + 1)
+    assert sum("batched-runs" in line for line in bars) == 4
+    assert all("100%" in line for line in bars)
+
+
+def test_rows_of_a_monitor_that_come_twice_are_the_same(data, tmp_path):
+    def monitored(step):
+        monitor = ScoringMonitor(scoring="accuracy")
+        model = make_pipeline(step, softmax(solver="sgd").set_callbacks(monitor))
+        grid = {"softmaxregression__learning_rate_init": RATES[:2]}
+        search = BatchedGridSearchCV(model, grid, cv=4, refit=False)
+        return search, monitor
+
+    one, expected = monitored("passthrough")
+    one.fit(*data)
+    search, monitor = monitored(DiesOnce(str(tmp_path)))
+    with (
+        joblib.parallel_config("loky", n_jobs=2),
+        pytest.warns(RuntimeWarning, match="A worker was lost"),
+    ):
+        search.fit(*data)
+
+    def rows(log):
+        some = log.data_as_pandas.drop_duplicates("task_id_path", keep="last")
+        return some[["task_id_path", "accuracy"]].dropna()
+
+    found = rows(monitor.get_logs())
+    assert len(found) >= 2 * 4 * 3  # candidates, folds, epochs
+    pandas.testing.assert_frame_equal(
+        found.reset_index(drop=True),
+        rows(expected.get_logs()).reset_index(drop=True),
+    )
+
+
 def test_work_that_loses_its_workers_again_and_again_is_named(monkeypatch):
     tries = []
 
@@ -301,6 +384,22 @@ def test_work_that_loses_its_workers_again_and_again_is_named(monkeypatch):
     assert "1 of 6 pieces are finished and kept; 5" in str(noted[-1].message)
     # What is finished is not handed out again, and counts as progress.
     assert tries == [[0, 1, 2, 3, 4, 5]] * 2 + [[0, 2, 3, 4, 5]] * TRIES
+
+
+def test_names_of_work_stay_short():
+    candidates = [Candidate(n, None, None, softmax(), {}, {}, {}) for n in range(4000)]
+    splits = [Split(number, np.arange(2), np.arange(2)) for number in range(6)]
+    rest = [None] * 7
+    job = Job([Group([candidates[:2000], candidates[2000:]])], splits, *rest)
+    expected = (
+        "candidates 0, 1, 2, 3, 4 and 3995 more in folds 0, 1, 2, 3, 4 and 1 more"
+    )
+    assert job.name() == expected
+    few = job._replace(groups=[Group([candidates[7:12]])], splits=splits[:1])
+    assert few.name() == "candidates 7, 8, 9, 10, 11 in folds 0"
+    names = first_few([job.name()] * 100, "; ")
+    assert names.count("candidates") == 5
+    assert names.endswith("; ".join([expected] * 2) + " and 95 more")
 
 
 class Unreadable:
@@ -373,26 +472,230 @@ def test_warnings_arrive_once(data, client):
     assert len([one for one in noted if "converge" in str(one.message)]) == 1
 
 
-def test_processes_on_one_gpu_are_no_secret(data, monkeypatch):
-    def on_cuda(device, X):
-        return torch.device("cuda:0")
+@pytest.fixture
+def cuda(monkeypatch):
+    """A GPU that is not there: nothing is evaluated."""
 
-    monkeypatch.setattr(search_module, "training_device", on_cuda)
+    def on_cuda(device, X):
+        return torch.device("cuda:0" if device in ("auto", "cuda") else device)
+
+    monkeypatch.setattr(handing_out, "training_device", on_cuda)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(
-        search_module, "hand_out", lambda work, *rest: [([], [])] * len(work)
+        handing_out, "hand_out", lambda work, *rest: [([], [])] * len(work)
     )
-    # Nothing is evaluated in the workers, so scikit-learn's loop has all to do.
-    monkeypatch.setattr(search_module, "_one_by_one", lambda *given: {})
-    search = BatchedGridSearchCV(softmax(), {"learning_rate_init": RATES}, refit=False)
+
+
+OWN_SCORE = softmax(early_stopping=True, scoring="accuracy")
+ON_CUDA = {
+    "batched": (softmax(), {"alpha": [0, 1]}),
+    "one by one": (OWN_SCORE, {"alpha": [0, 1]}),
+    "in a Pipeline": (make_pipeline(StandardScaler(), OWN_SCORE), {}),
+    "in an ensemble": (BaggingClassifier(softmax()), {"max_samples": [0.5, 1.0]}),
+    "one of several": (OWN_SCORE, {"device": ["here", "cpu", "cuda"]}),
+    "templates": (TemplateMatchingClassifier(), {"metric": ["euclidean"]}),
+}
+
+
+@pytest.mark.parametrize("kind", ON_CUDA)
+def test_processes_on_one_gpu_are_no_secret(kind, data, cuda):
+    search = BatchedGridSearchCV(*ON_CUDA[kind], n_jobs=2, refit=False)
+    # Without a backend of one's choice, models train together in this process.
+    chosen = kind == "batched"
     with (
-        joblib.parallel_config("loky", n_jobs=2),
+        joblib.parallel_config("loky") if chosen else nullcontext(),
         pytest.warns(
             RuntimeWarning, match="2 processes train on cuda:0.*one Dask worker for"
         ),
         pytest.raises(ValueError, match="No fits were performed"),
     ):
         search.fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("model", "n_jobs"),
+    [
+        (OWN_SCORE, 1),
+        (clone(OWN_SCORE).set_params(device="cpu"), 2),
+        (SGDClassifier(), 2),
+    ],
+    ids=["one process", "the CPU", "of scikit-learn"],
+)
+@pytest.mark.filterwarnings("error")
+def test_processes_without_a_gpu_are_not_warned_of(model, n_jobs, data, cuda):
+    search = BatchedGridSearchCV(model, {"alpha": [0, 1]}, refit=False, n_jobs=n_jobs)
+    with (
+        joblib.parallel_config("loky"),
+        pytest.raises(ValueError, match="No fits were performed"),
+    ):
+        search.fit(*data)
+
+
+class OneAtATime(TransformerMixin, BaseEstimator):
+    """Fits one at a time in each process, or raises an error."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def fit(self, X, y=None):
+        path = os.path.join(self.folder, str(os.getpid()))
+        with open(path, "x"):
+            time.sleep(0.05)
+        os.remove(path)
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("model", ["batched", "one by one"])
+def test_searches_within_cross_validation_share_the_workers(
+    model, n_jobs, data, client, tmp_path
+):
+    """As of scikit-learn's searches: a worker that waits has room for another piece."""
+    own = {} if model == "batched" else {"early_stopping": True, "scoring": "accuracy"}
+    search = BatchedGridSearchCV(
+        make_pipeline(OneAtATime(str(tmp_path)), softmax(solver="sgd", **own)),
+        {"softmaxregression__learning_rate_init": RATES[:2]},
+        cv=3,
+        n_jobs=n_jobs,
+        error_score="raise",
+    )
+    expected = cross_val_score(clone(search).set_params(n_jobs=None), *data, cv=4)
+    with joblib.parallel_config("dask"):
+        found = cross_val_score(search, *data, cv=4, error_score="raise")
+    np.testing.assert_array_equal(found, expected)
+
+
+def dies_once(folder, number):
+    """Return a number, but for the first one of all calls, which ends its process."""
+    try:
+        with open(os.path.join(folder, "died"), "x"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    except FileExistsError:
+        return number
+
+
+def hand_out_in_worker(folder, other):
+    """Hand out work in a worker, to another one while that lives; return warnings."""
+    work = [Work(dies_once, (folder, number), {}, "a call") for number in range(4)]
+    with (
+        joblib.parallel_config("dask", workers=[other], allow_other_workers=True),
+        warnings.catch_warnings(record=True) as noted,
+    ):
+        warnings.simplefilter("always")
+        return hand_out(work, None), [str(one.message) for one in noted]
+
+
+def test_a_search_in_a_worker_outlives_another_one(client, tmp_path):
+    here, other = client.scheduler_info()["workers"]
+    future = client.submit(hand_out_in_worker, str(tmp_path), other, workers=[here])
+    found, texts = future.result()
+    assert found == list(range(4))
+    assert len([text for text in texts if "A worker was lost" in text]) == 1
+
+
+class Dies(TransformerMixin, BaseEstimator):
+    """Kills its process at each fit."""
+
+    def fit(self, X, y=None):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_work_that_kills_each_worker_of_dask_is_named(data, client):
+    """It does not reach this process, either, when a single worker is left."""
+    search = BatchedGridSearchCV(
+        make_pipeline(Dies(), softmax()), {"softmaxregression__alpha": [0, 1]}, cv=2
+    )
+    with (
+        joblib.parallel_config("dask"),
+        pytest.warns(RuntimeWarning, match="A worker was lost.*0 of 2 pieces"),
+        pytest.raises(
+            RuntimeError,
+            match=rf"lost {TRIES + 1} times in a row while they had candidates 0, 1 in "
+            "folds 0; candidates 0, 1 in folds 1.*KilledWorker.*give it more",
+        ),
+    ):
+        search.fit(*data)
+
+
+class Counted:
+    """Scores like accuracy, and leaves a file for each model that it scores."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, model, X, y):
+        fold = joblib.hash(np.asarray(y))[:8]
+        name = f"{model.learning_rate_init}-{fold}-{os.urandom(4).hex()}"
+        with open(os.path.join(self.folder, name), "w"):
+            pass
+        return np.mean(model.predict(X) == y)
+
+
+class InterruptsAfter:
+    """Interrupts a search after some of its pieces."""
+
+    def __init__(self, n_pieces):
+        self.n_pieces = n_pieces
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.n_pieces -= context.task_name in ("batched-runs", EACH)
+        if not self.n_pieces:
+            raise KeyboardInterrupt("after some pieces")
+
+
+EACH = "candidate-split-evaluation"
+
+
+@pytest.mark.parametrize("model", ["batched", "one by one"])
+@pytest.mark.parametrize(("backend", "n_jobs"), [("loky", 3), ("threading", 7), (0, 0)])
+def test_a_checkpoint_of_dask_goes_on_anywhere(
+    model, backend, n_jobs, data, client, tmp_path
+):
+    """On another number of workers: other pieces, and no model is trained again."""
+    folder = tmp_path / "scored"
+    folder.mkdir()
+    own = {} if model == "batched" else {"early_stopping": True, "scoring": "accuracy"}
+    search = BatchedGridSearchCV(
+        softmax(solver="sgd", **own),
+        {"learning_rate_init": RATES},
+        scoring=Counted(str(folder)),
+        refit=False,
+    )
+    expected = clone(search).set_params(scoring="accuracy").fit(*data)
+    checkpoint = Checkpoint(tmp_path / "search")
+    search.set_callbacks(checkpoint, InterruptsAfter(3))
+    with (
+        joblib.parallel_config("dask"),
+        pytest.warns(UserWarning, match="tasks which were still being processed"),
+        pytest.raises(KeyboardInterrupt, match="after some pieces"),
+    ):
+        search.fit(*data)
+    while any(client.processing().values()):
+        time.sleep(0.01)  # what workers still had is lost
+    for path in folder.iterdir():
+        path.unlink()
+
+    search.set_callbacks(checkpoint)
+    with joblib.parallel_config(backend, n_jobs=n_jobs) if backend else nullcontext():
+        search.fit(*data)
+    assert_same_results(search, expected)
+    # Pieces on two workers have a fold each, and scikit-learn's have one model.
+    n_known = 3 * len(RATES) if model == "batched" else 3
+    scored = [path.name.rsplit("-", 1)[0] for path in folder.iterdir()]
+    assert len(set(scored)) == len(scored) == 5 * len(RATES) - n_known
 
 
 class InChunks:
@@ -417,10 +720,69 @@ class InChunks:
         return np.array(self.values, dtype)
 
 
-def test_arrays_in_chunks(data):
+@pytest.mark.parametrize("kind", ["SGD", "of scikit-learn", "halving"])
+@pytest.mark.filterwarnings("ignore:Maximum number of iteration reached")
+def test_arrays_in_chunks(kind, data):
     X, y = data
-    one = SEARCHES["SGD"]().fit(X, y)
-    assert_same_results(SEARCHES["SGD"]().fit(InChunks(X), y), one)
+    weight = np.where(np.arange(len(y)) % 3, 1.0, 0.5)
+    groups = np.arange(len(y)) % 7
+    of_dask = pytest.importorskip("dask.array").from_array
+
+    def search():
+        return SEARCHES[kind]().set_params(cv=GroupKFold(3))
+
+    one = search().fit(X, y, sample_weight=weight, groups=groups)
+    for kept in (InChunks, of_dask):
+        several = search().fit(
+            kept(X), kept(y), sample_weight=kept(weight), groups=kept(groups)
+        )
+        assert_same_results(several, one)
+    # The weights did something.
+    scores = one.cv_results_["mean_test_score"]
+    unweighted = search().fit(X, y, groups=groups).cv_results_["mean_test_score"]
+    assert not np.array_equal(scores, unweighted)
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky", "dask"])
+def test_one_process_looks_at_free_memory_for_all(
+    backend, data, client, tmp_path, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    # Blocks make no difference to fewer samples than a window has.
+    y = np.arange(70_000) * 4 // 70_000
+    X = rng.normal(size=(len(y), 4)).astype(np.float32)
+    X[np.arange(len(y)), y] += 1
+    np.save(tmp_path / "X.npy", X)
+    X_in_file = np.load(tmp_path / "X.npy", mmap_mode="r")
+    folds = [(np.arange(len(y)), np.arange(0, len(y), 7))]
+
+    def searched(free, *steps, **options):
+        model = softmax(solver="sgd", max_iter=1, batch_size=512, **options)
+        search = BatchedGridSearchCV(
+            make_pipeline(*steps, model),
+            {"softmaxregression__learning_rate_init": RATES},
+            cv=folds,
+            scoring="neg_log_loss",
+            refit=False,
+        )
+        memory = iter(free)
+        monkeypatch.setattr(memory_maps, "free_memory", lambda: next(memory))
+        return search.fit(X_in_file, y)
+
+    whole, blocks = (searched([np.inf], shuffle=how) for how in (True, "blocks"))
+    assert not np.array_equal(
+        whole.cv_results_["mean_test_score"], blocks.cv_results_["mean_test_score"]
+    )
+    with on_backend(backend, client):
+        with pytest.warns(UserWarning, match=r"exceed the memory.*\(4 fits\)") as told:
+            assert_same_results(searched([X.nbytes - 1]), blocks)
+        assert len(told) == 1
+        assert_same_results(searched([X.nbytes]), whole)
+        # Rows of a fold that are scaled or weighted are in memory.
+        scaled = searched([0], StandardScaler())
+        balanced = searched([0], class_weight="balanced")
+    assert_same_results(scaled, searched([], StandardScaler()))
+    assert_same_results(balanced, searched([], class_weight="balanced"))
 
 
 def test_an_interrupted_search_leaves_its_workers(data, client):
