@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits
 from sklearn.ensemble import BaggingClassifier
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -778,6 +778,23 @@ def test_one_process_looks_at_free_memory_for_all(
         balanced = searched([0], class_weight="balanced")
     assert_same_results(scaled, searched([], StandardScaler()))
     assert_same_results(balanced, searched([], class_weight="balanced"))
+
+
+def test_a_gpu_that_only_workers_have_is_theirs(data, tmp_path, monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip("this process has one")
+    np.save(tmp_path / "X.npy", data[0])
+    X_in_file = np.load(tmp_path / "X.npy", mmap_mode="r")
+    monkeypatch.setattr(memory_maps, "free_memory", lambda: 0)
+    search = BatchedGridSearchCV(softmax(solver="sgd"), {"device": ["cuda", "cpu"]})
+    with (
+        joblib.parallel_config("threading", n_jobs=2),
+        pytest.warns(FitFailedWarning, match="torch finds 0 CUDA devices"),
+        pytest.warns(UserWarning, match="test scores are non-finite"),
+        pytest.warns(UserWarning, match="exceed the memory"),
+    ):
+        search.fit(X_in_file, data[1])
+    assert search.best_params_ == {"device": "cpu"}
 
 
 def test_an_interrupted_search_leaves_its_workers(data, client):
