@@ -190,23 +190,53 @@ def _is_loss(error: Exception) -> bool:
 
 @contextmanager
 def _dask_mended() -> Iterator[None]:
-    """Do what joblib 1.6 leaves undone with Dask: see the three functions below."""
+    """Do what joblib 1.6 leaves undone with Dask: see the functions below."""
     backend, _ = get_active_backend()
     if type(backend).__module__ != "joblib._dask":
         yield
         return
 
+    client = backend.client
     mended: dict[str, Callable[..., Any]] = {
         "submit": _with_errors(backend.submit),
         "configure": _in_workers(backend.configure),
         "retrieval_context": _that_returns(backend.retrieval_context),
     }
-    vars(backend).update(mended)
+    vars(backend).update(mended, client=_TellingClient(client))
     try:
         yield
     finally:
+        backend.client = client
         for name in mended:
             delattr(backend, name)
+
+
+class _TellingClient:
+    """A client of Dask that tells joblib of work that could not be sent.
+
+    joblib sends work, and the rows that it needs, in a coroutine, and waits without end
+    if that fails, as it does where a worker dies meanwhile.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.loop = self  # joblib asks the loop of its client to run coroutines
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def add_callback(self, function: Callable[..., Any], *args: Any) -> None:
+        """Run a coroutine whose last argument, if any, is called with its error."""
+
+        async def run() -> None:
+            try:
+                await function(*args)
+            except Exception as error:
+                if not args or not callable(args[-1]):
+                    raise
+                args[-1](error)
+
+        self.client.loop.add_callback(run)
 
 
 def _with_errors(submit: Callable[..., Any]) -> Callable[..., Any]:

@@ -46,6 +46,7 @@ from skdigits.model_selection._workers import TRIES, Work, first_few, hand_out
 distributed = pytest.importorskip("distributed", reason="distributed is an extra")
 dask = pytest.importorskip("dask", reason="distributed is an extra")
 tcp = pytest.importorskip("distributed.comm.tcp")
+CommClosedError = pytest.importorskip("distributed.comm").CommClosedError
 nbytes = pytest.importorskip("distributed.utils").nbytes
 
 RATES = [0.01, 0.03, 0.1, 0.3]
@@ -614,6 +615,28 @@ def test_work_that_kills_each_worker_of_dask_is_named(data, client):
         ),
     ):
         search.fit(*data)
+
+
+def test_rows_that_could_not_be_sent_are_sent_again(data, client, monkeypatch):
+    """As to a worker that dies meanwhile: joblib would wait without end."""
+    original = client.scatter
+    calls = []
+
+    async def fails_once(*args, **options):
+        calls.append(args)
+        if len(calls) == 1:
+            raise CommClosedError("while rows were sent")
+        return await original(*args, **options)
+
+    monkeypatch.setattr(client, "scatter", fails_once)
+    several = SEARCHES["SGD"]()
+    with (
+        joblib.parallel_config("dask"),
+        pytest.warns(RuntimeWarning, match="A worker was lost .*while rows were sent"),
+    ):
+        several.fit(*data)
+    assert_same_results(several, SEARCHES["SGD"]().fit(*data))
+    assert len(calls) > 1
 
 
 class Counted:
