@@ -21,14 +21,44 @@ def mended(backend: Any) -> Iterator[None]:
         "configure": _in_workers(backend.configure),
         "retrieval_context": _that_returns(backend.retrieval_context),
     }
-    vars(backend).update(methods)
+    client = backend.client
+    vars(backend).update(methods, client=_TellingClient(client))
     coming.add = _that_holds(coming.add, held)
     try:
         yield
     finally:
+        backend.client = client
         del coming.add
         for name in methods:
             delattr(backend, name)
+
+
+class _TellingClient:
+    """A client of Dask that tells joblib of work that could not be sent.
+
+    joblib sends work, and the rows that it needs, in a coroutine, and waits without end
+    if that fails, as it does where a worker dies meanwhile.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.loop = self  # joblib asks the loop of its client to run coroutines
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def add_callback(self, function: Callable[..., Any], *args: Any) -> None:
+        """Run a coroutine whose last argument, if any, is called with its error."""
+
+        async def run() -> None:
+            try:
+                await function(*args)
+            except Exception as error:
+                if not args or not callable(args[-1]):
+                    raise
+                args[-1](error)
+
+        self.client.loop.add_callback(run)
 
 
 def _with_errors(

@@ -77,7 +77,10 @@ def _is_shuffled(task: "Task", candidate: Candidate) -> bool:
 
     if not in_place or model.shuffle is not True or SOLVERS[solver].full_batch:
         return False
-    return shuffle_of(model, X, exceeds_memory=True) == "blocks"
+    try:
+        return shuffle_of(model, X, exceeds_memory=True) == "blocks"
+    except ValueError:
+        return False  # a GPU that only workers have, which get all samples
 
 
 def _reading_by_blocks(job: Job, candidates: set[int]) -> Job:

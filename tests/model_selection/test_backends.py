@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits
 from sklearn.ensemble import BaggingClassifier
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -46,6 +46,7 @@ from skdigits.model_selection._workers import TRIES, Work, first_few, hand_out
 distributed = pytest.importorskip("distributed", reason="distributed is an extra")
 dask = pytest.importorskip("dask", reason="distributed is an extra")
 tcp = pytest.importorskip("distributed.comm.tcp")
+CommClosedError = pytest.importorskip("distributed.comm").CommClosedError
 nbytes = pytest.importorskip("distributed.utils").nbytes
 
 RATES = [0.01, 0.03, 0.1, 0.3]
@@ -621,6 +622,28 @@ def test_work_that_kills_each_worker_of_dask_is_named(data, client):
         search.fit(*data)
 
 
+def test_rows_that_could_not_be_sent_are_sent_again(data, client, monkeypatch):
+    """As to a worker that dies meanwhile: joblib would wait without end."""
+    original = client.scatter
+    calls = []
+
+    async def fails_once(*args, **options):
+        calls.append(args)
+        if len(calls) == 1:
+            raise CommClosedError("while rows were sent")
+        return await original(*args, **options)
+
+    monkeypatch.setattr(client, "scatter", fails_once)
+    several = SEARCHES["SGD"]()
+    with (
+        joblib.parallel_config("dask"),
+        pytest.warns(RuntimeWarning, match="A worker was lost .*while rows were sent"),
+    ):
+        several.fit(*data)
+    assert_same_results(several, SEARCHES["SGD"]().fit(*data))
+    assert len(calls) > 1
+
+
 class Counted:
     """Scores like accuracy, and leaves a file for each model that it scores."""
 
@@ -783,6 +806,23 @@ def test_one_process_looks_at_free_memory_for_all(
         balanced = searched([0], class_weight="balanced")
     assert_same_results(scaled, searched([], StandardScaler()))
     assert_same_results(balanced, searched([], class_weight="balanced"))
+
+
+def test_a_gpu_that_only_workers_have_is_theirs(data, tmp_path, monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip("this process has one")
+    np.save(tmp_path / "X.npy", data[0])
+    X_in_file = np.load(tmp_path / "X.npy", mmap_mode="r")
+    monkeypatch.setattr(memory_maps, "free_memory", lambda: 0)
+    search = BatchedGridSearchCV(softmax(solver="sgd"), {"device": ["cuda", "cpu"]})
+    with (
+        joblib.parallel_config("threading", n_jobs=2),
+        pytest.warns(FitFailedWarning, match="torch finds 0 CUDA devices"),
+        pytest.warns(UserWarning, match="test scores are non-finite"),
+        pytest.warns(UserWarning, match="exceed the memory"),
+    ):
+        search.fit(X_in_file, data[1])
+    assert search.best_params_ == {"device": "cpu"}
 
 
 def test_an_interrupted_search_leaves_its_workers(data, client):
