@@ -103,13 +103,14 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def isolated() -> Iterator[None]:
+def isolated(trains: bool = False) -> Iterator[None]:
     """Compute in one thread, without autocast and with an exact oneDNN.
 
     A context manager, and a decorator of methods. Results then depend on nothing that
     users have set in torch, and small operations do not wait for other threads, which
     takes milliseconds on a busy machine. `within_operations` allows more threads, and
-    `side_by_side` yields threads that seldom wait.
+    `side_by_side` yields threads that seldom wait. A block that ``trains`` keeps freed
+    memory; to give it back would take half as long as the prediction of a sample.
     """
     outer = _here.most
     number = None
@@ -134,7 +135,7 @@ def isolated() -> Iterator[None]:
             exact = not autocast and onednn.enabled and precisions <= EXACT
             with (
                 nullcontext() if exact else _exact_settings(),
-                kept_memory() if is_trimmed else nullcontext(),
+                kept_memory() if trains and is_trimmed else nullcontext(),
             ):
                 yield
         finally:

@@ -274,7 +274,7 @@ class GradientClassifier(CallbackSupportMixin, TorchClassifier):
         kept = latest if ranks is None else None
 
         # Callbacks are set up outside the block, so their teardown runs in any case.
-        with isolated(), rollback_on_error(self, kept):
+        with isolated(trains=True), rollback_on_error(self, kept):
             session = self._session(
                 X, y, sample_weight, validation_set, classes, incremental, callbacks
             )

@@ -195,7 +195,7 @@ class TemplateMatchingClassifier(TorchClassifier):
         """
         if unknown:
             refuse_unknown(self, "fit", unknown)
-        with isolated(), rollback_on_error(self):
+        with isolated(trains=True), rollback_on_error(self):
             ranks = RANKS.get()
             if ranks is None:
                 check_parameters(self)
@@ -245,7 +245,7 @@ class TemplateMatchingClassifier(TorchClassifier):
         """
         if unknown:
             refuse_unknown(self, "partial_fit", unknown)
-        with isolated(), rollback_on_error(self):
+        with isolated(trains=True), rollback_on_error(self):
             ranks = RANKS.get()
             fitted = self.__sklearn_is_fitted__()
             if ranks is None:

@@ -18,6 +18,7 @@ from functools import partial
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import joblib
 import numpy as np
@@ -37,8 +38,10 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
+from skdigits import _memory_maps as memory_maps
 from skdigits.callbacks import Checkpoint
 from skdigits.distributed import data_parallel
+from skdigits.engine import batches as engine
 from skdigits.model_selection import BatchedGridSearchCV, learning_rate_range_test
 from skdigits.training.ranks import shared_gpu
 
@@ -188,15 +191,40 @@ CASES = {
         partial(fitted, X=csr_array(X[:N]), weight=weight[:N]),
     ),
 }
-SAME_ONLY = {"mlp, own distortion": (mlp(augment=vertically_mirrored), fitted)}
+SAME_ONLY = {
+    "mlp, own distortion": (mlp(augment=vertically_mirrored), fitted),
+    # On three ranks, one has no sample.
+    "softmax, fewer samples": (softmax(), partial(fitted, X=X[:2], y=y[:2])),
+    "templates, fewer samples": (templates(), partial(fitted, X=X[:2], y=y[:2])),
+    "templates, k-means, fewer samples": (
+        templates(n_templates=2),
+        partial(fitted, X=X[[0, 10, 20, 1]], y=np.array([0, 0, 0, 1])),
+    ),
+}
 FLOAT32 = {"softmax, pixels"}
+# Each rank opens the file of its rows by itself.
+FILES = {
+    "file, softmax": (softmax(shuffle="blocks"), fitted),
+    "file, weights": (softmax(shuffle="blocks"), partial(fitted, weight=weight[:N])),
+    "file, stops early": (
+        mlp(shuffle="blocks", early_stopping=True, dropout=0.3),
+        fitted,
+    ),
+    "file, in order": (mlp(shuffle=False), fitted),
+    "file, L-BFGS": (mlp(solver="lbfgs").set_params(max_iter=20), fitted),
+    "file, templates": (templates(), fitted),
+}
+BLOCK = 16
 
 
-def fit_in(name, own):
-    model, fit = (CASES | SAME_ONLY)[name]
-    with warnings.catch_warnings():
+def fit_in(name, own, **rows):
+    model, fit = (CASES | SAME_ONLY | FILES)[name]
+    with (
+        warnings.catch_warnings(),
+        patch.multiple(engine, CONSECUTIVE=BLOCK, MIXED=4),
+    ):
         warnings.simplefilter("ignore")
-        return fit(clone(model), own)
+        return fit(clone(model), own, **rows)
 
 
 def everything(rows):
@@ -277,6 +305,8 @@ def errors_of(rank, world):
             "nested": told(lambda: data_parallel().__enter__()),
             "state": told(differing_partial_fit, rank),
             "callback": fit(mlp().set_callbacks(Follower(2, OSError("no disk")))),
+            "warning before": told(strict_fit, rank, softmax(), X[:60], y[:60]),
+            "warning after": told(strict_fit, rank, softmax().set_params(tol=0), X, y),
         }
         # Afterwards, the ranks are in step again.
         found["fine"] = fit(softmax())
@@ -289,6 +319,8 @@ def errors_of(rank, world):
             "words": fit(softmax(), X, y if rank else y.astype(str)),
             "features": fit(softmax(), X[:, : 40 + rank]),
             "dtype": fit(softmax(), X.astype([np.float32, np.float64][rank > 0])),
+            "warning of y": told(strict_fit, rank, softmax(), X, np.zeros(len(X))),
+            "fine shards": fit(softmax(), X[rank::2], y[rank::2]),
         }
     found["shards"] = told(lambda: data_parallel(shards=bool(rank)).__enter__())
     found["group"] = told(lambda: data_parallel(group).__enter__())
@@ -296,6 +328,13 @@ def errors_of(rank, world):
         with data_parallel(group):
             found["of a group"] = numbers_of(fit_in("softmax", everything))
     return found
+
+
+def strict_fit(rank, model, X, y):
+    """Fit where a warning is an error, on rank 0 alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if rank else "error")
+        model.fit(X, y)
 
 
 def differing_partial_fit(rank):
@@ -332,6 +371,40 @@ def followed(rank, folder):
     return found | {"printed": output.getvalue(), "warned": texts}
 
 
+def fitted_to_files(path, own):
+    """Return models of rows in a file, and which rows the system was told of."""
+    announce = memory_maps.MappedRows.announce
+    noted = set()
+
+    def note(rows, first, last):
+        noted.update(range(first, min(last, rows.number)))
+        announce(rows, first, last)
+
+    found = {}
+    with patch.object(memory_maps.MappedRows, "announce", note):
+        for name in FILES:
+            noted.clear()
+            rows = np.load(path, mmap_mode="r")
+            found[name] = numbers_of(fit_in(name, own, X=rows)), sorted(noted)
+    return found
+
+
+def without_memory(rank, path):
+    """Fit to a file that exceeds the memory of rank 1, but not that of rank 0."""
+    free = 0 if rank else np.inf
+    rows = np.load(path, mmap_mode="r")
+    model = softmax()
+    with (
+        patch.multiple(engine, CONSECUTIVE=BLOCK, MIXED=4),
+        patch.object(memory_maps, "free_memory", lambda: free),
+        warnings.catch_warnings(record=True) as caught,
+        data_parallel(),
+    ):
+        warnings.simplefilter("always")
+        model.fit(rows, y[:N])
+    return numbers_of(model), [str(one.message) for one in caught]
+
+
 def killed(rank, folder, how):
     """Fit until another rank dies, and write what the error says, and when it came."""
     if rank == 1:
@@ -364,12 +437,17 @@ def run_rank(folder, task):
         os._exit(0)  # the group cannot be left in order
 
     found = {}
+    path = folder / "rows.npy"
     for shards in (False, True):
         own = partial(shard_of, rank=rank, world=world) if shards else everything
         with data_parallel(shards=shards):
             for name in CASES if shards else CASES | SAME_ONLY:
                 found[name, shards] = numbers_of(fit_in(name, own))
+            for name, (numbers, noted) in fitted_to_files(path, own).items():
+                found[name, shards] = numbers
+                found[f"announced of {name}", shards] = noted
     if world == 2:
+        found["without memory"] = without_memory(rank, path)
         found["errors"] = errors_of(rank, world)
         found["followed"] = followed(rank, folder)
     (folder / f"rank {rank}").write_bytes(pickle.dumps(found))
@@ -381,6 +459,7 @@ def run_rank(folder, task):
 
 def run_ranks(world, folder):
     """Return what each of some ranks has found."""
+    np.save(folder / "rows.npy", X[:N])
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     launcher += ["--nproc-per-node", str(world)]
     subprocess.run([*launcher, __file__, str(folder), "fit"], check=True, timeout=300)
@@ -391,7 +470,8 @@ def run_ranks(world, folder):
 
 @pytest.fixture(scope="module")
 def one_process():
-    return {name: numbers_of(fit_in(name, everything)) for name in CASES | SAME_ONLY}
+    names = CASES | SAME_ONLY | FILES
+    return {name: numbers_of(fit_in(name, everything)) for name in names}
 
 
 def assert_close(found, expected, tolerance):
@@ -419,23 +499,54 @@ def assert_close(found, expected, tolerance):
 def test_ranks_fit_what_one_process_fits(world, one_process, tmp_path):
     """In one test, as processes take seconds to start."""
     ranks = run_ranks(world, tmp_path)
-    compared = [name for name in ranks[0] if isinstance(name, tuple)]
-    assert len(compared) == 2 * len(CASES) + len(SAME_ONLY)
+    compared = [name for name in ranks[0] if name[0] in one_process]
+    assert len(compared) == 2 * len(CASES | FILES) + len(SAME_ONLY)
     for name, shards in compared:
         tolerance = 1e-5 if name in FLOAT32 else 1e-12
         assert_close(ranks[0][name, shards], one_process[name], tolerance)
         hashes = {joblib.hash(found[name, shards]) for found in ranks}
         assert len(hashes) == 1, (name, shards)
 
+    assert_files_are_announced(ranks)
     if world == 2:
         assert_errors_come_on_all_ranks(ranks, one_process)
         assert_rank_0_alone_speaks_and_is_followed(ranks)
+        assert_all_ranks_read_by_blocks(ranks, one_process)
+
+
+def assert_files_are_announced(ranks):
+    """All rows of a rank, if they are read by blocks, and none otherwise."""
+    for name, (model, _) in FILES.items():
+        # Rows without weight are left out of a copy in memory.
+        by_blocks = model.get_params().get("shuffle") == "blocks"
+        by_blocks &= name != "file, weights"
+        for shards in (False, True):
+            noted = [found[f"announced of {name}", shards] for found in ranks]
+            for rank, some in enumerate(noted):
+                rows = shard_of(X[:N], rank, len(ranks)) if shards else X[:N]
+                expected = list(range(len(rows))) if by_blocks else []
+                if name == "file, stops early" and not shards:
+                    # Another rank evaluates the only row of the last block.
+                    some = sorted({*some}.union(*noted))
+                assert some == expected, (name, shards, rank)
+
+
+def assert_all_ranks_read_by_blocks(ranks, one_process):
+    """Where the file exceeds the memory of one of them; rank 0 warns."""
+    blocks = one_process["file, softmax"][".state.coef_"]
+    assert np.abs(blocks - one_process["softmax"][".state.coef_"]).max() > 1e-3
+    for found in ranks:
+        numbers, _ = found["without memory"]
+        assert_close(numbers, one_process["file, softmax"], 1e-12)
+    told, silent = (found["without memory"][1] for found in ranks)
+    assert [text for text in told if "Set shuffle='blocks'" in text]
+    assert silent == []
 
 
 def test_the_cases_train(one_process):
     """So that equal results are none of models that have learnt nothing."""
     for name, found in one_process.items():
-        if name.startswith("templates") or "parts" in name or "diverges" in name:
+        if ".history" not in found or "parts" in name or "diverges" in name:
             continue
         losses = found[".history"][:, 2]
         assert losses[-1] < losses[0], name
@@ -459,6 +570,14 @@ ERRORS = {
     "nested": "within another data_parallel",
     "state": "in the fitted model, from which training continues",
     "callback": ("OSError: no disk", "Rank 0 of 2 failed: OSError: no disk"),
+    "warning before": (
+        "UserWarning: Got batch_size=64",
+        "Rank 0 of 2 failed: UserWarning: Got batch_size=64",
+    ),
+    "warning after": (
+        "ConvergenceWarning: Stochastic Optimizer",
+        "Rank 0 of 2 failed: ConvergenceWarning: Stochastic Optimizer",
+    ),
     "fine": "no error",
     "NaN in a shard": ("Rank 1 of 2 failed: ValueError", "Input X contains NaN"),
     "Pipeline": "would learn from a shard each",
@@ -467,6 +586,11 @@ ERRORS = {
     "words": "y has words on some ranks and numbers on others",
     "features": "the number of features of X (40 on rank 0, 41 on rank 1)",
     "dtype": "the dtype of X (float32 on rank 0, float64 on rank 1)",
+    "warning of y": (
+        "UserWarning: y has one class only",
+        "Rank 0 of 2 failed: UserWarning: y has one class only",
+    ),
+    "fine shards": "no error",
     "shards": "shards is [False, True] on ranks 0 to 1",
     "group": ("no error", "This process is not in group"),
 }
@@ -519,7 +643,8 @@ def test_a_rank_that_dies_is_an_error_on_the_others(how, world, tmp_path):
     ]
     try:
         for rank in {*range(world)} - {1}:
-            assert ranks[rank].wait(60) == 0
+            # A busy machine takes a minute to start a process.
+            assert ranks[rank].wait(300) == 0
             seconds, text = (tmp_path / f"told {rank}").read_text().split(" ", 1)
             assert text.startswith("RuntimeError"), text
             assert float(seconds) < 30

@@ -20,6 +20,7 @@ from skdigits import (
     MLPClassifierTorch,
     SoftmaxRegression,
     TemplateMatchingClassifier,
+    _allocator,
     _arrays,
 )
 from skdigits.model_selection import BatchedGridSearchCV
@@ -382,3 +383,44 @@ def test_a_fit_that_fails_leaves_the_number_of_threads_alone(few, threads):
     with pytest.raises(ValueError, match="inconsistent numbers"):
         SoftmaxRegression().fit(few[0], few[1][:-1])
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        lambda X, y: SoftmaxRegression(max_iter=1, tol=None).fit(X, y),
+        lambda X, y: SoftmaxRegression(solver="lbfgs", max_iter=1, tol=None).fit(X, y),
+        lambda X, y: SoftmaxRegression().partial_fit(X, y, np.unique(y)),
+        lambda X, y: TemplateMatchingClassifier().fit(X, y),
+        lambda X, y: BatchedGridSearchCV(
+            SoftmaxRegression(max_iter=1, tol=None), {"alpha": [0, 1]}, cv=2
+        ).fit(X, y),
+    ],
+)
+def test_only_what_trains_keeps_freed_memory(train, few, monkeypatch):
+    """Where a variable tells glibc to return it, as on workers of Dask."""
+    calls = []
+
+    class Recorder:
+        def mallopt(self, parameter, value):
+            calls.append((parameter, value))
+
+        def malloc_trim(self, pad):
+            calls.append("trim")
+
+    trim_threshold = -1  # of glibc's malloc.h
+    monkeypatch.setattr(_allocator, "_libc", Recorder())
+    monkeypatch.setattr(_allocator, "_trim", 65536)
+    monkeypatch.setattr(_arrays, "is_trimmed", True)
+    X, y = few
+    model = train(X, y)
+    values = [call[1] for call in calls if call[0] == trim_threshold]
+    assert values[0] > 2**25
+    assert values[-1] == 65536
+    assert calls[-1] == "trim"
+
+    calls.clear()
+    model.predict(X)
+    model.predict(X[:1])
+    model.score(X, y)
+    assert calls == []

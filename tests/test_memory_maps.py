@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from sklearn.model_selection import GridSearchCV, KFold
 
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
@@ -16,6 +17,7 @@ from skdigits._memory_maps import MappedRows
 from skdigits.callbacks import Checkpoint
 from skdigits.engine import batches as engine
 from skdigits.engine.batches import blocks_mixed
+from skdigits.engine.ranks import Ranks, own_batches, own_part
 from skdigits.model_selection import BatchedGridSearchCV, learning_rate_range_test
 
 BLOCK = 16
@@ -171,6 +173,82 @@ def test_whole_blocks_are_announced_before_they_are_read(rows, monkeypatch, resi
     # Not the whole file at once: at most two windows more than what was read.
     ahead = [number - 20 * place / BLOCK for place, (number, _) in enumerate(n_told)]
     assert max(ahead) <= 2 * MIXED + 4
+
+
+class Recorder:
+    """A reader of X, of which each row holds its number."""
+
+    shuffle = "blocks"
+
+    def __init__(self):
+        self.told = []
+
+    def announce(self, first, last):
+        self.told += range(first, last)
+
+    def check(self, X):
+        pass
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("bounds", [None, [0, 400, N], [0, 9, N]])
+def test_each_process_announces_what_it_reads(bounds):
+    """Of two that train together, with the same rows or with shards of them."""
+    everything = torch.arange(N, dtype=torch.float32)[:, None]
+    order = torch.tensor(documented_order(7, N, BLOCK, MIXED))[None]
+    targets = engine.Targets(torch.tensor([0.0, 1.0]), 1, False)
+    codes = torch.zeros(N, 1, dtype=torch.int64)
+    read = []
+    for rank in range(2):
+        first, last = (0, N) if bounds is None else bounds[rank : rank + 2]
+        X = everything[first:last]
+        reader = Recorder()
+        place = None if bounds is None else first
+        data = engine.Data(X, codes, first=place, reader=reader)
+        ahead = []
+        for number, batch in enumerate(
+            own_batches(Ranks(rank, 2), data, targets, 20, order)
+        ):
+            rows = batch.X[0, :, 0].int().tolist()
+            assert {row - first for row in rows} <= set(reader.told)
+            ahead.append(len(reader.told) - 20 * number)
+            read += rows
+        # Each row once, but for blocks where a part of the file ends; none of others.
+        assert set(range(last - first)) <= set(reader.told)
+        assert min(reader.told) >= 0
+        assert len(reader.told) < last - first + 3 * BLOCK
+        assert max(ahead) <= (2 * MIXED + 4) * BLOCK
+    assert sorted(read) == list(range(N))
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("first", [None, 100])
+def test_a_process_evaluates_rows_where_they_lie(first):
+    n_own = N if first is None else 300
+    X = torch.arange(N, dtype=torch.float32)[:, None]
+    if first is not None:
+        X = X[first : first + n_own]
+    held_out = torch.arange(5, N, 7)
+    codes = torch.arange(N)[:, None]
+    reader = Recorder()
+    data = engine.Data(X, codes, torch.arange(N), held_out[None], first, reader)
+    own = own_part(Ranks(1, 2), data)
+    assert own.X.data_ptr() == X.data_ptr()
+    found = own.take(own.samples[0])
+    expected = held_out[len(held_out) // 2 + len(held_out) % 2 :]
+    if first is not None:
+        inside = (held_out >= first) & (held_out < first + n_own)
+        expected = held_out[inside]
+    for numbers in (found.X[:, 0], found.codes[:, 0], found.weight):
+        assert numbers.tolist() == expected.tolist()
+
+    targets = engine.Targets(torch.tensor([0.0, 1.0]), 1, False)
+    own = own._replace(codes=torch.zeros_like(own.codes))
+    assert [batch.X.shape[1] for batch in engine.batches(own, targets, N)]
+    told = {row + (first or 0) for row in reader.told}
+    assert set(expected.tolist()) <= told
+    # Neither the part of the other process nor its shard.
+    assert min(told) >= expected[0] - BLOCK
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the hint of Linux")

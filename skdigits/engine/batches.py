@@ -24,7 +24,7 @@ class Reader(Protocol):
     shuffle: bool | str
 
     def announce(self, first: int, last: int) -> None:
-        """Be told that samples from the first to before the last come soon."""
+        """Be told that rows of X from the first to before the last come soon."""
 
     def check(self, X: Tensor) -> None:
         """Look at samples that were read just now."""
@@ -227,20 +227,23 @@ DRAWS: dict[bool | str, Callable[[np.random.RandomState, int], np.ndarray]] = {
 
 
 def announced(
-    reader: Reader, order: Tensor, positions: Iterable[Tensor]
+    data: Data, order: Tensor, positions: Iterable[Tensor]
 ) -> Iterator[Tensor]:
     """Yield positions of ``order`` (R, n), and announce their blocks a window ahead.
 
     The blocks of a window are announced one by one, while the window before it is in
-    use.
+    use. Those of other shards are not.
     """
+    assert data.reader is not None
     coming = _blocks_of_windows(order)
     due, first = next(coming, (math.inf, 0))
     n_seen = 0
     for some in positions:
         n_seen += len(some) // len(order)
         while due <= n_seen:
-            reader.announce(first, first + CONSECUTIVE)
+            start = first - (data.first or 0)
+            if -CONSECUTIVE < start < len(data.X):
+                data.reader.announce(max(start, 0), start + CONSECUTIVE)
             due, first = next(coming, (math.inf, 0))
         yield some
 
@@ -338,7 +341,7 @@ def batches(
         chosen = (order[:, one].flatten() for one in slices)
         positions = chosen
         if data.reader is not None:
-            positions = announced(data.reader, order, chosen)
+            positions = announced(data, order, chosen)
 
     memories: list[Tensor | None] = [None]
     if order is not None or not data.lies_in(dtype):

@@ -89,7 +89,7 @@ def _measured_by(
     """Return mean loss (1,) and accuracy (1,) of one model over the ranks' samples."""
     own = own_part(ranks, validation)
     sums = torch.zeros(3, dtype=torch.float64, device="cpu")
-    if len(own.codes):
+    if own.n_samples:
         for batch in batches(own, targets, network.chunk_samples(own.X.device)):
             loss, accuracy = network.evaluate(params, batch)
             total = float(batch.total_weight)

@@ -6,7 +6,7 @@ added up in one message. So nothing else is exchanged but the losses of an epoch
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar, cast
@@ -15,9 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from skdigits.engine.batches import Batch, Data, Part, Targets
+from skdigits.engine.batches import Batch, Data, Part, Targets, announced
 from skdigits.engine.network import Gradients
-from skdigits.engine.sparse import Rows, select_rows
 from skdigits.engine.types import Params, Workers
 
 Value = TypeVar("Value")
@@ -79,35 +78,37 @@ def _summed_gradients(ranks: Ranks, memory: Tensor, gradients: Gradients) -> Gra
 def own_part(ranks: Ranks, data: Data) -> Data:
     """Return the samples of a single replica that this rank sums over, in their order.
 
-    There may be none. They are a part of X without a copy, unless ``data.samples``
-    selects them.
+    There may be none. They lie in X, without a copy.
     """
     size = math.ceil(data.n_samples / ranks.world)
     own = slice(ranks.rank * size, (ranks.rank + 1) * size)
+    local = data if data.first is None else _shard(data)
     if data.samples is not None:
         order = data.samples[0]
-        chosen = order[own] if data.first is None else order[_in_shard(data, order)]
-        weight = None if data.weight is None else data.weight[chosen]
-        return Data(_rows(data, chosen), data.codes[chosen], weight)
-
-    X = data.X
+        chosen = order[own]
+        if data.first is not None:
+            chosen = order[_in_shard(data, order)] - data.first
+        return local._replace(samples=chosen[None])
     if data.first is not None:
-        own = slice(data.first, data.first + len(X))
-    else:
-        parts = dict(enumerate(X.split(size)))
-        X = parts.get(ranks.rank, X[:0])
+        return local
+
+    parts = dict(enumerate(data.X.split(size)))
     weight = None if data.weight is None else data.weight[own]
-    return Data(X, data.codes[own], weight)
+    return Data(parts.get(ranks.rank, data.X[:0]), data.codes[own], weight)
+
+
+def _shard(data: Data) -> Data:
+    """Return the samples of this rank's shard, at their positions in X."""
+    assert data.first is not None
+    own = slice(data.first, data.first + len(data.X))
+    weight = None if data.weight is None else data.weight[own]
+    return Data(data.X, data.codes[own], weight, reader=data.reader)
 
 
 def _in_shard(data: Data, order: Tensor) -> Tensor:
     """Return which of some positions (n,) are those of samples in this rank's shard."""
     assert data.first is not None
     return (order >= data.first) & (order < data.first + len(data.X))
-
-
-def _rows(data: Data, positions: Tensor) -> Rows:
-    return select_rows(data.X, positions - (data.first or 0))
 
 
 def own_batches(
@@ -132,14 +133,12 @@ def own_batches(
     places, bounds = _places(ranks, data, positions, batch_size)
     most = max(end - start for start, end in pairwise(bounds))
     memory = targets.levels.new_empty(most, data.X.shape[1])
-    local = data
-    if data.first is not None:
-        own = slice(data.first, data.first + len(data.X))
-        local = Data(data.X, data.codes[own])
+    local = data if data.first is None else _shard(data)
+    wholes: Iterable[Tensor] = positions.split(batch_size)
+    if order is not None and data.reader is not None:
+        wholes = announced(data, order, wholes)
 
-    for whole, start, end in zip(
-        positions.split(batch_size), bounds, bounds[1:], strict=False
-    ):
+    for whole, start, end in zip(wholes, bounds, bounds[1:], strict=False):
         part = Part(len(whole), places[start:end])
         own_positions = whole[part.places]
         taken = local.take(own_positions - (data.first or 0), memory)
@@ -163,7 +162,7 @@ def _places(
     else:
         is_own = _in_shard(data, positions)
 
-    starts = every[::batch_size]
+    starts = every[::batch_size].contiguous()  # torch warns of others
     chosen = every[is_own]
     bounds = torch.searchsorted(chosen, starts).tolist()
     return within[is_own], [*bounds, len(chosen)]

@@ -165,7 +165,7 @@ def callbacks_called() -> Iterator[None]:
         raise CallbackError from error
 
 
-@isolated()  # a process of joblib may be a forked one
+@isolated(trains=True)  # a process of joblib may be a forked one
 def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
     """Evaluate all candidates of a job in all its folds, as far as they can be batched.
 

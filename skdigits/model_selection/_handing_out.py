@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from joblib import effective_n_jobs, parallel_config
@@ -14,6 +14,7 @@ from skdigits._arrays import training_device
 from skdigits._base import TorchClassifier
 from skdigits._input_checks import warn_user
 from skdigits._memory_maps import exceeds_memory, rows_in_file
+from skdigits.engine.solvers import SOLVERS
 from skdigits.model_selection._execution import Failure, Job, evaluate_elsewhere
 from skdigits.model_selection._grouping import Candidate, Group, fresh
 from skdigits.model_selection._scoring import Outcome
@@ -25,14 +26,19 @@ from skdigits.model_selection._workers import (
     is_local,
     is_nested,
 )
+from skdigits.training.messages import larger_than_memory
+from skdigits.training.reading import shuffle_of
+from skdigits.training.settings import solver_of
 
 if TYPE_CHECKING:
     from skdigits.model_selection._search import Task
 
+Evaluated = tuple[list[Outcome], list[Failure]]
+
 
 def handed_out(
     task: "Task", jobs: Sequence[Job], contexts: Sequence[CallbackContext]
-) -> list[tuple[list[Outcome], list[Failure]]]:
+) -> list[Evaluated]:
     """Evaluate pieces in joblib's workers."""
     n_gpus = torch.cuda.device_count()
     if n_gpus > 1 and any_gpu_will_do(task):
@@ -41,9 +47,12 @@ def handed_out(
             return handed_out(task, jobs, contexts)
 
     local = is_local()
+    by_blocks: set[int] = set()
     rows_of_file = rows_in_file(task.X)
     if rows_of_file is not None and exceeds_memory(rows_of_file):
-        jobs = [_by_blocks(job) for job in jobs]
+        by_blocks = _shuffled(task, jobs)
+        jobs = [_reading_by_blocks(job, by_blocks) for job in jobs]
+
     # Processes of joblib on this machine share its cores, and know their number.
     rows = (task.X, task.y, task.weight, not has_own_processes())
     work = []
@@ -53,7 +62,70 @@ def handed_out(
             bare = bare._replace(search=None, store=None, context=None)
         work.append(Work(evaluate_elsewhere, (bare, *rows), {}, job.name()))
     candidates = dict.fromkeys(one for job in jobs for one in job.numbers()[0])
-    return results(task, candidates, work, contexts)
+    found = results(task, candidates, work, contexts)
+    return _told_of_blocks(task, found, by_blocks) if by_blocks else found
+
+
+def _shuffled(task: "Task", jobs: Sequence[Job]) -> set[int]:
+    """Return the numbers of candidates that would read the file in random order.
+
+    Free memory may differ between workers, which must not decide by themselves.
+    """
+    groups = [group for job in jobs for group in job.groups]
+    seeds = [seed for group in groups for seed in group.seeds]
+    return {one.number for seed in seeds for one in seed if _is_shuffled(task, one)}
+
+
+def _is_shuffled(task: "Task", candidate: Candidate) -> bool:
+    model = candidate.model
+    X: Any = task.X
+    # Otherwise, the samples of each fold are computed, or weighted, in memory.
+    in_place = candidate.prefix is None and model.class_weight != "balanced"
+    solver = model.solver
+    if solver == "auto":
+        solver = solver_of(model, len(task.splits[0].train), X.shape[1])
+
+    if not in_place or model.shuffle is not True or SOLVERS[solver].full_batch:
+        return False
+    try:
+        return shuffle_of(model, X, exceeds_memory=True) == "blocks"
+    except ValueError:
+        return False  # a GPU that only workers have, which get all samples
+
+
+def _reading_by_blocks(job: Job, candidates: set[int]) -> Job:
+    """Return a job in which some candidates shuffle by blocks."""
+
+    def changed(one: Candidate) -> Candidate:
+        if one.number not in candidates:
+            return one
+        return one._replace(model=clone(one.model).set_params(shuffle="blocks"))
+
+    return job._replace(
+        groups=[
+            Group([[changed(one) for one in some] for some in group.seeds])
+            for group in job.groups
+        ]
+    )
+
+
+def _told_of_blocks(
+    task: "Task", found: Sequence[Evaluated], candidates: set[int]
+) -> list[Evaluated]:
+    """Add the message on a file that exceeds memory to outcomes of some candidates."""
+    note = larger_than_memory(task.X)
+    return [
+        (
+            [
+                one._replace(messages=(note, *one.messages))
+                if one.candidate in candidates
+                else one
+                for one in outcomes
+            ],
+            failures,
+        )
+        for outcomes, failures in found
+    ]
 
 
 def _warn_of_one_gpu(task: "Task", candidates: Iterable[int]) -> None:
@@ -106,33 +178,13 @@ def any_gpu_will_do(task: "Task") -> bool:
     return bool(devices) and set(devices) <= {"auto", "cuda"}
 
 
-def _by_blocks(job: Job) -> Job:
-    """Return a job whose models read a file in blocks if they shuffle.
-
-    Free memory may differ between workers, which must not decide by themselves.
-    """
-    return job._replace(
-        groups=[
-            Group([[_read_by_blocks(one) for one in seed] for seed in group.seeds])
-            for group in job.groups
-        ]
-    )
-
-
-def _read_by_blocks(candidate: Candidate) -> Candidate:
-    model = clone(candidate.model)
-    if model.shuffle is True:
-        model.set_params(shuffle="blocks")
-    return candidate._replace(model=model)
-
-
 def results(
     task: "Task",
     candidates: Iterable[int],
     work: Sequence[Work],
     contexts: Sequence[CallbackContext],
     pre_dispatch: int | str = "n_jobs",
-) -> list[tuple[list[Outcome], list[Failure]]]:
+) -> list[Evaluated]:
     """Return the outcomes and failures of candidates, the work of joblib's workers.
 
     Workers on other machines reach neither callbacks nor files of a checkpoint: both
@@ -143,7 +195,7 @@ def results(
     if is_local():
         return hand_out(work, search.n_jobs, pre_dispatch)
 
-    def finished(number: int, result: tuple[list[Outcome], list[Failure]]) -> None:
+    def finished(number: int, result: Evaluated) -> None:
         if task.store is not None:
             task.store.keep(result[0])
         contexts[number].call_on_fit_task_begin(estimator=search)

@@ -151,7 +151,7 @@ def learning_rate_range_test(
     _check_range(min_rate, max_rate, n_steps, smoothing)
     parameter, _ = find_model(estimator)
     rates = np.geomspace(min_rate, max_rate, n_steps)
-    with isolated():
+    with isolated(trains=True):
         model, X = _before_the_model(clone(estimator), X, y)
         _prepare_model(model, random_state)
         samples = check_samples(

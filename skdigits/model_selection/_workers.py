@@ -1,7 +1,7 @@
 """Work that is handed out to joblib's workers, and again where one of them is lost."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from joblib.parallel import BACKENDS, get_active_backend
@@ -9,6 +9,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skdigits._gpus import own_gpu
 from skdigits._input_checks import warn_user
+from skdigits.model_selection._dask import mended
 
 # How often the rest of the work is handed out again if nothing more gets finished.
 TRIES = 3
@@ -174,7 +175,7 @@ def _hand_out_once(
         yield from Parallel(**options)(calls())
         return
     parallel = Parallel(return_as="generator_unordered", **options)
-    with _dask_mended(), closing(parallel(calls())) as arriving:
+    with mended(backend), closing(parallel(calls())) as arriving:
         while True:
             try:
                 number, result = next(arriving)
@@ -192,79 +193,6 @@ def _is_loss(error: Exception) -> bool:
     """Return whether an error says that a worker is gone."""
     package = type(error).__module__.split(".")[0]
     return package in ENGINES and type(error).__name__ in LOSSES
-
-
-@contextmanager
-def _dask_mended() -> Iterator[None]:
-    """Do what joblib 1.6 leaves undone with Dask: see the three functions below."""
-    backend, _ = get_active_backend()
-    if type(backend).__module__ != "joblib._dask":
-        yield
-        return
-
-    mended: dict[str, Callable[..., Any]] = {
-        "submit": _with_errors(backend.submit),
-        "configure": _in_workers(backend.configure),
-        "retrieval_context": _that_returns(backend.retrieval_context),
-    }
-    vars(backend).update(mended)
-    try:
-        yield
-    finally:
-        for name in mended:
-            delattr(backend, name)
-
-
-def _with_errors(submit: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that submits work, whose errors arrive in any case.
-
-    joblib passes results on, and no error that occurs outside of the work, such as that
-    of a worker which was killed too often: it would wait without end.
-    """
-
-    def submit_and_listen(func: Any, callback: Callable[[Any], None]) -> Any:
-        def listen(future: Any) -> None:
-            if future.exception() is not None:
-                callback(future.exception())
-
-        future = submit(func, callback)
-        future.add_done_callback(listen)
-        return future
-
-    return submit_and_listen
-
-
-def _in_workers(configure: Callable[..., int]) -> Callable[..., int]:
-    """Return a function that finds several workers.
-
-    With a single one, joblib would compute in this process, which work that has killed
-    the others would kill, too.
-    """
-
-    def configure_several(*args: Any, **options: Any) -> int:
-        return max(2, configure(*args, **options))
-
-    return configure_several
-
-
-def _that_returns(
-    waiting: Callable[[], AbstractContextManager[None]],
-) -> Callable[[], AbstractContextManager[None]]:
-    """Return a context in which a worker's thread waits for others' results.
-
-    The thread returns to its worker also after an error: it could not leave again.
-    """
-
-    @contextmanager
-    def waiting_and_returning() -> Iterator[None]:
-        context = waiting()
-        context.__enter__()
-        try:
-            yield
-        finally:
-            context.__exit__(None, None, None)
-
-    return waiting_and_returning
 
 
 def _numbered(

@@ -131,7 +131,7 @@ def before_training(session: "Session", incremental: bool) -> list[Message]:
         found.append(_large_features(model, some, for_images))
 
         if session.plan.shuffle != model.shuffle:
-            found.append(_larger_than_memory(session))
+            found.append(larger_than_memory(session.samples.X))
         if incremental:
             found.append(_cycle_is_over(model))
         elif model.batch_size != "auto" and model.batch_size > data.n_samples:
@@ -140,8 +140,8 @@ def before_training(session: "Session", incremental: bool) -> list[Message]:
     return [message for message in found if message is not None]
 
 
-def _larger_than_memory(session: "Session") -> Message:
-    X = session.samples.X
+def larger_than_memory(X: Any) -> Message:
+    """Return the message on rows in a file that are shuffled by blocks."""
     size = math.prod(X.shape) * X.dtype.itemsize / 1e9
     return Message(
         f"X lies in a file, and its {size:.1f} GB exceed the memory that is free: it "

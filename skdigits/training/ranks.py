@@ -17,6 +17,7 @@ from skdigits._input_checks import (
     warn_of_targets,
     warn_user,
 )
+from skdigits._memory_maps import rows_in_file
 from skdigits._targets import weights_by_class
 from skdigits.augmentation import is_users
 from skdigits.distributed import refuse_search
@@ -284,28 +285,32 @@ def samples_of_ranks(
 
     agree(ranks, _found_in(model, samples, ranks.shards))
     _warn_of_shared_gpu(ranks, device)
-    samples = samples._replace(in_file=_in_file_of_all(ranks, samples.in_file))
-    if not ranks.shards:
-        return samples, None
-    if reset:
-        model._learnt = _learnt_by_all(ranks, model._learnt)
-    whole, first = _joined(ranks, samples)
-    single = classes is None and len(whole.classes) == 1
-    if ranks.rank == 0 and reset and (whole.multilabel or single):
-        warn_of_targets(whole.codes, whole.classes)
-    if class_weight is None:
-        return whole, first
+    first = None
+    if ranks.shards:
+        if reset:
+            model._learnt = _learnt_by_all(ranks, model._learnt)
+        samples, first = _joined(ranks, samples)
+        single = classes is None and len(samples.classes) == 1
+        with together(ranks):
+            if ranks.rank == 0 and reset and (samples.multilabel or single):
+                warn_of_targets(samples.codes, samples.classes)
+        if class_weight is not None:
+            weight = weights_by_class(samples, class_weight)
+            samples, first = _weighted(samples, first, weight)
 
-    weight = weights_by_class(whole, class_weight)
-    return _weighted(whole, first, weight)
+    in_file = _in_file_of_all(ranks, samples, device)
+    return samples._replace(in_file=in_file), first
 
 
-def _in_file_of_all(ranks: Ranks, own: InFile | None) -> InFile | None:
+def _in_file_of_all(
+    ranks: Ranks, samples: Samples, device: torch.device
+) -> InFile | None:
     """Return whether samples lie in files that exceed memory, the same on all ranks.
 
     Ranks have more and less free memory, but draw their samples in the same order.
     """
-    every = ranks.gathered(own)
+    stays = device.type == "cpu" and rows_in_file(samples.X) is not None
+    every = ranks.gathered(samples.in_file if stays else None)
     if any(one is None for one in every):
         return None
     return InFile(any(one.exceed_memory for one in every if one is not None))
@@ -366,8 +371,10 @@ def _joined(ranks: Ranks, samples: Samples) -> tuple[Samples, int]:
         weights = [np.ones(len(part)) if own is None else own for _, part, own in every]
         weight = np.concatenate(weights)
     first = sum(map(len, codes[: ranks.rank]))
-    whole = Samples(samples.X, np.concatenate(codes), weight, union)
-    return whole, first
+    joined = Samples(
+        samples.X, np.concatenate(codes), weight, union, in_file=samples.in_file
+    )
+    return joined, first
 
 
 def _weighted(samples: Samples, first: int, weight: np.ndarray) -> tuple[Samples, int]:
@@ -384,9 +391,10 @@ def _warn_of_shared_gpu(ranks: Ranks, device: torch.device) -> None:
     gpu = None
     if device.type == "cuda":
         gpu = str(getattr(torch.cuda.get_device_properties(device), "uuid", None))
-    found = ranks.gathered(gpu)
-    if ranks.rank == 0 and (text := shared_gpu(found)):
-        warn_user(text, UserWarning)
+    text = shared_gpu(ranks.gathered(gpu))
+    with together(ranks):
+        if ranks.rank == 0 and text:
+            warn_user(text, UserWarning)
 
 
 def shared_gpu(gpus: list[str | None]) -> str:

@@ -13,13 +13,15 @@ from itertools import product
 
 import joblib
 import numpy as np
+import pandas
 import pytest
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits
 from sklearn.ensemble import BaggingClassifier
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -30,6 +32,7 @@ from skdigits import (
     SoftmaxRegression,
     TemplateMatchingClassifier,
 )
+from skdigits import _memory_maps as memory_maps
 from skdigits.callbacks import Checkpoint
 from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
 from skdigits.model_selection import _handing_out as handing_out
@@ -42,8 +45,17 @@ from skdigits.model_selection._workers import TRIES, Work, first_few, hand_out
 
 distributed = pytest.importorskip("distributed", reason="distributed is an extra")
 dask = pytest.importorskip("dask", reason="distributed is an extra")
+tcp = pytest.importorskip("distributed.comm.tcp")
+CommClosedError = pytest.importorskip("distributed.comm").CommClosedError
+nbytes = pytest.importorskip("distributed.utils").nbytes
 
 RATES = [0.01, 0.03, 0.1, 0.3]
+CLUSTER = {
+    # A worker that is killed once is an error at once.
+    "distributed.scheduler.allowed-failures": 0,
+    # A busy machine starts another one in more than the usual 15 seconds.
+    "distributed.deploy.lost-worker-timeout": "10 minutes",
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +67,7 @@ def data():
 @pytest.fixture(scope="module")
 def whole_client():
     with (
-        # A worker that is killed once is an error at once.
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        dask.config.set(CLUSTER),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
@@ -227,7 +238,7 @@ def test_a_task_without_its_rows_is_small(monkeypatch):
         assert one.args[2] is y
 
 
-def test_samples_reach_a_dask_worker_once(client):
+def test_samples_reach_a_dask_worker_once(client, monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.random((20_000, 200), dtype=np.float32)
     y = rng.integers(10, size=len(X))
@@ -237,13 +248,27 @@ def test_samples_reach_a_dask_worker_once(client):
     def received(dask_worker):
         return sum(one["total"] for one in dask_worker.transfer_incoming_log)
 
+    sent = []
+    original = tcp.to_frames
+
+    async def noting_size(*args, **options):
+        frames = await original(*args, **options)
+        sent.append(sum(map(nbytes, frames)))
+        return frames
+
     before = client.run(received)
+    # The scheduler is in this process, too.
+    monkeypatch.setattr(tcp, "to_frames", noting_size)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*large (graph|object)")
         with joblib.parallel_config("dask"):
             search.fit(X, y)
     after = client.run(received)
-    # One worker has them from the client, others from a worker.
+    # They go to the scheduler once, and once to a worker; others have them from there.
+    large = sorted(size for size in sent if size > 3e6)
+    assert sum(large) <= 2 * 1.01 * (X.nbytes + y.nbytes)
+    assert len(large) == 2
+    assert sum(sent) - sum(large) > 5 * 8 * len(X)  # the samples of five pieces
     from_workers = sum(after.values()) - sum(before.values())
     assert from_workers <= (len(after) - 1) * 1.1 * (X.nbytes + y.nbytes)
 
@@ -287,6 +312,53 @@ def test_what_a_lost_worker_had_is_done_again(backend, data, client, tmp_path):
     assert 8 < n_fits <= 8 + 4
     lost = [str(one.message) for one in noted if "was lost" in str(one.message)]
     assert len(lost) == 1
+
+
+def test_a_progress_bar_ends_whole_after_a_loss(data, tmp_path, capsys):
+    pytest.importorskip("rich")
+    model = make_pipeline(DiesOnce(str(tmp_path)), softmax())
+    grid = {"softmaxregression__learning_rate_init": RATES}
+    search = BatchedGridSearchCV(model, grid, cv=8, refit=False)
+    search.set_callbacks(ProgressBar(max_propagation_depth=None))
+    with (
+        joblib.parallel_config("loky", n_jobs=2),
+        pytest.warns(RuntimeWarning, match="A worker was lost"),
+    ):
+        search.fit(*data)
+    bars = [line for line in capsys.readouterr().out.splitlines() if "Batched" in line]
+    # The fit, the search, four pieces with a run or two each; none is there twice.
+    assert len(bars) in range(2 + 4 + 4, 2 + 4 + 8 + 1)
+    assert sum("batched-runs" in line for line in bars) == 4
+    assert all("100%" in line for line in bars)
+
+
+def test_rows_of_a_monitor_that_come_twice_are_the_same(data, tmp_path):
+    def monitored(step):
+        monitor = ScoringMonitor(scoring="accuracy")
+        model = make_pipeline(step, softmax(solver="sgd").set_callbacks(monitor))
+        grid = {"softmaxregression__learning_rate_init": RATES[:2]}
+        search = BatchedGridSearchCV(model, grid, cv=4, refit=False)
+        return search, monitor
+
+    one, expected = monitored("passthrough")
+    one.fit(*data)
+    search, monitor = monitored(DiesOnce(str(tmp_path)))
+    with (
+        joblib.parallel_config("loky", n_jobs=2),
+        pytest.warns(RuntimeWarning, match="A worker was lost"),
+    ):
+        search.fit(*data)
+
+    def rows(log):
+        some = log.data_as_pandas.drop_duplicates("task_id_path", keep="last")
+        return some[["task_id_path", "accuracy"]].dropna()
+
+    found = rows(monitor.get_logs())
+    assert len(found) >= 2 * 4 * 3  # candidates, folds, epochs
+    pandas.testing.assert_frame_equal(
+        found.reset_index(drop=True),
+        rows(expected.get_logs()).reset_index(drop=True),
+    )
 
 
 def test_work_that_loses_its_workers_again_and_again_is_named(monkeypatch):
@@ -550,6 +622,28 @@ def test_work_that_kills_each_worker_of_dask_is_named(data, client):
         search.fit(*data)
 
 
+def test_rows_that_could_not_be_sent_are_sent_again(data, client, monkeypatch):
+    """As to a worker that dies meanwhile: joblib would wait without end."""
+    original = client.scatter
+    calls = []
+
+    async def fails_once(*args, **options):
+        calls.append(args)
+        if len(calls) == 1:
+            raise CommClosedError("while rows were sent")
+        return await original(*args, **options)
+
+    monkeypatch.setattr(client, "scatter", fails_once)
+    several = SEARCHES["SGD"]()
+    with (
+        joblib.parallel_config("dask"),
+        pytest.warns(RuntimeWarning, match="A worker was lost .*while rows were sent"),
+    ):
+        several.fit(*data)
+    assert_same_results(several, SEARCHES["SGD"]().fit(*data))
+    assert len(calls) > 1
+
+
 class Counted:
     """Scores like accuracy, and leaves a file for each model that it scores."""
 
@@ -670,6 +764,65 @@ def test_arrays_in_chunks(kind, data):
     scores = one.cv_results_["mean_test_score"]
     unweighted = search().fit(X, y, groups=groups).cv_results_["mean_test_score"]
     assert not np.array_equal(scores, unweighted)
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky", "dask"])
+def test_one_process_looks_at_free_memory_for_all(
+    backend, data, client, tmp_path, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    # Blocks make no difference to fewer samples than a window has.
+    y = np.arange(70_000) * 4 // 70_000
+    X = rng.normal(size=(len(y), 4)).astype(np.float32)
+    X[np.arange(len(y)), y] += 1
+    np.save(tmp_path / "X.npy", X)
+    X_in_file = np.load(tmp_path / "X.npy", mmap_mode="r")
+    folds = [(np.arange(len(y)), np.arange(0, len(y), 7))]
+
+    def searched(free, *steps, **options):
+        model = softmax(solver="sgd", max_iter=1, batch_size=512, **options)
+        search = BatchedGridSearchCV(
+            make_pipeline(*steps, model),
+            {"softmaxregression__learning_rate_init": RATES},
+            cv=folds,
+            scoring="neg_log_loss",
+            refit=False,
+        )
+        memory = iter(free)
+        monkeypatch.setattr(memory_maps, "free_memory", lambda: next(memory))
+        return search.fit(X_in_file, y)
+
+    whole, blocks = (searched([np.inf], shuffle=how) for how in (True, "blocks"))
+    assert not np.array_equal(
+        whole.cv_results_["mean_test_score"], blocks.cv_results_["mean_test_score"]
+    )
+    with on_backend(backend, client):
+        with pytest.warns(UserWarning, match=r"exceed the memory.*\(4 fits\)") as told:
+            assert_same_results(searched([X.nbytes - 1]), blocks)
+        assert len(told) == 1
+        assert_same_results(searched([X.nbytes]), whole)
+        # Rows of a fold that are scaled or weighted are in memory.
+        scaled = searched([0], StandardScaler())
+        balanced = searched([0], class_weight="balanced")
+    assert_same_results(scaled, searched([], StandardScaler()))
+    assert_same_results(balanced, searched([], class_weight="balanced"))
+
+
+def test_a_gpu_that_only_workers_have_is_theirs(data, tmp_path, monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip("this process has one")
+    np.save(tmp_path / "X.npy", data[0])
+    X_in_file = np.load(tmp_path / "X.npy", mmap_mode="r")
+    monkeypatch.setattr(memory_maps, "free_memory", lambda: 0)
+    search = BatchedGridSearchCV(softmax(solver="sgd"), {"device": ["cuda", "cpu"]})
+    with (
+        joblib.parallel_config("threading", n_jobs=2),
+        pytest.warns(FitFailedWarning, match="torch finds 0 CUDA devices"),
+        pytest.warns(UserWarning, match="test scores are non-finite"),
+        pytest.warns(UserWarning, match="exceed the memory"),
+    ):
+        search.fit(X_in_file, data[1])
+    assert search.best_params_ == {"device": "cpu"}
 
 
 def test_an_interrupted_search_leaves_its_workers(data, client):
