@@ -29,8 +29,8 @@ from torch import Tensor
 
 from skdigits._allocator import is_trimmed, kept_memory
 from skdigits.engine.batches import Data
+from skdigits.engine.exactness import EXACT_PRECISIONS, exact_onednn, onednn
 from skdigits.engine.network import Network
-from skdigits.engine.process import ONEDNN, onednn
 from skdigits.engine.sparse import Rows, SparseRows, join_rows
 from skdigits.engine.types import Workers
 
@@ -73,7 +73,6 @@ LARGE = 1e8  # in a step of a few operations
 AHEAD = 2**18  # numbers of samples that another thread gathers ahead of steps
 INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 UNSIGNED = INTEGERS - {"uint8", "int8", "int16", "int32", "int64"}
-EXACT = {"none", "ieee"}  # precisions of oneDNN that leave float32 as it is
 n_cores = cache(joblib.cpu_count)  # it knows the quota of a container
 _users: dict[object, int] = {}  # the user's number of threads for each block in use
 _lock = threading.Lock()
@@ -131,7 +130,7 @@ def isolated() -> Iterator[None]:
                 "cuda"
             )
             precisions = {onednn.matmul.fp32_precision, onednn.conv.fp32_precision}
-            exact = not autocast and onednn.enabled and precisions <= EXACT
+            exact = not autocast and onednn.enabled and precisions <= EXACT_PRECISIONS
             with (
                 nullcontext() if exact else _exact_settings(),
                 kept_memory() if is_trimmed else nullcontext(),
@@ -168,7 +167,7 @@ def _exact_settings() -> Iterator[None]:
     with (
         torch.autocast("cpu", enabled=False),
         torch.autocast("cuda", enabled=False),
-        ONEDNN.changed_to((True, "ieee", "ieee")),
+        exact_onednn(),
     ):
         yield
 
