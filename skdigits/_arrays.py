@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.sparse import issparse
+from sklearn import get_config
 from sklearn.utils._array_api import (
     _is_numpy_namespace,
     get_namespace_and_device,
@@ -314,6 +315,39 @@ def _check_tensor(X: Tensor) -> None:
         )
 
 
+def refuse_cuda_tensors(**arguments: Any) -> None:
+    """Raise an error for a tensor on a GPU that NumPy would be asked to read.
+
+    Under array API dispatch, tensors stay on their device; lists of them never do.
+
+    Raises
+    ------
+    TypeError
+        If there is one; it is named as in ``arguments``.
+    """
+    dispatch = get_config()["array_api_dispatch"]
+    for name, value in arguments.items():
+        several = isinstance(value, list | tuple) and len(value) > 0
+        first = value[0] if several else value
+        if not isinstance(first, Tensor) or first.device.type == "cpu":
+            continue
+
+        if several:
+            raise TypeError(
+                f"{name} is a list of tensors on {first.device}, but arrays or "
+                "tensors in the host's memory are expected: pass "
+                f"torch.stack(tuple({name})).cpu()."
+            )
+        if not dispatch:
+            raise TypeError(
+                f"{name} is a tensor on {first.device}, but arrays or tensors in the "
+                "host's memory are expected without array API dispatch: pass "
+                f"{name}.cpu(). Or start Python with SCIPY_ARRAY_API=1 in its "
+                "environment, and fit and predict within "
+                "sklearn.config_context(array_api_dispatch=True)."
+            )
+
+
 def _dtype_of_frame(frame: Any) -> str:
     """Return the common dtype of all columns if scikit-learn overlooks it, else "".
 
@@ -370,7 +404,7 @@ def surely_finite(X: object) -> bool:
 
 
 def training_device(device: str | torch.device, X: object) -> torch.device:
-    """Return the device for the parameter ``device``.
+    """Return the device for the parameter ``device``; one of CUDA has its number.
 
     ``"auto"`` is the device of a tensor X, else CUDA if there is any, else the CPU.
 
@@ -382,7 +416,7 @@ def training_device(device: str | torch.device, X: object) -> torch.device:
     if device == "auto":
         if isinstance(X, Tensor):
             return X.device
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
 
     try:
         wanted = torch.device(device)
@@ -399,6 +433,10 @@ def training_device(device: str | torch.device, X: object) -> torch.device:
             f"device={device!r}, but torch finds {found} CUDA devices here. Use "
             "device='auto', which takes a GPU if there is one and the CPU otherwise."
         )
+    if wanted.type == "cuda" and wanted.index is None:
+        # Asking torch would start CUDA, which then fails in forked children.
+        started = torch.cuda.is_initialized()
+        return torch.device("cuda", torch.cuda.current_device() if started else 0)
     return wanted
 
 
