@@ -96,10 +96,12 @@ class FakeCuda(TorchFunctionMode):
         for one in patches:
             one.start()
         CudaTensor.handler = self
+        forget_devices()
         try:
             with self:
                 yield
         finally:
+            forget_devices()
             CudaTensor.handler = before
             for one in reversed(patches):
                 one.stop()
@@ -320,6 +322,14 @@ def drawing():
         for module in (torch, *own)
         if getattr(module, "Generator", None) is HOST_GENERATOR
     ]
+
+
+def forget_devices():
+    """Clear what the engine keeps for a device, which is another one from now on."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("skdigits.engine"):
+            for kept in vars(module).values():
+                getattr(kept, "cache_clear", lambda: None)()
 
 
 def _asked_for(what):
