@@ -27,7 +27,7 @@ from skdigits._arrays import (
     training_device,
 )
 from skdigits._gradient import GradientClassifier
-from skdigits._input_checks import check_features, has_callbacks
+from skdigits._input_checks import check_features, has_callbacks, warn_user
 from skdigits._memory_maps import DECIDED
 from skdigits.engine.evaluate import predict_scores
 from skdigits.engine.solvers import SOLVERS
@@ -106,10 +106,14 @@ class Job(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """An error of a batched run: the candidates that it concerns, and its text."""
+    """An error of a batched run: the candidates that it concerns, and its text.
+
+    A run that is ``out_of_memory`` was too large; no candidate is to blame.
+    """
 
     candidates: list[int]
     error: str
+    out_of_memory: bool = False
 
 
 class Entry(NamedTuple):
@@ -142,11 +146,12 @@ def callbacks_called() -> Iterator[None]:
 
 
 @isolated()  # a process of joblib may be a forked one
-def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
+def evaluate(job: Job, tells: bool = True) -> tuple[list[Outcome], list[Failure]]:
     """Evaluate all candidates of a job in all its folds, as far as they can be batched.
 
     Where a run raises an error, its candidates and folds have no outcomes. They are
-    then fitted one by one, and scikit-learn's own code handles their errors.
+    then fitted one by one, and scikit-learn's own code handles their errors. If it
+    ``tells``, it warns of runs that are out of memory, which are none of the failures.
     """
     outcomes: list[Outcome] = []
     failures: list[Failure] = []
@@ -167,6 +172,8 @@ def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
 
     if job.context is not None:
         job.context.call_on_fit_task_end(estimator=job.search)
+    if failures and tells:
+        failures = _told_of_memory(failures)
     return outcomes, failures
 
 
@@ -182,7 +189,7 @@ def evaluate_elsewhere(
     token = DECIDED.set(True)
     try:
         with one_thread() if in_one_thread else nullcontext():
-            return evaluate(job._replace(X=X, y=y, weight=weight))
+            return evaluate(job._replace(X=X, y=y, weight=weight), tells=False)
     finally:
         DECIDED.reset(token)
 
@@ -210,7 +217,22 @@ def _errors_noted(failures: list[Failure], groups: Sequence[Group]) -> Iterator[
             for candidates in group.seeds
             for candidate in candidates
         ]
-        failures.append(Failure(numbers, text))
+        short = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        failures.append(Failure(numbers, text, short))
+
+
+def _told_of_memory(failures: list[Failure]) -> list[Failure]:
+    """Warn of runs that are out of memory, and return the other failures."""
+    short = [failure for failure in failures if failure.out_of_memory]
+    if short:
+        candidates = {number for failure in short for number in failure.candidates}
+        warn_user(
+            f"Memory is too short for batched runs of {len(candidates)} candidates, "
+            f"which are fitted one by one: {short[0].error}. Lower working_memory, the "
+            "mebibytes that a run may take, to train as many at once as fit.",
+            RuntimeWarning,
+        )
+    return [failure for failure in failures if not failure.out_of_memory]
 
 
 def _fold_data(job: Job) -> Iterator[FoldData]:
