@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.sparse import issparse
+from sklearn import get_config
 from sklearn.utils._array_api import (
     _is_numpy_namespace,
     get_namespace_and_device,
@@ -28,9 +29,10 @@ from sklearn.utils._array_api import (
 from torch import Tensor
 
 from skdigits._allocator import is_trimmed, kept_memory
+from skdigits._gpus import OWN
 from skdigits.engine.batches import Data
+from skdigits.engine.exactness import EXACT_PRECISIONS, exact_onednn, onednn
 from skdigits.engine.network import Network
-from skdigits.engine.process import ONEDNN, onednn
 from skdigits.engine.sparse import Rows, SparseRows, join_rows
 from skdigits.engine.types import Workers
 
@@ -73,7 +75,6 @@ LARGE = 1e8  # in a step of a few operations
 AHEAD = 2**18  # numbers of samples that another thread gathers ahead of steps
 INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 UNSIGNED = INTEGERS - {"uint8", "int8", "int16", "int32", "int64"}
-EXACT = {"none", "ieee"}  # precisions of oneDNN that leave float32 as it is
 n_cores = cache(joblib.cpu_count)  # it knows the quota of a container
 _users: dict[object, int] = {}  # the user's number of threads for each block in use
 _lock = threading.Lock()
@@ -132,7 +133,7 @@ def isolated(trains: bool = False) -> Iterator[None]:
                 "cuda"
             )
             precisions = {onednn.matmul.fp32_precision, onednn.conv.fp32_precision}
-            exact = not autocast and onednn.enabled and precisions <= EXACT
+            exact = not autocast and onednn.enabled and precisions <= EXACT_PRECISIONS
             with (
                 nullcontext() if exact else _exact_settings(),
                 kept_memory() if trains and is_trimmed else nullcontext(),
@@ -169,7 +170,7 @@ def _exact_settings() -> Iterator[None]:
     with (
         torch.autocast("cpu", enabled=False),
         torch.autocast("cuda", enabled=False),
-        ONEDNN.changed_to((True, "ieee", "ieee")),
+        exact_onednn(),
     ):
         yield
 
@@ -317,6 +318,39 @@ def _check_tensor(X: Tensor) -> None:
         )
 
 
+def refuse_cuda_tensors(**arguments: Any) -> None:
+    """Raise an error for a tensor on a GPU that NumPy would be asked to read.
+
+    Under array API dispatch, tensors stay on their device; lists of them never do.
+
+    Raises
+    ------
+    TypeError
+        If there is one; it is named as in ``arguments``.
+    """
+    dispatch = get_config()["array_api_dispatch"]
+    for name, value in arguments.items():
+        several = isinstance(value, list | tuple) and len(value) > 0
+        first = value[0] if several else value
+        if not isinstance(first, Tensor) or first.device.type == "cpu":
+            continue
+
+        if several:
+            raise TypeError(
+                f"{name} is a list of tensors on {first.device}, but arrays or "
+                "tensors in the host's memory are expected: pass "
+                f"torch.stack(tuple({name})).cpu()."
+            )
+        if not dispatch:
+            raise TypeError(
+                f"{name} is a tensor on {first.device}, but arrays or tensors in the "
+                "host's memory are expected without array API dispatch: pass "
+                f"{name}.cpu(). Or start Python with SCIPY_ARRAY_API=1 in its "
+                "environment, and fit and predict within "
+                "sklearn.config_context(array_api_dispatch=True)."
+            )
+
+
 def _dtype_of_frame(frame: Any) -> str:
     """Return the common dtype of all columns if scikit-learn overlooks it, else "".
 
@@ -373,7 +407,7 @@ def surely_finite(X: object) -> bool:
 
 
 def training_device(device: str | torch.device, X: object) -> torch.device:
-    """Return the device for the parameter ``device``.
+    """Return the device for the parameter ``device``; one of CUDA has its number.
 
     ``"auto"`` is the device of a tensor X, else CUDA if there is any, else the CPU.
 
@@ -385,7 +419,7 @@ def training_device(device: str | torch.device, X: object) -> torch.device:
     if device == "auto":
         if isinstance(X, Tensor):
             return X.device
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
 
     try:
         wanted = torch.device(device)
@@ -402,6 +436,12 @@ def training_device(device: str | torch.device, X: object) -> torch.device:
             f"device={device!r}, but torch finds {found} CUDA devices here. Use "
             "device='auto', which takes a GPU if there is one and the CPU otherwise."
         )
+    if wanted.type == "cuda" and wanted.index is None:
+        number = OWN.get()
+        # Asking torch would start CUDA, which then fails in forked children.
+        if number is None and torch.cuda.is_initialized():
+            number = torch.cuda.current_device()
+        return torch.device("cuda", number or 0)
     return wanted
 
 

@@ -8,7 +8,14 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
-from skdigits._arrays import from_numpy, from_tensor, isolated, to_numpy, to_tensor
+from skdigits._arrays import (
+    from_numpy,
+    from_tensor,
+    isolated,
+    refuse_cuda_tensors,
+    to_numpy,
+    to_tensor,
+)
 from skdigits._input_checks import (
     check_query,
     names_what_is_meant,
@@ -173,6 +180,35 @@ class TorchClassifier(Versioned, ClassifierMixin, BaseEstimator):
         X, logits = self._checked_logits(X, "decision_function")
         two = logits.shape[1] == 2 and not self._multilabel
         return from_tensor(logits[:, 1] - logits[:, 0] if two else logits, X)
+
+    def score(self, X, y, sample_weight=None):
+        """Compute the accuracy of predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples; integers are read as in the fit (see ``pixels_``).
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            True classes, or which labels each sample has.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of samples.
+
+        Returns
+        -------
+        float
+            Fraction of the samples whose class, or labels, are all predicted.
+
+        Raises
+        ------
+        TypeError
+            If y or the weights are tensors on a GPU without array API dispatch.
+        ValueError
+            If X is invalid or has other features than in ``fit``.
+        sklearn.exceptions.NotFittedError
+            If the model is not fitted.
+        """
+        refuse_cuda_tensors(y=y, sample_weight=sample_weight)
+        return super().score(X, y, sample_weight)
 
     def _checked_logits(self, X, method):
         """Check X; return X as an array, and its checked logits."""

@@ -31,6 +31,7 @@ from skdigits._arrays import (
     Array,
     cast,
     input_dtypes,
+    refuse_cuda_tensors,
     take_samples,
     to_numpy,
     to_tensor,
@@ -269,8 +270,8 @@ def check_samples(
     """
     if not isinstance(X, np.ndarray) or X.ndim == 1:
         X = _as_array(X, estimator, name)
-    if isinstance(y, Tensor):
-        y = _without_gradient(y)
+    if isinstance(y, Tensor | list | tuple):
+        y = _without_gradient(y, name.replace("X", "y"))
     if len(getattr(X, "shape", ())) > 2:
         raise _not_flat(estimator, np.shape(X))
     columns: tuple[int, ...] = getattr(y, "shape", ())
@@ -300,7 +301,7 @@ def check_samples(
         check_classification_targets(targets)  # warns of too many classes
     else:
         targets = check_targets(targets)
-    weight = None if sample_weight is None else _check_weight(sample_weight, checked)
+    weight = None if sample_weight is None else _weight_of(sample_weight, checked, name)
 
     # A class whose samples all have no weight is not a class to learn.
     multilabel = targets.ndim == 2
@@ -383,9 +384,18 @@ def as_read(
     return read_integers(estimator, X, given) if integers else X
 
 
-def _without_gradient(tensor: Tensor) -> Tensor:
-    """Return a tensor in a form to compute with."""
-    tensor = tensor.detach()
+def _without_gradient(values: Any, name: str) -> Any:
+    """Return a tensor in a form to compute with, and anything else as it is.
+
+    Raises
+    ------
+    TypeError
+        If there is a tensor on a GPU without array API dispatch.
+    """
+    refuse_cuda_tensors(**{name: values})
+    if not isinstance(values, Tensor):
+        return values
+    tensor = values.detach()
     return tensor.float() if tensor.dtype in HALVES else tensor
 
 
@@ -394,11 +404,14 @@ def _as_array(X: Any, estimator: BaseEstimator, name: str = "X") -> Any:
 
     Raises
     ------
+    TypeError
+        If X is a tensor on a GPU without array API dispatch.
     ValueError
         If X is a picture of Pillow, or a list that makes no rows.
     """
+    X = _without_gradient(X, name)
     if isinstance(X, Tensor):
-        return _without_gradient(X)
+        return X
 
     several = isinstance(X, list | tuple)
     if is_picture(X[0] if several and X else X):
@@ -413,10 +426,11 @@ def _as_array(X: Any, estimator: BaseEstimator, name: str = "X") -> Any:
     return as_rows(X, type(estimator).__name__, name)
 
 
-def _check_weight(sample_weight: Any, X: Array) -> np.ndarray:
-    """Return the weights of samples, as float64."""
-    if isinstance(sample_weight, Tensor):
-        sample_weight = _without_gradient(sample_weight)
+def _weight_of(sample_weight: Any, X: Array, name: str) -> np.ndarray:
+    """Return the weights of samples X, which have a ``name``, as float64."""
+    if isinstance(sample_weight, Tensor | list | tuple):
+        own_name = name.replace("X", "sample_weight")
+        sample_weight = _without_gradient(sample_weight, own_name)
     # Not as part of X's check: weights stay float64, whatever X is.
     weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
     weight = to_numpy(weight)

@@ -23,7 +23,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from torch import Generator, Tensor
 
-from skdigits._arrays import from_tensor, input_dtypes, isolated, to_tensor
+from skdigits._arrays import (
+    from_tensor,
+    input_dtypes,
+    isolated,
+    refuse_cuda_tensors,
+    to_tensor,
+)
 from skdigits._image_shapes import shape_of_images
 from skdigits._input_checks import (
     FRACTION,
@@ -101,6 +107,7 @@ class _Distortion(Versioned, BaseEstimator):
         ValueError
             If a parameter, X or ``image_shape`` is invalid.
         """
+        refuse_cuda_tensors(X=X)
         X = np.asarray(X) if isinstance(X, list | tuple) else X
         X = check_array(X, dtype=input_dtypes(X, integers=True))
         X = images_of_integers(X)

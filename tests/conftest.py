@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fake_cuda import fake_cuda
 from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier, _multilayer_perceptron
@@ -22,6 +23,7 @@ from skdigits.training.fitted import set_fitted_attributes
 from skdigits.training.messages import after_training, emit
 from skdigits.training.session import prepare, run
 
+CUDA = ["fake", "fake-rounding", *(["real"] if torch.cuda.is_available() else [])]
 ABSENT = r"cupy|dpnp|cuda|XPU|MPS"
 os.environ.setdefault("MPLBACKEND", "Agg")  # pictures are drawn, not shown
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -36,14 +38,20 @@ def chromium():
     return next(filter(None, map(shutil.which, names)), None)
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--cuda",
+        choices=["fake", "fake-rounding"],
+        help="run each test with a fake CUDA device, where device='auto' computes",
+    )
+
+
 def pytest_collection_modifyitems(config, items):
     reasons = {}
     if not Path(os.environ.get("SKDIGITS_DATA", "/nowhere"), "mnist").is_dir():
         reasons["mnist"] = (
             "needs the real MNIST: set SKDIGITS_DATA to the folder that holds mnist/"
         )
-    if not torch.cuda.is_available():
-        reasons["gpu"] = "needs CUDA, and torch finds none here"
     if chromium() is None:
         reasons["browser"] = "needs Chromium: apt-get install chromium"
     for item in items:
@@ -60,6 +68,28 @@ def resize(monkeypatch):
         monkeypatch.setitem(SIZES, "cpu", SIZES["cpu"]._replace(**values))
 
     return change
+
+
+@pytest.fixture(params=CUDA)
+def cuda(request):
+    """Two CUDA devices, as `FakeCuda`, or None for those of this machine."""
+    if request.param == "real":
+        yield None
+        return
+    with fake_cuda(2, rounding=request.param == "fake-rounding") as device:
+        yield device
+    assert not device.problems
+
+
+@pytest.fixture(autouse=True)
+def cuda_of_all_tests(request):
+    """The device of ``--cuda``, for tests that ask for none."""
+    kind = request.config.getoption("--cuda", None)
+    if kind is None or "cuda" in request.fixturenames:
+        yield
+        return
+    with fake_cuda(rounding=kind == "fake-rounding"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -193,14 +193,15 @@ def test_what_is_not_surely_finite_is_checked_and_taken(X, iris):
     ids=str,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_gpu_computes_what_the_cpu_computes(model, dtype, digits):
+def test_the_gpu_computes_what_the_cpu_computes(model, dtype, digits, cuda):
     X, y = ((digits[0] * 255).astype(dtype), digits[1])
     if dtype != np.uint8:
         X /= 255
     expected = model.set_params(device="cpu").fit(X, y).predict_proba(X)
     found = model.set_params(device="cuda").fit(X, y).predict_proba(X)
-    assert model.device_.startswith("cuda")
+    assert model.device_ == "cuda:0"
     assert isinstance(found, np.ndarray)
-    np.testing.assert_allclose(
-        found, expected, rtol=1e-3 if dtype != np.float64 else 1e-8
-    )
+    # A few thousand units of rounding, of the dtype that the model computes in.
+    single = dtype != np.float64 or isinstance(model, ConvNetClassifier)
+    precision = np.finfo(np.float32 if single else np.float64)
+    np.testing.assert_allclose(found, expected, rtol=1e4 * precision.eps)

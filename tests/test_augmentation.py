@@ -506,19 +506,20 @@ def test_samples_must_be_images(few):
 
 @pytest.mark.gpu
 @each_object
-def test_on_a_gpu(augment, few):
+def test_on_a_gpu(augment, few, cuda):
     """Images and generator are on the GPU, and fits are reproducible."""
     X, y = few
     devices = []
 
     def recorded(images, generator):
-        devices.append((images.device.type, generator.device.type))
+        devices.append({str(images.device), str(generator.device)})
         return augment(images, generator)
 
     model = SoftmaxRegression(augment=recorded, device="cuda", **QUICK)
     first, second = (clone(model).fit(X, y) for _ in range(2))
     np.testing.assert_array_equal(first.coef_, second.coef_)
-    assert set(devices) == {("cuda", "cuda")}
+    assert all(one == {"cuda:0"} for one in devices)
+    assert len(devices) > 2
 
 
 @pytest.mark.parametrize("distortion", [RandomShift(), RandomAffine()], ids=str)

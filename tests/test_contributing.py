@@ -28,7 +28,8 @@ def copy(tmp_path_factory):
     """A copy of the package and of the engine's tests, with all examples added."""
     folder = tmp_path_factory.mktemp("copy")
     shutil.copytree(ROOT / "skdigits", folder / "skdigits")
-    shutil.copytree(ROOT / "tests/engine", folder / "tests/engine")
+    for name in ("tests/engine", "tests/cuda"):
+        shutil.copytree(ROOT / name, folder / name)
     for name in ("pyproject.toml", "tests/conftest.py"):
         shutil.copy(ROOT / name, folder / name)
 

@@ -2,22 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.backends import cudnn
 from torch.linalg import vector_norm
 from torch.nn.functional import conv2d, max_pool2d
 
 from skdigits.engine.activations import ACTIVATIONS
 from skdigits.engine.batches import Batch
+from skdigits.engine.exactness import exact_convolutions
 from skdigits.engine.losses import OUTPUT_LOSSES
 from skdigits.engine.network import Gradients, Network, dropout_mask
-from skdigits.engine.process import ProcessSetting
 from skdigits.engine.sizes import SIZES
 from skdigits.engine.types import Params, StepHyper
 
@@ -290,50 +288,6 @@ def standardised(weight: Tensor, gain: float) -> Tensor:
     least = vector_norm(weight, dim=1, keepdim=True) * resolution
     size = torch.maximum(vector_norm(centred, dim=1, keepdim=True), least)
     return centred * (gain / size.clamp_min(1e-12))
-
-
-class _CudnnFlags(NamedTuple):
-    """Flags of cuDNN; ``precision`` is that of float32 convolutions."""
-
-    enabled: bool
-    benchmark: bool
-    deterministic: bool
-    precision: str | bool
-
-
-def _read_flags() -> _CudnnFlags:
-    # From torch 2.9 on, each operation has a precision, and reading the older flag
-    # allow_tf32 raises once a user has set one of them.
-    current = hasattr(cudnn, "conv")
-    return _CudnnFlags(
-        cudnn.enabled,
-        cudnn.benchmark,
-        cudnn.deterministic,
-        cudnn.conv.fp32_precision if current else cudnn.allow_tf32,  # type: ignore[attr-defined]
-    )
-
-
-def _write_flags(flags: _CudnnFlags) -> None:
-    cudnn.enabled = flags.enabled
-    cudnn.benchmark = flags.benchmark
-    cudnn.deterministic = flags.deterministic
-    if hasattr(cudnn, "conv"):
-        cudnn.conv.fp32_precision = flags.precision
-    else:
-        cudnn.allow_tf32 = flags.precision is True
-
-
-_CUDNN = ProcessSetting(_read_flags, _write_flags)
-_EXACT = _CudnnFlags(
-    enabled=True, benchmark=False, deterministic=True, precision="ieee"
-)
-
-
-def exact_convolutions(device: torch.device) -> AbstractContextManager[None]:
-    """Let cuDNN be deterministic, and compute float32 as such instead of as TF32."""
-    if device.type == "cpu":
-        return nullcontext()
-    return _CUDNN.changed_to(_EXACT)
 
 
 @cache

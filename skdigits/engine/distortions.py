@@ -5,12 +5,17 @@ sizes, too: on other images, the unit is one 28th of the longer side.
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
 LENGTH = 28
+
+# Constants that are kept for a device and a shape: making them anew takes longer than
+# distorting a small batch, and on a GPU a copy.
+KEPT = 16
 
 EDGES = {"constant": "zeros", "nearest": "border"}
 """Values beyond the edge, in numpy.pad's words and in torch's. For scipy.ndimage, they
@@ -110,21 +115,30 @@ def elastic_steps(
 
     # Smoothing takes more away from noise on a finer grid: the scale squared makes up.
     steps = (down @ noise @ across).mul_(2 * alpha * scale**2)
-    return steps.permute(0, 2, 3, 1) / steps.new_tensor([width, height])
+    return steps.permute(0, 2, 3, 1) / _sides(width, height, dtype, device)
 
 
+@lru_cache(KEPT)
+def _sides(width: int, height: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the lengths of both sides, in pixels."""
+    with torch.inference_mode(False):
+        return torch.tensor([width, height], dtype=dtype, device=device)
+
+
+@lru_cache(KEPT)
 def _gaussian(
     side: int, sigma: float, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Return the matrix (side, side) that smooths, with zeros beyond the edge."""
-    places = torch.arange(side, dtype=torch.float64, device=device)
-    distance = places[:, None] - places
-    kernel = torch.exp(-((distance / sigma) ** 2) / 2)
+    with torch.inference_mode(False):  # it outlives the mode of its first use
+        places = torch.arange(side, dtype=torch.float64, device=device)
+        distance = places[:, None] - places
+        kernel = torch.exp(-((distance / sigma) ** 2) / 2)
 
-    reach = math.ceil(6 * sigma) + 1
-    around = torch.arange(-reach, reach + 1, dtype=torch.float64, device=device)
-    total = torch.exp(-((around / sigma) ** 2) / 2).sum()
-    return (kernel / total).to(dtype)
+        reach = math.ceil(6 * sigma) + 1
+        around = torch.arange(-reach, reach + 1, dtype=torch.float64, device=device)
+        total = torch.exp(-((around / sigma) ** 2) / 2).sum()
+        return (kernel / total).to(dtype)
 
 
 def resampled(images: Tensor, places: Tensor, mode: str) -> Tensor:

@@ -47,12 +47,12 @@ class ProcessSetting(Generic[Value]):
         self._lock = threading.Lock()
 
     @contextmanager
-    def changed_to(self, value: Value) -> Iterator[None]:
-        """Change the setting within a block."""
+    def changed_by(self, change: Callable[[Value], Value]) -> Iterator[None]:
+        """Change the setting within a block to a function of what it was."""
         with self._lock:
             if self._n_users == 0:
                 self._before = [self._read()]
-                self._write(value)
+                self._write(change(self._before[0]))
             self._n_users += 1
 
         try:
@@ -88,21 +88,6 @@ def _handles_interrupts(handler: Callable[..., Any]) -> bool:
     """Return whether this is the handler of Ctrl-C, in the thread that can set it."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     return in_main_thread and signal.getsignal(signal.SIGINT) is handler
-
-
-onednn: Any = torch.backends.mkldnn  # its types are torch's own
-
-
-def _read_onednn() -> tuple[bool, str, str]:
-    return onednn.enabled, onednn.matmul.fp32_precision, onednn.conv.fp32_precision
-
-
-def _write_onednn(values: tuple[bool, str, str]) -> None:
-    onednn.enabled, onednn.matmul.fp32_precision, onednn.conv.fp32_precision = values
-
-
-ONEDNN = ProcessSetting(_read_onednn, _write_onednn)
-"""Whether oneDNN computes on the CPU; its precisions of products and convolutions."""
 
 
 def _cpu_is_intels() -> bool:

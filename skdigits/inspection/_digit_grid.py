@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 
+from skdigits._arrays import refuse_cuda_tensors
 from skdigits._plotting import ORANGE
 from skdigits._targets import dense_targets
 from skdigits.inspection import _mosaic
@@ -285,6 +286,7 @@ def _with_shape(X: ArrayLike) -> np.ndarray | pd.DataFrame | csr_array:
     if hasattr(X, "tocsr"):
         X = X.tocsr()
     elif not hasattr(X, "shape"):
+        refuse_cuda_tensors(X=X)
         X = np.asarray(X)
 
     if len(X.shape) < 2:

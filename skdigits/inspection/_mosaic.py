@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 
 from skdigits._image_shapes import shape_of_images
 from skdigits._plotting import one_axes
+from skdigits.inspection._answers import as_array
 from skdigits.inspection._display import Display
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def shape_seen(
 def as_images(X: ArrayLike, image_shape: tuple[int, int, int]) -> np.ndarray:
     """Return samples (n, h · w · c) as images, (n, h, w) if grey, else (n, h, w, c)."""
     shape = image_shape[:2] if image_shape[2] == 1 else image_shape
-    return np.asarray(X).reshape(-1, *shape)
+    return as_array(X).reshape(-1, *shape)
 
 
 def brightness_limits(images: np.ndarray) -> tuple[float, float]:

@@ -8,12 +8,14 @@ from sklearn.model_selection import (
     RandomizedSearchCV,
 )
 
+from skdigits._arrays import refuse_cuda_tensors
 from skdigits._parameters import SEARCH
 from skdigits._versions import Versioned
+from skdigits.model_selection._score import Scored
 from skdigits.model_selection._search import fit_context, fit_search
 
 
-class BatchedGridSearchCV(Versioned, GridSearchCV):
+class BatchedGridSearchCV(Scored, Versioned, GridSearchCV):
     """Exhaustive search over a parameter grid that trains many candidates at once.
 
     Parameters, attributes and results are those of scikit-learn's ``GridSearchCV``;
@@ -211,12 +213,14 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
             candidate has ``early_stopping=True``, which already chooses the number of
             epochs.
         """
+        if params or not (isinstance(X, np.ndarray) and isinstance(y, np.ndarray)):
+            refuse_cuda_tensors(X=X, y=y, **params)
         settings = ParameterGrid(self.param_grid)
         fit_search(self, X, y, params, settings)
         return self
 
 
-class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
+class BatchedRandomizedSearchCV(Scored, Versioned, RandomizedSearchCV):
     """Search over randomly drawn candidates that trains many of them at once.
 
     Parameters, attributes and results are those of scikit-learn's
@@ -405,6 +409,8 @@ class BatchedRandomizedSearchCV(Versioned, RandomizedSearchCV):
             candidate has ``early_stopping=True``, which already chooses the number of
             epochs.
         """
+        if params or not (isinstance(X, np.ndarray) and isinstance(y, np.ndarray)):
+            refuse_cuda_tensors(X=X, y=y, **params)
         settings = ParameterSampler(
             self.param_distributions, self.n_iter, random_state=self.random_state
         )

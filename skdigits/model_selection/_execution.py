@@ -119,10 +119,14 @@ class Job(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """An error of a batched run: the candidates that it concerns, and its text."""
+    """An error of a batched run: the candidates that it concerns, and its text.
+
+    A run that is ``out_of_memory`` was too large; no candidate is to blame.
+    """
 
     candidates: list[int]
     error: str
+    out_of_memory: bool = False
 
 
 class Entry(NamedTuple):
@@ -299,7 +303,8 @@ def _errors_noted(failures: list[Failure], groups: Sequence[Group]) -> Iterator[
             for candidates in group.seeds
             for candidate in candidates
         ]
-        failures.append(Failure(numbers, text))
+        short = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        failures.append(Failure(numbers, text, short))
 
 
 def _fold_data(job: Job) -> Iterator[FoldData]:

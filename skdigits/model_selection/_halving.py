@@ -6,16 +6,18 @@ import numpy as np
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import HalvingGridSearchCV, HalvingRandomSearchCV
 
+from skdigits._arrays import refuse_cuda_tensors
 from skdigits._parameters import SEARCH
 from skdigits._versions import Versioned
 from skdigits.model_selection._rungs import epochs_parameter, evaluate_iterations
+from skdigits.model_selection._score import Scored
 from skdigits.model_selection._scoring import n_samples_of
 from skdigits.model_selection._search import fit_context, fit_search
 
 OURS = {"working_memory": SEARCH["working_memory"]}
 
 
-class _Halving(Versioned):
+class _Halving(Scored, Versioned):
     """Methods and attributes that both halving searches add to scikit-learn's."""
 
     # Parameters of the other searches; halving has resources instead.
@@ -49,6 +51,7 @@ class _Halving(Versioned):
             resource is also searched over, if ``cv`` draws new folds in every call, if
             all fits fail, or if a fit fails with ``error_score="raise"``.
         """
+        refuse_cuda_tensors(X=X, y=y, **params)
         self._n_samples_orig = n_samples_of(X)
         fit_search(self, X, y, params, iterations=evaluate_iterations)
         self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]

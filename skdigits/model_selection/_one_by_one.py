@@ -113,7 +113,7 @@ def warn_of_unexplained(
     """Warn if a batched run failed although each of its candidates succeeds alone.
 
     An error in the settings of a candidate is reported with its fit or its scores. Any
-    other error is a lack of memory or a bug of this package, and the user must see it.
+    other error is a bug of this package, and the user must see it, as a lack of memory.
     """
     failed = {
         candidate
@@ -122,7 +122,7 @@ def warn_of_unexplained(
     }
     unexplained: defaultdict[str, set[int]] = defaultdict(set)
     for failure in failures:
-        if failed.isdisjoint(failure.candidates):
+        if failure.out_of_memory or failed.isdisjoint(failure.candidates):
             unexplained[failure.error].update(failure.candidates)
 
     for error, candidates in unexplained.items():

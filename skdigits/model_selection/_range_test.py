@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from torch import Tensor
 
-from skdigits._arrays import isolated, to_tensor
+from skdigits._arrays import isolated, refuse_cuda_tensors, to_tensor
 from skdigits._gradient import FULL_BATCH, GradientClassifier
 from skdigits._input_checks import (
     COUNT,
@@ -148,6 +148,7 @@ def learning_rate_range_test(
     """
     if RANKS.get() is not None:
         refuse_search("learning_rate_range_test")
+    refuse_cuda_tensors(X=X, y=y, sample_weight=sample_weight)
     _check_range(min_rate, max_rate, n_steps, smoothing)
     parameter, _ = find_model(estimator)
     rates = np.geomspace(min_rate, max_rate, n_steps)

@@ -11,7 +11,13 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from skdigits._arrays import input_dtypes, surely_finite, to_numpy, to_tensor
+from skdigits._arrays import (
+    input_dtypes,
+    refuse_cuda_tensors,
+    surely_finite,
+    to_numpy,
+    to_tensor,
+)
 from skdigits._image_lists import (
     is_found,
     no_array,
@@ -60,9 +66,12 @@ def check_images(
 
     Raises
     ------
+    TypeError
+        If X is a tensor on a GPU without array API dispatch.
     ValueError
         If X has other pixels, is empty or holds NaN or infinity.
     """
+    refuse_cuda_tensors(X=X)
     shape = None
     if transformer.image_shape is not None:
         shape = given_shape(transformer.image_shape, grey=True)[:2]

@@ -17,6 +17,9 @@ class Box:
         self.written = []
         self.setting = ProcessSetting(lambda: self.value, self.write)
 
+    def changed(self):
+        return self.setting.changed_by(lambda before: f"not {before}")
+
     def write(self, value):
         self.value = value
         self.written.append(value)
@@ -28,12 +31,12 @@ def box():
 
 
 def test_a_single_user_changes_and_restores(box):
-    with box.setting.changed_to("changed"):
-        assert box.value == "changed"
+    with box.changed():
+        assert box.value.startswith("not ")
     assert box.value == "before"
     box.value = "another"
-    with box.setting.changed_to("changed"):
-        assert box.value == "changed"
+    with box.changed():
+        assert box.value.startswith("not ")
     assert box.value == "another"
 
 
@@ -42,31 +45,31 @@ def test_the_value_is_back_after_the_last_of_two_users(box, first_to_leave):
     """Whichever leaves first: users overlap, they need not be nested."""
     users = {"first": ExitStack(), "second": ExitStack()}
     for user in users.values():
-        user.enter_context(box.setting.changed_to("changed"))
-        assert box.value == "changed"
+        user.enter_context(box.changed())
+        assert box.value.startswith("not ")
     users.pop(first_to_leave).close()
-    assert box.value == "changed"
+    assert box.value.startswith("not ")
     (last,) = users.values()
     last.close()
     assert box.value == "before"
-    assert box.written == ["changed", "before"]
+    assert box.written == ["not before", "before"]
 
 
 def test_exceptions_leave_like_everyone_else(box):
     """That of one user neither restores too early nor keeps the value changed."""
 
     def fail():
-        with box.setting.changed_to("changed"):
-            assert box.value == "changed"
+        with box.changed():
+            assert box.value.startswith("not ")
             raise ValueError("expected")
 
     with pytest.raises(ValueError, match="expected"):
         fail()
     assert box.value == "before"
-    with box.setting.changed_to("changed"):
+    with box.changed():
         with pytest.raises(ValueError, match="expected"):
             fail()
-        assert box.value == "changed"
+        assert box.value.startswith("not ")
     assert box.value == "before"
 
 
@@ -77,7 +80,7 @@ def test_threads_share_the_setting(box, error):
     leave = {name: Event() for name in "AB"}
 
     def use(name):
-        with box.setting.changed_to("changed"):
+        with box.changed():
             entered[name].set()
             assert leave[name].wait(30)
             if name == "A" and error is not None:
@@ -88,21 +91,21 @@ def test_threads_share_the_setting(box, error):
         for name in "AB":
             running[name] = pool.submit(use, name)
             assert entered[name].wait(30)
-            assert box.value == "changed"
+            assert box.value.startswith("not ")
         leave["A"].set()
         assert running["A"].exception(30) is error
-        assert box.value == "changed"
+        assert box.value.startswith("not ")
         leave["B"].set()
         assert running["B"].exception(30) is None
     assert box.value == "before"
-    assert box.written == ["changed", "before"]
+    assert box.written == ["not before", "before"]
 
 
 def test_many_threads_at_once_always_find_it_changed(box):
     def use(_):
-        with box.setting.changed_to("changed"):
+        with box.changed():
             return box.value
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(use, range(2000))) == {"changed"}
+        assert set(pool.map(use, range(2000))) == {"not before"}
     assert box.value == "before"

@@ -28,6 +28,9 @@ def assert_same_results():
             if key.startswith("param_"):
                 assert ours[key].dtype == values.dtype
                 assert ours[key].tolist() == values.tolist()
+            elif key.endswith("_by_epoch"):  # objects: a curve for each candidate
+                for own, curve in zip(ours[key], values, strict=True):
+                    np.testing.assert_allclose(own, curve, rtol, 1e-12, err_msg=key)
             elif key != "params" and not key.endswith("_time"):
                 np.testing.assert_allclose(ours[key], values, rtol, 1e-12, err_msg=key)
         for name in ("n_splits_", "multimetric_", "best_index_", "best_params_"):

@@ -609,12 +609,11 @@ def test_a_frame_of_results(few):
 @pytest.mark.gpu
 @both_models
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
-def test_the_gpu_searches_as_the_cpu_does(make, solver, few, assert_same_results):
+def test_the_gpu_searches_as_the_cpu_does(make, solver, few, assert_same_results, cuda):
     """Folds, seeds, weights and early stopping on a GPU."""
-    grid = RATES | {
-        "random_state": [0, 1],
-        "early_stopping": [False, solver != "lbfgs"],
-    }
+    grid = {"alpha": [0.0, 0.1, 10.0], "random_state": [0, 1]}
+    if solver != "lbfgs":
+        grid |= RATES | {"early_stopping": [False, True]}
     weight = np.random.default_rng(0).uniform(0, 2, len(few[1])).round()
     found, expected = (
         BatchedGridSearchCV(
@@ -623,7 +622,7 @@ def test_the_gpu_searches_as_the_cpu_does(make, solver, few, assert_same_results
         for device in ("cuda", "cpu")
     )
     assert found.batched_.all()
-    assert found.best_estimator_.device_.startswith("cuda")
+    assert found.best_estimator_.device_ == "cuda:0"
     assert_same_results(found, expected, rtol=1e-6)
 
 

@@ -689,7 +689,7 @@ def test_many_rates_in_a_fraction_of_the_epochs(digits, trained):
 
 
 @pytest.mark.gpu
-def test_on_a_gpu(few, assert_same_halving, trained):
+def test_on_a_gpu(few, assert_same_halving, trained, cuda):
     model = MLPClassifierTorch(
         8, batch_size=50, tol=None, random_state=0, device="cuda"
     )

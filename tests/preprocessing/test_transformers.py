@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from functools import partial
 
 import array_api_strict
 import numpy as np
@@ -218,14 +219,20 @@ def test_other_namespaces(transformer, dtype, asarray, images):
 
 @pytest.mark.gpu
 @each
-def test_on_a_gpu(transformer, images):
-    expected = transformer.transform(images / 255)
-    on_gpu = clone(transformer).set_params(device="cuda").fit_transform(images / 255)
-    np.testing.assert_allclose(on_gpu, expected, atol=1e-9)
+def test_on_a_gpu(transformer, images, cuda):
+    """As on the CPU, whose results other tests compare with SciPy's."""
+    on_cpu = clone(transformer).set_params(device="cpu")
+    on_gpu = clone(transformer).set_params(device="cuda")
+    expected = on_cpu.transform(images / 255)
+    assert_near = partial(np.testing.assert_allclose, desired=expected, atol=1e-9)
+    assert_near(on_gpu.fit_transform(images / 255))
+    # The order of a sum decides no grey level.
+    pixels = on_gpu.fit_transform(images)
+    np.testing.assert_array_equal(pixels, on_cpu.transform(images))
     with config_context(array_api_dispatch=True):
         found = transformer.transform(torch.asarray(images / 255, device="cuda"))
-    assert found.device.type == "cuda"
-    np.testing.assert_allclose(found.cpu(), expected, atol=1e-9)
+    assert str(found.device) == "cuda:0"
+    assert_near(found.cpu())
 
 
 @each
