@@ -11,11 +11,13 @@ import threading
 import zlib
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
 import torch
+from fake_graphs import FakeGraph, captured_by
 from fake_tensors import (
     CPU,
     HOST_GENERATOR,
@@ -71,6 +73,8 @@ class FakeCuda(TorchFunctionMode):
         Copies to a device, from the host or from another device, in the same form.
     problems : Counter
         Errors about devices, whether or not they were caught.
+    graphs : list of FakeGraph
+        Graphs that were captured.
     """
 
     def __init__(self, n_devices, rounding, capability, memory):
@@ -83,6 +87,8 @@ class FakeCuda(TorchFunctionMode):
         self.reads = Counter()
         self.copies = Counter()
         self.problems = Counter()
+        self.graphs = []
+        self.capture = None
 
     @contextmanager
     def present(self):
@@ -117,9 +123,27 @@ class FakeCuda(TorchFunctionMode):
             "get_device_name": lambda device=None: "Fake",
             "get_device_properties": self._properties,
             "mem_get_info": lambda device=None: (self.memory, self.memory),
+            "memory_reserved": lambda device=None: 0,
+            "memory_allocated": lambda device=None: 0,
+            "device": self._within,
+            "CUDAGraph": self._new_graph,
+            "graph": captured_by,
             "synchronize": lambda device=None: None,
             "empty_cache": lambda: None,
         }
+
+    def _new_graph(self):
+        self.graphs.append(FakeGraph(self))
+        return self.graphs[-1]
+
+    @contextmanager
+    def _within(self, device):
+        before = self.current
+        self._set_device(device)
+        try:
+            yield
+        finally:
+            self.current = before
 
     def _set_device(self, device):
         self.current = self.place(device).index
@@ -151,6 +175,12 @@ class FakeCuda(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         """Call a function of torch on tensors of fake devices."""
         name = getattr(func, "__name__", str(func))
+        if self.capture is None:
+            return self._asked(func, name, args, kwargs)
+        call = partial(self._asked, func, name, args, kwargs)
+        return self.capture.note(func, name, args, kwargs or {}, call)
+
+    def _asked(self, func, name, args, kwargs):
         with torch._C.DisableTorchFunctionSubclass():
             if name in ("to", "cpu", "cuda", "type_as") and isinstance(args[0], Tensor):
                 return self._to(name, args, dict(kwargs or {}))
@@ -301,11 +331,18 @@ class FakeCuda(TorchFunctionMode):
         return tensor
 
     def _read(self, name):
+        self._refuse_in_capture(name)
         self.reads[_asked_for(name)] += 1
 
     def _copy(self, name, source, target):
+        if CPU in (source, target):
+            self._refuse_in_capture(name)
         counter = self.reads if target == CPU else self.copies
         counter[_asked_for(f"{name} from {source} to {target}")] += 1
+
+    def _refuse_in_capture(self, name):
+        if self.capture is not None:
+            self._refuse(name, "operation not permitted when stream is capturing")
 
     def _refuse(self, name, text):
         self.problems[_asked_for(name)] += 1
