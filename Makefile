@@ -22,12 +22,16 @@ define INSTALL_TORCH
 	echo "$(TORCH_CPU) does not answer: pip looks for torch elsewhere, where it may come with CUDA."; }
 endef
 
-.PHONY: demo draw test test-next test-oldest test-package lint bench docs clean
+.PHONY: demo draw test test-cuda test-next test-oldest test-package lint bench docs clean
 .NOTPARALLEL:
 
 # scikit-learn dispatches to array APIs from scipy 1.14 on, later than the oldest.
 OLDEST_TESTS := tests/test_template_matching.py tests/test_inputs.py tests/model_selection/test_scoring.py \
 	-k "(pandas or not test_inputs) and not stay_what_they_are"
+# Tests that are about the CPU say so with the marker "host". The engine's tests make their own tensors.
+CUDA_TESTS := tests/test_softmax_regression.py tests/test_mlp.py tests/test_convnet.py \
+	tests/test_template_matching.py tests/test_multilabel.py tests/model_selection \
+	--ignore tests/model_selection/test_backends.py --ignore tests/model_selection/test_metrics.py
 SDIST_TESTS := tests/test_report.py tests/test_style.py tests/test_readme.py tests/test_arrays.py
 
 # An environment whose Python is gone is made anew, whatever has been installed there.
@@ -52,6 +56,9 @@ draw: $(VENV)/plot.done  ## draw a digit in a browser
 
 test: $(VENV)/test.done  ## all tests, on all cores
 	$(TEST) $(BIN)/$(PYTEST)
+
+test-cuda: $(VENV)/test.done  ## a part of the tests, with device="auto" on a fake CUDA device
+	$(TEST) $(BIN)/$(PYTEST) --cuda=fake $(CUDA_TESTS)
 
 lint: $(VENV)/dev.done  ## style, formatting, types
 	$(BIN)/ruff check .

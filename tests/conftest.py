@@ -54,7 +54,11 @@ def pytest_collection_modifyitems(config, items):
         )
     if chromium() is None:
         reasons["browser"] = "needs Chromium: apt-get install chromium"
+    with_cuda = config.getoption("--cuda", None) is not None
     for item in items:
+        about_the_host = item.get_closest_marker("host")
+        if with_cuda and about_the_host:
+            item.add_marker(pytest.mark.skip(reason=about_the_host.args[0]))
         for name, reason in reasons.items():
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=reason))

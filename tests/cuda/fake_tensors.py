@@ -1,5 +1,6 @@
 """Tensors and generators in the host's memory that say they are on CUDA."""
 
+import zlib
 from functools import cache
 
 import torch
@@ -117,3 +118,18 @@ def share_memory(one, other):
     with torch._C.DisableTorchFunctionSubclass():
         pointers = {each.untyped_storage().data_ptr() for each in (one, other)}
     return one is other or (one.numel() > 0 and len(pointers) == 1)
+
+
+def round_last_bits(tensor, name, operands):
+    """Change the last bits of a tensor, but for whole numbers, exact everywhere."""
+    if not tensor.is_floating_point() or tensor.requires_grad or not tensor.numel():
+        return
+    seed = zlib.crc32(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+    generator = HOST_GENERATOR().manual_seed(seed)
+    steps = torch.randint(-1, 2, tensor.shape, generator=generator)
+
+    # A mean of whole numbers is their exact sum, divided once.
+    n_summed = operands[0].numel() / tensor.numel() if name == "mean" else 1
+    sums = on_host(tensor).double() * n_summed
+    steps = steps.where((sums - sums.round()).abs() > 1e-12 * sums.abs(), 0)
+    tensor.mul_(1 + steps.to(tensor.dtype) * torch.finfo(tensor.dtype).eps)

@@ -1,5 +1,8 @@
 """Names of functions of torch, by what they do between host and device."""
 
+import torch
+from fake_tensors import tensors_in
+
 # A CPU tensor without dimensions may be an operand beside one on CUDA.
 TAKE_A_NUMBER = {
     *("add", "sub", "mul", "div", "true_divide", "floor_divide", "remainder", "fmod"),
@@ -29,6 +32,8 @@ ROUNDED = {
     *("softmax", "log_softmax", "logsumexp"),
 }
 
+INDEXING = ("__getitem__", "__setitem__")
+
 
 def bare(name):
     """Return the name of a function without what marks operators and "in place"."""
@@ -39,3 +44,22 @@ def is_in_place(name):
     """Return whether a function writes into its first argument."""
     operator = name.startswith("__i") and name not in ("__int__", "__index__")
     return operator or (name.endswith("_") and not name.endswith("__"))
+
+
+def depends_on_mask(name, args):
+    """Return whether the size of a part is known once the host has read an index."""
+    if name not in INDEXING:
+        return False
+    indices = [one for one in tensors_in(args[1]) if one.is_cuda]
+    # A number for all places of a mask needs no places.
+    if name == "__setitem__" and not any(one.dim() for one in tensors_in(args[2:])):
+        return False
+    return any(one.dtype == torch.bool or not one.dim() for one in indices)
+
+
+def mixed(devices, name):
+    found = " and ".join(sorted({str(device) for device in devices}, reverse=True))
+    return (
+        "Expected all tensors to be on the same device, but found at least two "
+        f"devices, {found}! (in {name})"
+    )

@@ -219,12 +219,18 @@ def test_convolutional_networks(few, assert_same_halving, trained):
     assert sum(trained) == n_epochs(search) + theirs
 
 
+ALONE = "large models train alone on the CPU only"
 FROM_SCRATCH = [
     (softmax(learning_rate="one_cycle"), RATES, True),
     (mlp(early_stopping=True, validation_fraction=0.2), RATES, True),
     (mlp(solver="lbfgs"), {"alpha": [0.0, 0.01, 0.1, 1.0, 3.0]}, True),
     (Subclass(max_iter=3, tol=None, random_state=0), RATES, False),
-    (mlp(hidden_layer_sizes=1500), {"alpha": [0.0, 0.1, 1.0]}, False),
+    pytest.param(
+        mlp(hidden_layer_sizes=1500),
+        {"alpha": [0.0, 0.1, 1.0]},
+        False,
+        marks=pytest.mark.host(ALONE),
+    ),
 ]
 
 
@@ -538,6 +544,7 @@ def test_little_memory(memory, few, assert_same_results, trained):
     assert_same_results(found, HalvingGridSearchCV(mlp(), grid, **options).fit(*few))
 
 
+@pytest.mark.host(ALONE)
 @pytest.mark.slow
 def test_processes(few, assert_same_halving):
     """States of models that train alone come back from other processes."""

@@ -173,6 +173,7 @@ def test_little_memory_for_rows_behind_steps(few):
         np.testing.assert_allclose(*scores, rtol=1e-8)
 
 
+@pytest.mark.host("large models train alone on the CPU only")
 def test_large_models_are_trained_alone(few, assert_same_search):
     model = mlp(hidden_layer_sizes=1500, max_iter=1)
     grid = {"alpha": [0.1, 1.0]}
