@@ -1,11 +1,17 @@
 """How many kernels a step launches on a GPU; and that they are counted right."""
 
+import math
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from launches import counted_launches, launches_per_step
+from sklearn.base import clone
 from torch.nn.functional import conv2d
+
+from skdigits import ConvNetClassifier
+from skdigits.engine import solvers
 
 A = torch.arange(24.0).view(2, 3, 4)
 SQUARE = torch.arange(16.0).view(4, 4)
@@ -71,3 +77,36 @@ def test_what_surrounds_the_steps_counts_nothing():
     found = launches_per_step(run, 3)
     assert found.total == 2
     assert {name: n for name, n in found.by_name.items() if n} == {"mul": 1, "exp": 1}
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """The sizes of a GPU, where all layers are one parameter to the solver."""
+    monkeypatch.setattr(solvers, "JOINT_NUMBERS", math.inf)
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """As many images of MNIST's size as a test takes, and their classes."""
+    rng = np.random.default_rng(0)
+    images = rng.random((256, 784), dtype=np.float32)
+    return images, np.arange(256) % 10
+
+
+def launches_of(model, noise, batch_size):
+    """Launches of a step of a classifier."""
+
+    def run(n_steps):
+        some = slice(n_steps * batch_size)
+        clone(model).set_params(**plan).fit(*(array[some] for array in noise))
+
+    plan = {"batch_size": batch_size, "max_iter": 1, "tol": None, "random_state": 0}
+    return launches_per_step(run, 4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_convnet(precision, gpu, noise):
+    found = launches_of(ConvNetClassifier(precision=precision), noise, 16)
+    # Each layer has its convolution and both of its gradients, at least.
+    assert found.by_name["convolution_backward"] >= 3
+    assert found.total <= 150, found.by_name
