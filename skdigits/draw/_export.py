@@ -24,7 +24,7 @@ from skdigits.draw._steps import (
     taken_apart,
 )
 from skdigits.engine.activations import ACTIVATIONS
-from skdigits.engine.convnet import standardised
+from skdigits.engine.standardised import standardised
 
 Record: TypeAlias = dict[str, Any]
 """Values that JSON can hold."""

@@ -1,22 +1,31 @@
 """Convolutional networks without batch statistics: they standardise weights instead."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
-from torch.linalg import vector_norm
-from torch.nn.functional import conv2d, max_pool2d
 
 from skdigits.engine.activations import ACTIVATIONS
 from skdigits.engine.batches import Batch
+from skdigits.engine.convolutions import (
+    Convolution,
+    Pass,
+    as_channels,
+    as_groups,
+    backward,
+    forward,
+    grouped,
+    kernel_of,
+)
 from skdigits.engine.exactness import exact_convolutions
 from skdigits.engine.losses import OUTPUT_LOSSES
-from skdigits.engine.network import Gradients, Network, dropout_mask
+from skdigits.engine.network import Gradients, Network, dropout_mask, join
 from skdigits.engine.sizes import SIZES
+from skdigits.engine.standardised import Standardised, standardise
 from skdigits.engine.types import Params, StepHyper
 
 FIRST_KERNEL = 5  # pixels a side
@@ -26,14 +35,7 @@ MNIST_PIXELS = 28 * 28
 # so many layers stay in the cache; on a GPU, they fit into memory.
 CPU_IMAGES = 128
 GPU_IMAGES = 4096
-
-
-class Convolution(NamedTuple):
-    """A layer: shape (O, I, k, k) of its weights; padding and pooling of both axes."""
-
-    shape: tuple[int, int, int, int]
-    padding: tuple[int, int]
-    pool: tuple[int, int]
+GPU_IMAGES_OF_EACH = 512  # of several models
 
 
 @dataclass(frozen=True)
@@ -128,18 +130,26 @@ class ConvNetwork(Network):
         return layers, n_in * math.prod(sides)
 
     @property
-    def n_products(self) -> int:
-        """Number of multiplications for the logits of an image."""
-        convolutions, features = self._layers
+    def _sides(self) -> list[tuple[int, int]]:
+        """Height and width of each convolution's outputs, before pooling."""
         height, width, _ = self.image_shape
-        total = features * self.n_outputs
-        for layer in convolutions:
+        found = []
+        for layer in self.convolutions:
             size = layer.shape[-1]
             height += 2 * layer.padding[0] - size + 1
             width += 2 * layer.padding[1] - size + 1
-            total += math.prod(layer.shape) * height * width
+            found.append((height, width))
+
             height //= layer.pool[0]
             width //= layer.pool[1]
+        return found
+
+    @property
+    def n_products(self) -> int:
+        """Number of multiplications for the logits of an image."""
+        total = math.prod(self.shapes[-1])
+        for layer, sides in zip(self.convolutions, self._sides, strict=True):
+            total += math.prod(layer.shape) * math.prod(sides)
         return total
 
     def chunk_samples(self, device: torch.device) -> int:
@@ -160,68 +170,89 @@ class ConvNetwork(Network):
     ) -> tuple[Tensor, Gradients]:
         """Return logits (K, C, B) of a batch, and gradients in the parameters' order.
 
-        Autograd computes them, one model after the other.
+        What several models need of their images is computed at once if that is faster.
         """
         n_models = len(params[0])
-        n_replicas, n_samples, _ = batch.X.shape
-        masks: Sequence[Tensor | None] = [None] * n_models
+        n_samples = batch.X.shape[1]
+        mask = None
         if generators:
             features = params[0].new_empty(n_models, self.shapes[-1][1], n_samples)
-            drawn = dropout_mask(features, hyper.dropout, generators, batch.part)
-            masks = drawn.mT.unbind()
+            mask = dropout_mask(features, hyper.dropout, generators, batch.part).mT
 
         targets = batch.targets.expand(n_models, -1, -1)
         weights = torch.atleast_3d(batch.normalised_weight)
         weights = weights.expand(n_models, 1, n_samples)
-        models = []
-        for k in range(n_models):
-            own = tuple(p[k] for p in params)
-            samples = batch.X[k * n_replicas // n_models]
-            models.append(
-                self._model_gradients(own, samples, targets[k], weights[k], masks[k])
-            )
+        found = []
+        for models, X in _at_once(n_models, batch.X):
+            own = tuple(p[models] for p in params)
+            kept = None if mask is None else mask[models]
+            some = (targets[models], weights[models], kept)
+            found.append(self._gradients(own, X, *some))
 
-        logits = torch.stack([found for found, _ in models])
-        each = zip(*(slopes for _, slopes in models), strict=True)
-        gradients = [torch.stack(slopes) for slopes in each]
+        logits, *gradients = _joined(found)
         strength = self.strength(batch, hyper, logits.dtype)
         if strength is not None:
             gradients[-2].addcmul_(strength, params[-2])
         return logits, tuple(gradients)
 
-    def _model_gradients(
+    def _gradients(
         self,
         params: Params,
-        samples: Tensor,
+        X: Tensor,
         targets: Tensor,
         normalised_weight: Tensor,
         mask: Tensor | None,
-    ) -> tuple[Tensor, Params]:
-        """Return logits (C, B) of a model's samples (B, D), and its gradients."""
+    ) -> tuple[Tensor, ...]:
+        """Return logits (K, C, B) of samples X (R, B, D), and gradients of the loss."""
+        weights = self._standardised(params)
+        dtype = self._dtype(params)
+        size = self._chunk_size(X.device, len(params[0]))
         found = []
-        sums = tuple(map(torch.zeros_like, params))
-        size = self._chunk_size(samples.device)
+        sums: Params = ()
         # A process may have no sample of a batch: a single chunk is empty then.
-        for start in range(0, max(1, len(samples)), size):
+        for start in range(0, max(1, X.shape[1]), size):
             some = slice(start, start + size)
-            # Autograd refuses tensors of inference mode: it gets copies.
-            with torch.inference_mode(False), exact_convolutions(samples.device):
-                leaves = tuple(p.clone().requires_grad_() for p in params)
-                kept = None if mask is None else mask[some].clone()
-                logits = self._forward(
-                    leaves, samples[some].clone(), kept, self._dtype(params)
-                )
+            kept = None if mask is None else mask[:, some]
+            with exact_convolutions(X.device):
+                passes = list(self._passes(params, weights, X[:, some], dtype))
+                features = _features(passes[-1].output, params, kept)
+                logits = _linear(features, params)
 
-                delta = OUTPUT_LOSSES[self.loss].gradient(
-                    logits.detach(), targets[:, some]
-                )
-                delta.mul_(normalised_weight[:, some])
-                slopes = torch.autograd.grad(logits, leaves, delta)
+                delta = OUTPUT_LOSSES[self.loss].gradient(logits, targets[..., some])
+                delta.mul_(normalised_weight[..., some])
+                slope = torch.bmm(delta.mT, params[-2])
+                slope = slope if kept is None else slope.mul_(kept)
+                slopes = self._backward(params, weights, passes, slope)
 
-            for total, slope in zip(sums, slopes, strict=True):
-                total += slope
-            found.append(logits.detach())
-        return torch.cat(found, 1), sums
+            found.append(logits)
+            by_bias = delta.sum(-1, keepdim=True)
+            slopes = (*slopes, torch.bmm(delta, features), by_bias)
+            sums = tuple(map(torch.add, sums, slopes)) if sums else slopes
+        return torch.cat(found, -1), *sums
+
+    def _backward(
+        self,
+        params: Params,
+        weights: Standardised,
+        passes: list[Pass],
+        slope: Tensor,
+    ) -> Params:
+        """Return the convolutions' gradients by ``slope`` (K, B, n), the features'."""
+        last = passes[-1].output
+        n_channels = last.shape[1] // len(slope)
+        images = slope.view(*slope.shape[:2], *last.shape[2:], n_channels)
+        slopes = backward(
+            self.convolutions,
+            ACTIVATIONS[self.activation],
+            passes,
+            as_channels(images).to(last.dtype),
+        )
+
+        by_weights = weights.backward([by_kernel for by_kernel, _ in slopes])
+        by_biases = [by_bias.to(slope.dtype) for _, by_bias in slopes]
+        pairs = zip(by_weights, by_biases, strict=True)
+        flat = [one for pair in pairs for one in pair]
+        return tuple(map(Tensor.view_as, flat, params[:-2]))
 
     def _dtype(self, params: Params) -> torch.dtype:
         """Return the dtype of convolutions in training."""
@@ -233,61 +264,81 @@ class ConvNetwork(Network):
     def logits(self, params: Params, X: Tensor) -> Tensor:
         """Return logits (K, C, B) of samples X (R, B, D), a chunk at a time."""
         n_models = len(params[0])
-        size = self._chunk_size(X.device)
-        models = []
+        found = []
         with exact_convolutions(X.device):
-            for k in range(n_models):
-                own = tuple(p[k] for p in params)
-                chunks = X[k * len(X) // n_models].split(size)
-                found = [self._forward(own, samples) for samples in chunks]
-                models.append(torch.cat(found, 1))
-        return torch.stack(models)
+            for models, samples in _at_once(n_models, X):
+                own = tuple(p[models] for p in params)
+                weights = self._standardised(own)
+                size = self._chunk_size(X.device, len(own[0]))
+                chunks = []
+                for some in samples.split(size, 1):
+                    # One layer after the other: those before are freed.
+                    for last in self._passes(own, weights, some, X.dtype):
+                        images = last.output
+                    chunks.append(_linear(_features(images, own), own))
+                found.append((torch.cat(chunks, -1),))
+        return _joined(found)[0]
 
-    def _chunk_size(self, device: torch.device) -> int:
+    def _chunk_size(self, device: torch.device, n_models: int) -> int:
         """Return how many images pass through the layers together."""
-        most = CPU_IMAGES if device.type == "cpu" else GPU_IMAGES
+        most = GPU_IMAGES if n_models == 1 else GPU_IMAGES_OF_EACH
+        most = CPU_IMAGES if device.type == "cpu" else most
         pixels = self.image_shape[0] * self.image_shape[1]
         return max(1, min(most, most * MNIST_PIXELS // pixels))
 
-    def _forward(
-        self,
-        params: Params,
-        samples: Tensor,
-        mask: Tensor | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> Tensor:
-        """Return logits (C, B) of one model for samples (B, D)."""
-        # Channels last in memory, as oneDNN and Tensor Cores like them.
-        images = samples.view(-1, *self.image_shape).permute(0, 3, 1, 2).to(dtype)
+    def _standardised(self, params: Params) -> Standardised:
+        """Return the weights (K · O, n) of the convolutions, standardised."""
+        weights = [weight.flatten(0, 1) for weight in params[:-2:2]]
+        return standardise(weights, ACTIVATIONS[self.activation].gain)
+
+    def _passes(
+        self, params: Params, weights: Standardised, X: Tensor, dtype: torch.dtype
+    ) -> Iterator[Pass]:
+        """Pass samples X (R, B, D) through the convolutions, one after the other.
+
+        In the first one, models that see the same images are one group.
+        """
         activation = ACTIVATIONS[self.activation]
-        *pairs, (weight, bias) = zip(params[::2], params[1::2], strict=True)
-
-        for layer, (own, shift) in zip(self.convolutions, pairs, strict=True):
-            kernel = standardised(own, activation.gain).view(layer.shape).to(dtype)
-            kernel = kernel.contiguous(memory_format=torch.channels_last)
-            images = conv2d(
-                images, kernel, shift[:, 0].to(dtype), padding=layer.padding
-            )
-            # Pooling and a rising activation commute, and pooling first is cheaper.
-            if layer.pool != (1, 1):
-                images = max_pool2d(images, layer.pool)
-            images = activation.value(images)
-
-        features = images.permute(0, 2, 3, 1).flatten(1).to(weight.dtype)
-        features = features if mask is None else features * mask
-        return torch.addmm(bias.T, features, weight.T).T
+        images = as_channels(X.unflatten(2, self.image_shape)).to(dtype)
+        groups = len(X)
+        factors = weights.by_layer(weights.factor)
+        rows = (weights.centred, factors, params[1:-2:2])
+        for layer, centred, factor, bias in zip(self.convolutions, *rows, strict=True):
+            kernel = kernel_of(centred, factor, layer, dtype)
+            shift = bias.flatten().to(dtype)
+            passed = forward(layer, activation, images, kernel, shift, groups)
+            yield passed
+            images = passed.output
+            groups = len(bias)
 
 
-def standardised(weight: Tensor, gain: float) -> Tensor:
-    """Return weights (O, n) with mean 0 and norm ``gain`` for each output.
+def _at_once(n_models: int, X: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield models that are computed at once, and their samples (R, B, D)."""
+    if n_models == 1 or grouped(X.device):
+        yield slice(None), X
+        return
 
-    Equal weights become 0, but for a trace of rounding errors.
-    """
-    centred = weight - weight.mean(1, keepdim=True)
-    resolution = torch.finfo(weight.dtype).eps ** 0.5
-    least = vector_norm(weight, dim=1, keepdim=True) * resolution
-    size = torch.maximum(vector_norm(centred, dim=1, keepdim=True), least)
-    return centred * (gain / size.clamp_min(1e-12))
+    for k in range(n_models):
+        replica = k * len(X) // n_models
+        yield slice(k, k + 1), X[replica : replica + 1]
+
+
+def _joined(found: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Return one record of all models; a single one is not copied."""
+    return found[0] if len(found) == 1 else join(found)
+
+
+def _features(images: Tensor, params: Params, mask: Tensor | None = None) -> Tensor:
+    """Return the features (K, B, n) of images (B, K · C, ·, ·), after dropout."""
+    weight = params[-2]
+    features = as_groups(images, len(weight)).flatten(2).to(weight.dtype)
+    return features if mask is None else features * mask
+
+
+def _linear(features: Tensor, params: Params) -> Tensor:
+    """Return the logits (K, C, B) of features (K, B, n)."""
+    weight, bias = params[-2:]
+    return torch.baddbmm(bias.mT, features, weight.mT).mT
 
 
 @cache

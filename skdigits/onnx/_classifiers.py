@@ -15,7 +15,8 @@ from skdigits._mlp import MLPClassifierTorch
 from skdigits._softmax_regression import SoftmaxRegression
 from skdigits._template_matching import TemplateMatchingClassifier
 from skdigits.engine.activations import ACTIVATIONS
-from skdigits.engine.convnet import Convolution, standardised
+from skdigits.engine.convolutions import Convolution
+from skdigits.engine.standardised import standardised
 from skdigits.onnx._graph import Graph
 from skdigits.onnx._outputs import (
     OPTIONS,

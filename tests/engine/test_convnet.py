@@ -15,7 +15,6 @@ from skdigits.engine.convnet import (
     ConvNetwork,
     Convolution,
     bfloat16_is_fast,
-    standardised,
 )
 from skdigits.engine.losses import LOSSES, OUTPUT_LOSSES
 
@@ -289,20 +288,6 @@ def test_gains_keep_the_size_of_signals(activation):
 
     deviation = np.sqrt(moment(2) - moment(1) ** 2)
     assert ACTIVATIONS[activation].gain == pytest.approx(1 / deviation, rel=2e-3)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_standardised_weights(dtype, rng):
-    weight = torch.from_numpy(rng.normal(3, 2, (6, 27))).to(dtype)
-    weight[2] = 0.5
-    found = standardised(weight, 1.7).double()
-    np.testing.assert_allclose(found.mean(1), np.zeros(6), atol=1e-7)
-    norms = [1.7, 1.7, 0, 1.7, 1.7, 1.7]
-    np.testing.assert_allclose(found.norm(dim=1), norms, rtol=1e-6)
-    exact = weight.double()
-    exact = exact - exact.mean(1, keepdim=True)
-    cosines = nn.functional.cosine_similarity(found, exact)[[0, 1, 3, 4, 5]]
-    np.testing.assert_allclose(cosines, np.ones(5), rtol=1e-6)
 
 
 def test_equal_weights_have_a_finite_gradient(rng, make_step_hyper):

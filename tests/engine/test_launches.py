@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold
 from torch.nn.functional import conv2d
 
-from skdigits import MLPClassifierTorch, SoftmaxRegression
+from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits.engine import train
 from skdigits.engine.sizes import GPU, SIZES
 from skdigits.model_selection import BatchedGridSearchCV
@@ -134,3 +134,30 @@ def test_a_search_launches_as_few_as_a_fit(name):
     alone = launches_of(model, 64)
     found = launches_of(model, 64, rates)
     assert found.total <= 1.05 * alone.total, found.by_name
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """As many images of MNIST's size as a test takes, and their classes."""
+    rng = np.random.default_rng(0)
+    images = rng.random((256, 784), dtype=np.float32)
+    return images, np.arange(256) % 10
+
+
+def launches_of_images(model, noise, batch_size):
+    """Launches of a step of a classifier."""
+
+    def run(n_steps):
+        some = slice(n_steps * batch_size)
+        clone(model).set_params(**plan).fit(*(array[some] for array in noise))
+
+    plan = {"batch_size": batch_size, "max_iter": 1, "tol": None, "random_state": 0}
+    return launches_per_step(run, 4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_convnet(precision, as_on_a_gpu, noise):
+    found = launches_of_images(ConvNetClassifier(precision=precision), noise, 16)
+    # Each layer has its convolution and both of its gradients, at least.
+    assert found.by_name["convolution_backward"] >= 3
+    assert found.total <= 150, found.by_name
