@@ -12,7 +12,7 @@ ROOT = Path(skdigits.__file__).parent
 # From the bottom up; a module may import what stands below it, and its own layer.
 LAYERS = [
     ["skdigits.engine"],
-    ["skdigits._allocator"],
+    ["skdigits._allocator", "skdigits._gpus"],
     ["skdigits._arrays", "skdigits._memory_maps", "skdigits._sparse"],
     [
         "skdigits._pixels",

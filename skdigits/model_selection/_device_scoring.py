@@ -5,12 +5,11 @@ than the training of small models.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from sklearn import get_config
-from sklearn.metrics._scorer import _MultimetricScorer
 from torch import Tensor
 
 from skdigits._base import log_proba
@@ -21,6 +20,7 @@ from skdigits.model_selection._scoring import (
     ScoringData,
     as_metric,
     needs_predictions_only,
+    scorers_of,
     targets_of,
 )
 
@@ -95,14 +95,11 @@ def scores_of(
 
 def _metrics_of(scoring: Scoring) -> dict[str, tuple[Callable[..., Tensor], int]]:
     """Return functions and signs by metric; none if one of them is missing."""
-    scorer: Any = scoring.scorer
-    if not needs_predictions_only(scorer):
+    if not needs_predictions_only(scoring.scorer):
         return {}
 
-    several = isinstance(scorer, _MultimetricScorer)
-    scorers = scorer._scorers if several else {"score": scorer}
     found = {}
-    for name, one in scorers.items():
+    for name, one in scorers_of(scoring).items():
         metric = as_metric(one)
         if metric is None or metric.options or metric.function not in THERE:
             return {}

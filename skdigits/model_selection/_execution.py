@@ -240,7 +240,7 @@ def _train_in_parts(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
             halves = _halves(part, some)
             if not halves:
                 raise
-            told = (_told_of_memory(part, some, error),)
+            told = told or (_told_of_memory(part, some, error),)
         # Only now nothing refers to the tensors of the run any more.
         torch.cuda.empty_cache()
         waiting = halves + waiting

@@ -193,6 +193,13 @@ def needs_predictions_only(scorer: Callable[..., Any]) -> bool:
     return isinstance(scorer, _BaseScorer | _PassthroughScorer)
 
 
+def scorers_of(scoring: Scoring) -> dict[str, Any]:
+    """Return scorers by metric; a single one is named ``score``."""
+    scorer: Any = scoring.scorer
+    several = isinstance(scorer, _MultimetricScorer)
+    return dict(scorer._scorers) if several else {"score": scorer}
+
+
 def score_models(
     scoring: Scoring,
     data: ScoringData,

@@ -46,6 +46,7 @@ from skdigits.engine.types import (
     Plan,
     Run,
     Score,
+    State,
     Workers,
 )
 from skdigits.training.checkpoint import (
@@ -389,7 +390,8 @@ def continued(session: Session, runs: Sequence[Run]) -> Session:
     plans the remaining epochs up to ``max_iter``. It has no messages, because they were
     already emitted.
     """
-    state = join([one.state for one in runs])
+    device = session.data.X.device
+    state = join([_on_device(one.state, device) for one in runs])
     n_left = session.plan.max_iter - state.progress.epochs
 
     # The models of a replica have seen the same orders.
@@ -400,6 +402,13 @@ def continued(session: Session, runs: Sequence[Run]) -> Session:
         plan=session.plan._replace(epochs=n_left),
         messages=[],
     )
+
+
+def _on_device(state: State, device: torch.device) -> State:
+    """Return a state whose numbers are on a device: another GPU may have trained it."""
+    params = tuple(p.to(device) for p in state.params)
+    moments = tuple(tuple(m.to(device) for m in group) for group in state.moments)
+    return state._replace(params=params, moments=moments)
 
 
 def begin(

@@ -1,60 +1,134 @@
-"""Runs that exceed the memory of a device are told, whatever their candidates do."""
+"""Runs of a search fill the memory of a GPU, and are halved if they exceed it."""
 
 import numpy as np
 import pytest
+import torch
 from fake_cuda import fake_cuda
+from sklearn.base import clone
 
 from skdigits import MLPClassifierTorch
-from skdigits.model_selection import BatchedGridSearchCV
+from skdigits.model_selection import BatchedGridSearchCV, _execution
 
 RATES = np.geomspace(1e-3, 1e-1, 39).tolist()
 
 
-def search():
+@pytest.fixture
+def few(digits):
+    X, y = digits
+    return X[:240], y[:240]
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Numbers of models of each session."""
+    sizes = []
+    prepare = _execution.prepare
+
+    def counted(models, *args, **options):
+        sizes.append(len(models))
+        return prepare(models, *args, **options)
+
+    monkeypatch.setattr(_execution, "prepare", counted)
+    return sizes
+
+
+def search(*more_rates, **options):
     model = MLPClassifierTorch(64, solver="sgd", max_iter=1, tol=None, random_state=0)
-    return BatchedGridSearchCV(
-        model,
-        {"learning_rate_init": [*RATES, 1e300]},
-        cv=2,
-        scoring="neg_log_loss",
-        refit=False,
-    )
+    grid = {"learning_rate_init": [*RATES, *more_rates]}
+    options = {"cv": 2, "scoring": "neg_log_loss", "refit": False} | options
+    return BatchedGridSearchCV(model, grid, **options)
+
+
+def scores_of(search):
+    return search.cv_results_["mean_test_score"]
+
+
+def test_the_memory_of_the_gpu_decides_how_many_models_train_at_once(few, runs):
+    with fake_cuda(memory=2**24):
+        whole = search().fit(*few)
+    n_large = len(runs)
+    with fake_cuda(memory=2**26):
+        found = search().fit(*few)
+    assert len(runs) == n_large + 1
+    assert runs[-1] == 2 * len(RATES)
+    assert n_large > 1
+    np.testing.assert_allclose(scores_of(found), scores_of(whole), rtol=1e-9)
+
+    # What the user names holds on every device.
+    runs.clear()
+    with fake_cuda(memory=2**26):
+        search(working_memory=2).fit(*few)
+    assert len(runs) > n_large
 
 
 @pytest.mark.parametrize("last", [0.2, 1e300], ids=["sound", "diverges"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
-def test_a_lack_of_memory_is_told_once_and_the_scores_are_whole(last, digits):
+def test_runs_that_exceed_the_memory_are_halved_and_told_once(last, few, runs):
     """The weights of 80 models take 2.6 MB, those of one 33 kB."""
-    X, y = (array[:240] for array in digits)
-    tried = search().set_params(param_grid={"learning_rate_init": [*RATES, last]})
-    words = (
-        "Memory is too short for batched runs of 40 candidates, which are fitted one "
-        "by one: OutOfMemoryError: CUDA out of memory"
-    )
+    tried = search(last, working_memory=1000)
+    words = "A run of 80 models needs more memory than the GPU has, and is halved"
     with (
         fake_cuda(memory=2**19),
         pytest.warns(RuntimeWarning, match=words) as caught,
     ):
-        tried.fit(X, y)
+        tried.fit(*few)
     assert len([one for one in caught if one.category is RuntimeWarning]) == 1
-    assert not tried.batched_.any()
-    expected = tried.cv_results_["mean_test_score"]
+    assert tried.batched_.all()
+    assert runs[0] == 80
+    # One half after the other, until they fit.
+    assert runs[:4] == [80, 40, 20, 10]
+    assert max(runs[4:]) == 40
 
-    # The cure: as many at once as fit.
-    cured = tried.set_params(working_memory=2)
-    with fake_cuda(memory=2**19):
-        cured.fit(X, y)
-    assert cured.batched_.any()
-    np.testing.assert_allclose(cured.cv_results_["mean_test_score"], expected, 1e-9)
+    with fake_cuda(memory=2**30):
+        expected = clone(tried).fit(*few)
+    np.testing.assert_allclose(scores_of(tried), scores_of(expected), rtol=1e-9)
 
 
-def test_where_warnings_are_errors_so_is_a_lack_of_memory(digits):
-    X, y = (array[:240] for array in digits)
-    tried = search().set_params(param_grid={"learning_rate_init": RATES})
-    # As the suite has it.
+def test_a_single_model_that_exceeds_the_memory_is_an_error(few):
     with (
-        fake_cuda(memory=2**19),
-        pytest.raises(RuntimeWarning, match="Memory is too short"),
+        fake_cuda(memory=2**15),  # the samples take more
+        pytest.warns(RuntimeWarning, match="CUDA out of memory"),
+        pytest.raises(ValueError, match="All the 78 fits failed"),
     ):
-        tried.fit(X, y)
+        search(working_memory=1000).fit(*few)
+
+
+@pytest.mark.parametrize("name", ["columns", "folds", "seeds"])
+def test_halves_are_all_of_a_run(name):
+    candidates = [[f"{seed}-{column}" for column in range(5)] for seed in range(3)]
+    folds = list(range(3))
+    if name != "columns":
+        candidates = [row[:1] for row in candidates]
+    if name == "seeds":
+        folds = folds[:1]
+
+    data = _execution.FoldData(samples=[], template=None, folds=folds)
+    group = _execution.Group(candidates)
+    found = [
+        (one, fold)
+        for part, some in _execution._halves(group, data)
+        for row in part.seeds
+        for one in row
+        for fold in some.folds
+    ]
+    assert len(_execution._halves(group, data)) == 2
+    expected = [(one, fold) for row in candidates for one in row for fold in folds]
+    assert sorted(found) == sorted(expected)
+
+
+def test_one_model_has_no_halves():
+    data = _execution.FoldData(samples=[], template=None, folds=[0])
+    assert _execution._halves(_execution.Group([["only"]]), data) == []
+
+
+def test_the_host_is_told_too(few, monkeypatch):
+    """A run whose models all succeed one by one, but not together."""
+
+    def fails(job, group, fold_data):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    monkeypatch.setattr(_execution, "train_and_score", fails)
+    with pytest.warns(RuntimeWarning, match="Batched runs of 39 .* one by one"):
+        found = search(cv=2).fit(*few)
+    assert not found.batched_.any()
