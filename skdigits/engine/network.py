@@ -327,6 +327,10 @@ class Network(ABC):
         n_params = sum(math.prod(shape) + shape[0] for shape in self.shapes)
         return device.type != "cpu" or n_params * n_moments <= LARGEST_BATCHED
 
+    def numbers_in_layers(self, batch_size: int, n_scored: int) -> int:
+        """Return how many numbers a model's layers hold of a batch and when scored."""
+        return (3 * batch_size + min(self.chunk_samples, n_scored)) * self.n_units
+
     def bytes_per_model(
         self, n_moments: int, batch_size: int, n_samples: int, n_scored: int
     ) -> int:
@@ -338,11 +342,11 @@ class Network(ABC):
         """
         n_params = sum(math.prod(shape) + shape[0] for shape in self.shapes)
         n_outputs = self.shapes[-1][0]
-        in_layers = 3 * batch_size + min(self.chunk_samples, n_scored)
+        in_layers = self.numbers_in_layers(batch_size, n_scored)
         in_block = batch_size * block_size(1, batch_size, n_outputs)
         compared = 5 * min(n_samples, in_block) + 2 * n_scored
 
-        numbers = n_params * (3 + 2 * n_moments) + in_layers * self.n_units
+        numbers = n_params * (3 + 2 * n_moments) + in_layers
         return 8 * (numbers + compared * n_outputs)
 
 
