@@ -1,6 +1,6 @@
-"""What a GPU has to do for a step, counted anywhere; and how fast one is, if there is one.
+"""What a GPU has to do for a step, counted anywhere; and how fast one is, if any is.
 
-    python benchmarks/gpu.py                        # a minute without CUDA, five with it
+    python benchmarks/gpu.py                        # a minute; with CUDA, five
     python benchmarks/gpu.py --device cpu --quick   # tries the timings on a CPU
 
 *Launches* are the kernels that torch would start for a step on CUDA, counted on the

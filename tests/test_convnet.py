@@ -446,7 +446,7 @@ def test_images_that_are_passed_as_such_are_told_to_be_rows(few):
 
 
 def test_a_batched_search_is_gridsearchcvs(few):
-    model = ConvNetClassifier(**SHORT | {"learning_rate_init": 0.03})
+    model = ConvNetClassifier(**SHORT, learning_rate_init=0.03, device="cpu")
     grid = {"learning_rate_init": [0.003, 0.05], "dropout": [0.0, 0.4]}
     ours, theirs = (
         Search(model, grid, cv=2, scoring="neg_log_loss").fit(*few)

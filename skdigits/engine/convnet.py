@@ -35,7 +35,7 @@ MNIST_PIXELS = 28 * 28
 # so many layers stay in the cache; on a GPU, they fit into memory.
 CPU_IMAGES = 128
 GPU_IMAGES = 4096
-GPU_IMAGES_OF_EACH = 512  # of several models
+GPU_IMAGES_OF_EACH = 256  # of several models that compute at once
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,29 @@ class ConvNetwork(Network):
         return max(1, min(super().chunk_samples(device), most))
 
     def trains_together(self, n_moments: int, device: torch.device) -> bool:
-        """Return False: convolutions of several models do not become one product."""
-        return False
+        """Return whether several models train faster in one run than one by one."""
+        return grouped(device)
+
+    def numbers_in_layers(
+        self, device: torch.device, batch_size: int, n_scored: int
+    ) -> int:
+        """Return how many numbers the layers of one of several models hold.
+
+        In training, each value has a gradient. Each that is the largest of a window has
+        its place there.
+        """
+        n_features = self.shapes[-1][1]
+        in_training = math.prod(self.image_shape) + 5 * n_features
+        in_scoring = math.prod(self.image_shape) + 2 * n_features
+        for layer, sides in zip(self.convolutions, self._sides, strict=True):
+            n_outputs = layer.shape[0] * math.prod(sides)
+            n_windows = n_outputs // math.prod(layer.pool)
+            in_training += 2 * n_outputs + 3 * n_windows
+            in_scoring += n_outputs + 2 * n_windows
+
+        chunk = self._chunk_size(torch.device("cuda"), 2)
+        of_batch = min(batch_size, chunk) * in_training
+        return max(of_batch, min(n_scored, chunk) * in_scoring)
 
     def gradients(
         self,

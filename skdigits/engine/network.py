@@ -335,6 +335,13 @@ class Network(ABC):
         n_params = sum(math.prod(shape) + shape[0] for shape in self.shapes)
         return device.type != "cpu" or n_params * n_moments <= LARGEST_BATCHED
 
+    def numbers_in_layers(
+        self, device: torch.device, batch_size: int, n_scored: int
+    ) -> int:
+        """Return how many numbers a model's layers hold of a batch and when scored."""
+        at_once = min(self.chunk_samples(device), n_scored)
+        return (3 * batch_size + at_once) * self.n_units
+
     def bytes_per_model(
         self,
         device: torch.device,
@@ -351,13 +358,17 @@ class Network(ABC):
         """
         n_params = sum(math.prod(shape) + shape[0] for shape in self.shapes)
         n_outputs = self.shapes[-1][0]
-        in_layers = 3 * batch_size + min(self.chunk_samples(device), n_scored)
+        in_layers = self.numbers_in_layers(device, batch_size, n_scored)
         sizes = SIZES[device.type]
         most = min(sizes.block_samples, sizes.block_targets // n_outputs)
         in_block = max(batch_size, most)
         compared = 5 * min(n_samples, in_block) + 2 * n_scored
 
-        numbers = n_params * (3 + 2 * n_moments) + in_layers * self.n_units
+        copies = 3 + 2 * n_moments
+        if device.type != "cpu":
+            # Beside those of a block of steps: joint gradients, sizes and their owners.
+            copies += 4 + n_moments
+        numbers = n_params * copies + in_layers
         return 8 * (numbers + compared * n_outputs)
 
 

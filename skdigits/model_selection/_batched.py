@@ -123,10 +123,11 @@ class BatchedGridSearchCV(Scored, Versioned, GridSearchCV):
     Candidates that differ in other parameters, such as ``hidden_layer_sizes``,
     ``batch_size``, ``solver`` or ``loss``, train in separate runs. The steps of a
     Pipeline before the model are fitted once for each fold and each of their settings.
-    A ``ConvNetClassifier`` trains alone, and so does a model with enough parameters to
-    keep the processor busy. scikit-learn's own loop evaluates other estimators,
-    settings that raise an error, folds whose training samples lack a class, and
-    searches that pass other parameters than the model's ``sample_weight`` to ``fit``.
+    On a CPU, a ``ConvNetClassifier`` trains alone, and so does a model with enough
+    parameters to keep the processor busy; a GPU trains them together. scikit-learn's
+    own loop evaluates other estimators, settings that raise an error, folds whose
+    training samples lack a class, and searches that pass other parameters than the
+    model's ``sample_weight`` to ``fit``.
 
     Every candidate equals the model of a separate fit, up to rounding: the models share
     samples, but not losses or steps. If a candidate diverges, the search warns, and

@@ -178,11 +178,18 @@ def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
     """
     outcomes: list[Outcome] = []
     failures: list[Failure] = []
+    first = job.groups[0].seeds[0][0]
+    given = (first.model, job.X, job.y, job.weight, job.splits, job.scoring, job.heard)
     if job.context is not None:
         job.context.call_on_fit_task_begin(estimator=job.search)
     try:
         with _errors_noted(failures, job.groups):
-            for fold_data in _fold_data(job):
+            # Balanced class weights, like a prefix, are computed for each fold.
+            if first.prefix is None and first.model.class_weight != "balanced":
+                folds = shared_folds(*given)
+            else:
+                folds = merged(separate_folds(first.prefix, *given), job.memory / 2)
+            for fold_data in folds:
                 for group in job.groups:
                     with _errors_noted(failures, [group]):
                         outcomes += _train_in_parts(job, group, fold_data)
@@ -305,17 +312,6 @@ def _errors_noted(failures: list[Failure], groups: Sequence[Group]) -> Iterator[
         ]
         short = isinstance(error, torch.OutOfMemoryError | MemoryError)
         failures.append(Failure(numbers, text, short))
-
-
-def _fold_data(job: Job) -> Iterator[FoldData]:
-    """Yield the samples of the job's folds."""
-    first = job.groups[0].seeds[0][0]
-    given = (first.model, job.X, job.y, job.weight, job.splits, job.scoring, job.heard)
-    # Balanced class weights, like a prefix, are computed for each fold.
-    if first.prefix is None and first.model.class_weight != "balanced":
-        yield from shared_folds(*given)
-    else:
-        yield from merged(separate_folds(first.prefix, *given), job.memory / 2)
 
 
 def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int, int]:

@@ -1,5 +1,7 @@
 """Convolutional networks with standardised weights, against torch.nn and autograd."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from skdigits.engine.convnet import (
 )
 from skdigits.engine.losses import LOSSES, OUTPUT_LOSSES
 
+CUDA = torch.device("cuda")
 LAYERS = {
     # Channels, and by hand size, padding and pooling of each, and the features left.
     (8, 8, 1): (
@@ -136,6 +139,13 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(convnet, "CPU_IMAGES", 4)
 
 
+@pytest.fixture(params=[False, True], ids=["one by one", "at once"])
+def at_once(request, monkeypatch):
+    """Whether several models are groups of one convolution, as on a GPU."""
+    monkeypatch.setattr(convnet, "grouped", lambda device: request.param)
+    return request.param
+
+
 @pytest.mark.parametrize("image_shape", LAYERS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients_equal_autograds(image_shape, activation, rng, make_step_hyper):
@@ -147,7 +157,7 @@ def test_gradients_equal_autograds(image_shape, activation, rng, make_step_hyper
 @pytest.mark.parametrize("loss", OUTPUT_LOSSES)
 @pytest.mark.parametrize("n_replicas", [1, 2])
 def test_models_in_replicas_have_gradients_of_their_own(
-    loss, n_replicas, rng, make_step_hyper
+    loss, n_replicas, at_once, rng, make_step_hyper
 ):
     network = make_network((4, 16, 2), loss)
     params, batch = (
@@ -158,7 +168,7 @@ def test_models_in_replicas_have_gradients_of_their_own(
     assert_equals_torchs(network, params, batch, hyper)
 
 
-def test_one_weight_and_target_for_all_models(rng, make_step_hyper):
+def test_one_weight_and_target_for_all_models(at_once, rng, make_step_hyper):
     network = make_network()
     params, batch = make_params(network, 3), make_batch(network, rng, 1, 1)
     equal = torch.full((3, 1, 9), 1 / 9, dtype=torch.float64)
@@ -179,7 +189,7 @@ def test_one_weight_and_target_for_all_models(rng, make_step_hyper):
 
 
 @pytest.mark.parametrize("n_replicas", [1, 2])
-def test_dropout_leaves_out_what_is_drawn(n_replicas, rng, make_step_hyper):
+def test_dropout_leaves_out_what_is_drawn(n_replicas, at_once, rng, make_step_hyper):
     network = make_network()
     params, batch = (
         make_params(network, 4),
@@ -198,7 +208,7 @@ def test_dropout_leaves_out_what_is_drawn(n_replicas, rng, make_step_hyper):
 
 
 @pytest.mark.parametrize("n_replicas", [1, 2])
-def test_scores_and_evaluation_are_of_the_same_logits(n_replicas, rng):
+def test_scores_and_evaluation_are_of_the_same_logits(n_replicas, at_once, rng):
     network = make_network(loss="sigmoid_mse")
     params, batch = (
         make_params(network, 2),
@@ -222,6 +232,34 @@ def test_scores_and_evaluation_are_of_the_same_logits(n_replicas, rng):
         np.testing.assert_allclose(
             accuracy[k], (hit * batch.normalised_weight[k, 0]).sum(), rtol=1e-10
         )
+
+
+@pytest.mark.parametrize("image_shape", LAYERS)
+@pytest.mark.parametrize("n_replicas", [1, 2, 6])
+@pytest.mark.parametrize("activation", ["relu", "identity"])
+def test_six_models_at_once(
+    image_shape, activation, n_replicas, rng, make_step_hyper, monkeypatch
+):
+    monkeypatch.setattr(convnet, "grouped", lambda device: True)
+    network = make_network(image_shape, activation=activation)
+    params = make_params(network, 6)
+    batch = make_batch(network, rng, n_replicas, 6 // n_replicas)
+    assert_equals_torchs(network, params, batch, make_step_hyper(params, alpha=0.1))
+
+
+def test_a_process_without_samples_has_no_gradient(at_once, rng, make_step_hyper):
+    network = make_network()
+    params, batch = make_params(network, 2), make_batch(network, rng, 1, 2, 0)
+    logits, gradients = network.gradients(params, batch, make_step_hyper(params), [])
+    assert logits.shape == (2, 3, 0)
+    assert [gradient.shape for gradient in gradients] == [p.shape for p in params]
+    assert not any(gradient.any() for gradient in gradients)
+
+
+def test_models_of_a_kind_train_together_on_a_gpu():
+    network = make_network()
+    assert not network.trains_together(2, torch.device("cpu"))
+    assert network.trains_together(2, torch.device("cuda"))
 
 
 @pytest.mark.parametrize("image_shape", LAYERS)
@@ -322,6 +360,63 @@ def test_bfloat16_is_near_float32(loss, rng, make_step_hyper):
     cosines = nn.functional.cosine_similarity(*found)
     assert (cosines > 0.99).all()
     assert (cosines < 1 - 1e-7).all()
+
+
+@pytest.mark.parametrize("n_replicas", [1, 2])
+def test_bfloat16_at_once_is_that_of_each_model(
+    n_replicas, rng, make_step_hyper, monkeypatch
+):
+    network = make_network(activation="relu", precision="bfloat16")
+    params = make_params(network, 4, torch.float32)
+    batch = make_batch(network, rng, n_replicas, 4 // n_replicas, dtype=np.float32)
+    found = []
+    for at_once in (False, True):
+        monkeypatch.setattr(convnet, "grouped", lambda device, now=at_once: now)
+        logits, gradients = network.gradients(
+            params, batch, make_step_hyper(params), []
+        )
+        assert {p.dtype for p in (logits, *gradients)} == {torch.float32}
+        found.append(torch.cat([p.flatten(1) for p in (logits, *gradients)], 1))
+    # Sums in another order may round to another neighbour, 2⁻⁷ apart.
+    distance = (found[0] - found[1]).norm(dim=1)
+    assert (distance <= 2**-7 * found[0].norm(dim=1)).all()
+
+
+def peak_of(run):
+    """Most bytes that torch holds at one time of what it allocates meanwhile."""
+    with torch.profiler.profile(profile_memory=True) as profiler:
+        run()
+    events = profiler.profiler.kineto_results.events()
+    changes = [one for one in events if one.name() == "[memory]"]
+    changes.sort(key=lambda one: one.start_ns())
+    return max(itertools.accumulate(one.nbytes() for one in changes))
+
+
+@pytest.mark.parametrize("n_models", [2, 6])
+@pytest.mark.parametrize("channels", [(24, 48), (8,), (4, 4, 4)])
+def test_memory_of_models_at_once(
+    channels, n_models, rng, make_step_hyper, monkeypatch
+):
+    monkeypatch.setattr(convnet, "grouped", lambda device: True)
+    monkeypatch.setattr(convnet, "CPU_IMAGES", convnet.GPU_IMAGES_OF_EACH)
+    network = ConvNetwork((16, 16, 1), channels, 3, "cross_entropy")
+    params = make_params(network, n_models)
+    batch = make_batch(network, rng, 1, n_models, 64)
+    generators = [torch.Generator()]
+    hyper = make_step_hyper(params, dropout=0.5)
+
+    of_step = peak_of(lambda: network.gradients(params, batch, hyper, generators))
+    expected = n_models * network.bytes_per_model(CUDA, 0, 64, 64, 1)
+    assert expected / 2 < of_step < expected
+    of_scores = peak_of(lambda: network.logits(params, batch.X))
+    expected = n_models * network.bytes_per_model(CUDA, 0, 1, 1, 64)
+    assert expected / 3 < of_scores < expected
+
+
+def test_memory_does_not_grow_with_the_samples():
+    network = ConvNetwork((28, 28, 1), (24, 48, 96), 10, "cross_entropy")
+    few, many = (network.numbers_in_layers(CUDA, n, n) for n in (256, 10**6))
+    assert few == many
 
 
 @pytest.mark.parametrize("fast", [False, True])

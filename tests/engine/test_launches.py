@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold
 from torch.nn.functional import conv2d
 
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
-from skdigits.engine import train
+from skdigits.engine import convnet, train
 from skdigits.engine.sizes import GPU, SIZES
 from skdigits.model_selection import BatchedGridSearchCV
 
@@ -155,9 +155,35 @@ def launches_of_images(model, noise, batch_size):
     return launches_per_step(run, 4)
 
 
+def launches_of_search(model, grid, noise, batch_size, n_folds=1):
+    """Launches of a step of all models of a search, folds included."""
+
+    def run(n_steps):
+        folds = np.arange(n_folds * n_steps * batch_size).reshape(n_folds, -1)
+        splits = [(fold, np.arange(10)) for fold in folds]
+        search = BatchedGridSearchCV(
+            clone(model).set_params(**plan), grid, cv=splits, refit=False
+        )
+        assert search.fit(*noise).batched_.all()
+
+    plan = {"batch_size": batch_size, "max_iter": 1, "tol": None, "random_state": 0}
+    return launches_per_step(run, 2)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_convnet(precision, as_on_a_gpu, noise):
     found = launches_of_images(ConvNetClassifier(precision=precision), noise, 16)
     # Each layer has its convolution and both of its gradients, at least.
     assert found.by_name["convolution_backward"] >= 3
     assert found.total <= 150, found.by_name
+
+
+@pytest.mark.parametrize(("n_rates", "n_folds"), [(6, 1), (2, 3)])
+def test_six_convnets_at_once(n_rates, n_folds, noise, as_on_a_gpu, monkeypatch):
+    monkeypatch.setattr(convnet, "grouped", lambda device: True)
+    rates = {"learning_rate_init": list(np.geomspace(1e-4, 1e-2, n_rates))}
+    model = ConvNetClassifier(dropout=0.1)
+    six = launches_of_search(model, rates, noise, 16, n_folds)
+    one = launches_of_images(model, noise, 16)
+    assert six.by_name["convolution_backward"] == one.by_name["convolution_backward"]
+    assert six.total <= 1.3 * one.total, six.by_name

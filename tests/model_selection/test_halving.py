@@ -207,9 +207,13 @@ def test_a_model_that_diverged_is_warned_of_once(few):
 
 
 def test_convolutional_networks(few, assert_same_halving, trained):
-    """They train alone, and continue as well."""
+    """On a CPU, they train alone, and continue as well."""
     model = ConvNetClassifier(
-        channels=(3,), learning_rate="constant", batch_size=60, random_state=0
+        channels=(3,),
+        learning_rate="constant",
+        batch_size=60,
+        random_state=0,
+        device="cpu",
     )
     grid = {"learning_rate_init": [0.01, 0.001, 0.0001]}
     search = assert_same_halving(
