@@ -1,9 +1,13 @@
 """What joblib 1.6 leaves undone in its backend of Dask, where a worker may be lost."""
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any
+
+
+class NotSentError(Exception):
+    """Work did not reach a worker, as there is none, or it has died meanwhile."""
 
 
 @contextmanager
@@ -56,7 +60,9 @@ class _TellingClient:
             except Exception as error:
                 if not args or not callable(args[-1]):
                     raise
-                args[-1](error)
+                lost = isinstance(error, OSError)  # those of connections, or no worker
+                text = f"{type(error).__name__}: {error}"
+                args[-1](NotSentError(text) if lost else error)
 
         self.client.loop.add_callback(run)
 
@@ -116,11 +122,13 @@ def _in_workers(configure: Callable[..., int]) -> Callable[..., int]:
     """Return a function that finds several workers.
 
     With a single one, joblib would compute in this process, which work that has killed
-    the others would kill, too.
+    the others would kill, too. Where there is none, workers may be on their way.
     """
 
     def configure_several(*args: Any, **options: Any) -> int:
-        return max(2, configure(*args, **options))
+        with suppress(TimeoutError):
+            return max(2, configure(*args, **options))
+        return 2
 
     return configure_several
 

@@ -9,7 +9,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skdigits._gpus import own_gpu
 from skdigits._input_checks import warn_user
-from skdigits.model_selection._dask import mended
+from skdigits.model_selection._dask import NotSentError, mended
 
 # How often the rest of the work is handed out again if nothing more gets finished.
 TRIES = 3
@@ -192,7 +192,8 @@ def _hand_out_once(
 def _is_loss(error: Exception) -> bool:
     """Return whether an error says that a worker is gone."""
     package = type(error).__module__.split(".")[0]
-    return package in ENGINES and type(error).__name__ in LOSSES
+    of_engine = package in ENGINES and type(error).__name__ in LOSSES
+    return of_engine or isinstance(error, NotSentError)
 
 
 def _numbered(

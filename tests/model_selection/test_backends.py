@@ -410,6 +410,23 @@ class Unreadable:
         return int, ("no number",)
 
 
+class Unwritable:
+    """Cannot be pickled."""
+
+    def __reduce__(self):
+        raise ValueError("nobody pickles this")
+
+
+@pytest.mark.parametrize("backend", ["loky", "dask"])
+def test_arguments_that_cannot_be_pickled_are_an_error(backend, client):
+    work = [Work(print, (Unwritable(),), {}, "a call")] * 2
+    with (
+        on_backend(backend, client),
+        pytest.raises(Exception, match="nobody pickles|Could not pickle"),
+    ):
+        hand_out(work, None)
+
+
 @pytest.mark.parametrize("backend", ["loky", "dask"])
 def test_arguments_that_cannot_be_unpickled_are_an_error(backend, client):
     work = [Work(print, (Unreadable(),), {}, "a call")] * 2
