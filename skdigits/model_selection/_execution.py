@@ -174,12 +174,15 @@ def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
     """Evaluate all candidates of a job in all its folds, as far as they can be batched.
 
     Where a run raises an error, its candidates and folds have no outcomes. They are
-    then fitted one by one, and scikit-learn's own code handles their errors.
+    then fitted one by one, and scikit-learn's own code handles their errors. A run that
+    exceeds the memory of a GPU is halved.
     """
     outcomes: list[Outcome] = []
     failures: list[Failure] = []
+    told: list[Message] = []
     first = job.groups[0].seeds[0][0]
     given = (first.model, job.X, job.y, job.weight, job.splits, job.scoring, job.heard)
+    train = train_and_score if job.store is None else partial(_once, job.store)
     if job.context is not None:
         job.context.call_on_fit_task_begin(estimator=job.search)
     try:
@@ -192,12 +195,21 @@ def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
             for fold_data in folds:
                 for group in job.groups:
                     with _errors_noted(failures, [group]):
-                        outcomes += _train_in_parts(job, group, fold_data)
+                        waiting = _parts(job, group, fold_data)
+                        while waiting:
+                            part, some = waiting.pop(0)
+                            try:
+                                outcomes += train(job, part, some)
+                            except torch.cuda.OutOfMemoryError as error:
+                                waiting = _halves(part, some, error) + waiting
+                                told.append(_told_of_memory(part, some, error))
     except CallbackError as error:
         raise error.__cause__ or error from None
 
     if job.context is not None:
         job.context.call_on_fit_task_end(estimator=job.search)
+    if told:
+        outcomes = [one._replace(messages=(*one.messages, told[0])) for one in outcomes]
     return outcomes, failures
 
 
@@ -218,44 +230,27 @@ def evaluate_elsewhere(
         DECIDED.reset(token)
 
 
-def _train_in_parts(job: Job, group: Group, fold_data: FoldData) -> list[Outcome]:
-    """Train and score a group in as few runs as the memory holds."""
+def _parts(job: Job, group: Group, fold_data: FoldData) -> list[tuple[Group, FoldData]]:
+    """Return a group and its folds in parts: seeds, folds and candidates of one run."""
     n_seeds, n_folds, n_columns = _size_of_run(job, group, fold_data)
     starts = (
         range(0, len(group.seeds), n_seeds),
         range(0, len(fold_data.folds), n_folds),
         range(0, len(group.seeds[0]), n_columns),
     )
-    outcomes: list[Outcome] = []
-    told: tuple[Message, ...] = ()
-    waiting = []
+    parts = []
     for seed, fold, column in product(*starts):
         seeds = group.seeds[seed : seed + n_seeds]
         part = Group([own[column : column + n_columns] for own in seeds])
         folds = fold_data.folds[fold : fold + n_folds]
-        waiting.append((part, fold_data._replace(folds=folds)))
-
-    while waiting:
-        part, some = waiting.pop(0)
-        try:
-            if job.store is None:
-                outcomes += train_and_score(job, part, some)
-            else:
-                outcomes += _once(job.store, job, part, some)
-            continue
-        except torch.cuda.OutOfMemoryError as error:
-            halves = _halves(part, some)
-            if not halves:
-                raise
-            told = told or (_told_of_memory(part, some, error),)
-        # Only now nothing refers to the tensors of the run any more.
-        torch.cuda.empty_cache()
-        waiting = halves + waiting
-    return [one._replace(messages=(*one.messages, *told)) for one in outcomes]
+        parts.append((part, fold_data._replace(folds=folds)))
+    return parts
 
 
-def _halves(group: Group, fold_data: FoldData) -> list[tuple[Group, FoldData]]:
-    """Return two parts of a run; none of a single model."""
+def _halves(
+    group: Group, fold_data: FoldData, error: BaseException
+) -> list[tuple[Group, FoldData]]:
+    """Return two parts of a run after an error, which is raised for a single model."""
     half = len(group.seeds[0]) // 2
     if half:
         first = Group([own[:half] for own in group.seeds])
@@ -268,10 +263,10 @@ def _halves(group: Group, fold_data: FoldData) -> list[tuple[Group, FoldData]]:
         return [(group, fold_data._replace(folds=folds)) for folds in parts]
 
     half = len(group.seeds) // 2
-    if half:
-        divided = (group.seeds[:half], group.seeds[half:])
-        return [(Group(seeds), fold_data) for seeds in divided]
-    return []
+    if not half:
+        raise error
+    divided = (group.seeds[:half], group.seeds[half:])
+    return [(Group(seeds), fold_data) for seeds in divided]
 
 
 def _told_of_memory(group: Group, fold_data: FoldData, error: BaseException) -> Message:

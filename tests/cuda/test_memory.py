@@ -105,21 +105,23 @@ def test_halves_are_all_of_a_run(name):
 
     data = _execution.FoldData(samples=[], template=None, folds=folds)
     group = _execution.Group(candidates)
+    halves = _execution._halves(group, data, MemoryError())
     found = [
         (one, fold)
-        for part, some in _execution._halves(group, data)
+        for part, some in halves
         for row in part.seeds
         for one in row
         for fold in some.folds
     ]
-    assert len(_execution._halves(group, data)) == 2
+    assert len(halves) == 2
     expected = [(one, fold) for row in candidates for one in row for fold in folds]
     assert sorted(found) == sorted(expected)
 
 
 def test_one_model_has_no_halves():
     data = _execution.FoldData(samples=[], template=None, folds=[0])
-    assert _execution._halves(_execution.Group([["only"]]), data) == []
+    with pytest.raises(MemoryError, match="too large"):
+        _execution._halves(_execution.Group([["only"]]), data, MemoryError("too large"))
 
 
 def test_the_host_is_told_too(few, monkeypatch):

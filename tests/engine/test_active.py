@@ -1,6 +1,7 @@
 """Models that end leave a rectangle of the others."""
 
 import operator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from small_networks import initial_state
 
 from skdigits.engine.active import without
+from skdigits.engine.batches import batches
 from skdigits.engine.dense import DenseNetwork
 from skdigits.engine.train import Problem, _all_models, _seed_noise
 
@@ -19,7 +21,9 @@ def make_problem(make_plan):
     def make(data, distort=None):
         network = DenseNetwork((64, 10), "cross_entropy")
         plan = make_plan(batch_size=30, distort=distort, noise_seeds=(7, 8, 9))
-        return Problem(network, plan, network.targets(0.0, data.X), None)
+        targets = network.targets(0.0, data.X)
+        draw = partial(batches, targets=targets, batch_size=plan.batch_size)
+        return Problem(network, plan, targets, None, draw)
 
     return make
 

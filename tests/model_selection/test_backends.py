@@ -422,7 +422,7 @@ def test_arguments_that_cannot_be_pickled_are_an_error(backend, client):
     work = [Work(print, (Unwritable(),), {}, "a call")] * 2
     with (
         on_backend(backend, client),
-        pytest.raises(Exception, match="nobody pickles|Could not pickle"),
+        pytest.raises(Exception, match=r"nobody pickles|Could not pickle"),
     ):
         hand_out(work, None)
 
