@@ -220,8 +220,10 @@ class FakeMode(TorchFunctionMode):
 
     def _allocate(self, tensor):
         """Refuse a tensor that exceeds the memory of a device."""
+        if not tensor.is_cuda or tensor.layout != torch.strided:
+            return tensor
         size = tensor.untyped_storage().nbytes()
-        if tensor.is_cuda and size > self.memory:
+        if size > self.memory:
             raise torch.OutOfMemoryError(
                 f"CUDA out of memory. Tried to allocate {size / 2**20:.2f} MiB."
             )

@@ -148,6 +148,14 @@ def test_a_copy_into_the_host_stays_there(device):
     np.testing.assert_array_equal(host[:2].numpy(), [1, 1])
 
 
+def test_tensors_of_the_host_stay_what_they_are(device):
+    for host in (torch.eye(2), torch.eye(2).to_sparse()):
+        assert host.to_dense().device == CPU
+        np.testing.assert_array_equal(host.to_dense().numpy(), np.eye(2))
+    assert not device.reads
+    assert not device.copies
+
+
 def test_places_are_lines_of_the_package(device, digits):
     from skdigits import SoftmaxRegression
 
