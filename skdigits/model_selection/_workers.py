@@ -1,7 +1,7 @@
 """Work that is handed out to joblib's workers, and again where one of them is lost."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from joblib.parallel import BACKENDS, get_active_backend
@@ -30,6 +30,10 @@ LOSSES = {
 # Their workers run on this machine, and reach what this process has opened.
 THREADS = ("sequential", "threading")
 PROCESSES = ("loky", "multiprocessing")
+
+
+class NotSentError(Exception):
+    """Work did not reach a worker, as there is none, or it has died meanwhile."""
 
 
 class Work(NamedTuple):
@@ -185,7 +189,8 @@ def _hand_out_once(
 def _is_loss(error: Exception) -> bool:
     """Return whether an error says that a worker is gone."""
     package = type(error).__module__.split(".")[0]
-    return package in ENGINES and type(error).__name__ in LOSSES
+    of_engine = package in ENGINES and type(error).__name__ in LOSSES
+    return of_engine or isinstance(error, NotSentError)
 
 
 @contextmanager
@@ -234,7 +239,9 @@ class _TellingClient:
             except Exception as error:
                 if not args or not callable(args[-1]):
                     raise
-                args[-1](error)
+                lost = isinstance(error, OSError)  # those of connections, or no worker
+                text = f"{type(error).__name__}: {error}"
+                args[-1](NotSentError(text) if lost else error)
 
         self.client.loop.add_callback(run)
 
@@ -262,11 +269,13 @@ def _in_workers(configure: Callable[..., int]) -> Callable[..., int]:
     """Return a function that finds several workers.
 
     With a single one, joblib would compute in this process, which work that has killed
-    the others would kill, too.
+    the others would kill, too. Where there is none, workers may be on their way.
     """
 
     def configure_several(*args: Any, **options: Any) -> int:
-        return max(2, configure(*args, **options))
+        with suppress(TimeoutError):
+            return max(2, configure(*args, **options))
+        return 2
 
     return configure_several
 
