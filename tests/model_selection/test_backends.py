@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import product
 
 import joblib
@@ -274,7 +274,7 @@ def test_samples_reach_a_dask_worker_once(client, monkeypatch):
 
 
 class DiesOnce(TransformerMixin, BaseEstimator):
-    """Kills its process at the fourth of all fits, which it counts with files."""
+    """Kills its process once, at the fourth of all fits, which it counts with files."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -283,8 +283,13 @@ class DiesOnce(TransformerMixin, BaseEstimator):
         number = len(os.listdir(self.folder))
         with open(os.path.join(self.folder, f"{number}-{os.urandom(4).hex()}"), "w"):
             pass
-        if number == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
+        # Two may be the fourth at the same time.
+        if number >= 3:
+            with (
+                suppress(FileExistsError),
+                open(os.path.join(self.folder, "died"), "x"),
+            ):
+                os.kill(os.getpid(), signal.SIGKILL)
         self.fitted_ = True
         return self
 
@@ -308,7 +313,7 @@ def test_what_a_lost_worker_had_is_done_again(backend, data, client, tmp_path):
         again.fit(X, y)
     assert_same_results(again, one)
     # The lost piece and its neighbours run again; four pieces of two folds are made.
-    n_fits = len(list(tmp_path.iterdir()))
+    n_fits = len(list(tmp_path.glob("*-*")))
     assert 8 < n_fits <= 8 + 4
     lost = [str(one.message) for one in noted if "was lost" in str(one.message)]
     assert len(lost) == 1
@@ -422,7 +427,7 @@ def test_arguments_that_cannot_be_pickled_are_an_error(backend, client):
     work = [Work(print, (Unwritable(),), {}, "a call")] * 2
     with (
         on_backend(backend, client),
-        pytest.raises(Exception, match=r"nobody pickles|Could not pickle"),
+        pytest.raises(Exception, match=r"Could not (pickle|serialize)"),
     ):
         hand_out(work, None)
 

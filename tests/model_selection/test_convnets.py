@@ -86,7 +86,7 @@ def test_two_classes(few, assert_same_search):
 def test_memory_bounds_the_number_of_models(few, n_at_once):
     X, y = few
     network = ConvNetwork((8, 8, 1), (3, 5), 10, "cross_entropy")
-    each = network.bytes_per_model(torch.device("cuda"), 2, 40, 160, 80)
+    each = network.bytes_per_model(torch.device("cpu"), 2, 40, 160, 80)
     grid = {"learning_rate_init": [0.001, 0.003, 0.01, 0.03]}
     scores = []
     for n_models in (12, 5):
