@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ from speed_table import head, line
 
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
 from skdigits.datasets import load_mnist
-from skdigits.engine import train
+from skdigits.engine import convnet, train
 from skdigits.engine.sizes import GPU, SIZES
 from skdigits.model_selection import BatchedGridSearchCV
 
@@ -67,13 +68,12 @@ RATES = {"learning_rate_init": np.geomspace(1e-4, 1e-2, 40).tolist()}
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
     """Let the CPU compute as much at once as a GPU does, in blocks of steps."""
-    before = (SIZES["cpu"], train.REPLAYED)
-    SIZES["cpu"] = GPU
-    train.REPLAYED = {"cpu"}
-    try:
+    with (
+        patch.dict(SIZES, cpu=GPU),
+        patch.object(train, "REPLAYED", {"cpu"}),
+        patch.object(convnet, "grouped", lambda device: True),
+    ):
         yield
-    finally:
-        SIZES["cpu"], train.REPLAYED = before
 
 
 def noise(n_samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +88,7 @@ def searched(model: ClassifierMixin) -> BatchedGridSearchCV:
     return BatchedGridSearchCV(model, RATES, cv=5, refit=False, working_memory=1e5)
 
 
-def launches(model: ClassifierMixin, batch_size: int, together: bool) -> float:
+def launches(model: ClassifierMixin, together: bool) -> float:
     """Return the launches of a step."""
     # Narrow layers and few channels: launches do not depend on their sizes.
     small = {"hidden_layer_sizes": 4, "channels": (2, 3, 4), "batch_size": 8}
@@ -123,8 +123,8 @@ def counted() -> dict[str, dict[str, float]]:
     found = {}
     for name, (model, batch_size) in MODELS.items():
         found[name] = {
-            "one": launches(model, batch_size, together=False),
-            "many": launches(model, batch_size, together=True),
+            "one": launches(model, together=False),
+            "many": launches(model, together=True),
             "reads": reads(model, together=False),
             "reads of a search": reads(model, together=True),
             "expected": LAUNCH * N_DIGITS / batch_size,
