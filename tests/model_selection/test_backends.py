@@ -848,31 +848,15 @@ def test_a_gpu_that_only_workers_have_is_theirs(data, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_search_leaves_its_workers(data, client):
-    class Interrupts:
-        """Interrupts a search after its first piece."""
-
-        def setup(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            pass
-
-        def on_fit_task_end(self, estimator, context):
-            if context.task_name == "batched-runs":
-                raise KeyboardInterrupt("after a piece")
-
     search = BatchedGridSearchCV(
         softmax(max_iter=100), {"learning_rate_init": RATES}, cv=20, refit=False
     )
-    search.set_callbacks(Interrupts())
+    search.set_callbacks(InterruptsAfter(1))
 
     with (
         joblib.parallel_config("dask"),
         pytest.warns(UserWarning, match="tasks which were still being processed"),
-        pytest.raises(KeyboardInterrupt, match="after a piece"),
+        pytest.raises(KeyboardInterrupt, match="after some pieces"),
     ):
         search.fit(*data)
     # Workers have no more than what they were given before the interruption.
