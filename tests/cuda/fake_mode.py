@@ -1,6 +1,7 @@
 """How functions of torch are called where tensors are on fake CUDA devices."""
 
 import sys
+import threading
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -52,12 +53,29 @@ class FakeMode(TorchFunctionMode):
         self.rounding = rounding
         self.capability = capability
         self.memory = memory
-        self.current = 0
         self.reads = Counter()
         self.copies = Counter()
         self.problems = Counter()
         self.graphs = []
-        self.capture = None
+        self.of_thread = threading.local()
+
+    @property
+    def current(self):
+        """Number of this thread's current device."""
+        return getattr(self.of_thread, "current", 0)
+
+    @current.setter
+    def current(self, value):
+        self.of_thread.current = value
+
+    @property
+    def capture(self):
+        """What this thread captures, if anything: others may go on meanwhile."""
+        return getattr(self.of_thread, "capture", None)
+
+    @capture.setter
+    def capture(self, value):
+        self.of_thread.capture = value
 
     def place(self, device):
         """Return a device with its number."""

@@ -702,7 +702,7 @@ def test_many_rates_in_a_fraction_of_the_epochs(digits, trained):
 @pytest.mark.gpu
 def test_on_a_gpu(few, assert_same_halving, trained, cuda):
     model = MLPClassifierTorch(
-        8, batch_size=50, tol=None, random_state=0, device="cuda"
+        8, batch_size=50, tol=None, random_state=0, device="cuda:0"
     )
     search = assert_same_halving(model, RATES, *few, refit=False)
     theirs = np.dot(search.n_resources_, search.n_candidates_) * 3

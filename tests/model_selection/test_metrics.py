@@ -24,7 +24,7 @@ from skdigits.model_selection._metrics import METRICS, Responses, Targets, roc_a
 from skdigits.model_selection._scoring import (
     KnownPredictions,
     Scoring,
-    _as_metric,
+    as_metric,
     score_models,
     scoring_data,
 )
@@ -197,8 +197,8 @@ def test_a_function_by_the_name_of_scikit_learns_is_not_it():
     def log_loss(y_true, y_proba):
         return 5.0
 
-    assert _as_metric(make_scorer(log_loss, response_method="predict_proba")) is None
-    assert _as_metric(get_scorer("neg_log_loss")) is not None
+    assert as_metric(make_scorer(log_loss, response_method="predict_proba")) is None
+    assert as_metric(get_scorer("neg_log_loss")) is not None
 
 
 @pytest.mark.parametrize("name", METRICS)
