@@ -204,8 +204,7 @@ class ConvNetwork(Network):
         weights = torch.atleast_3d(batch.normalised_weight)
         weights = weights.expand(n_models, 1, n_samples)
         found = []
-        for models, X in _at_once(n_models, batch.X):
-            own = tuple(p[models] for p in params)
+        for models, own, X in _at_once(params, batch.X):
             kept = None if mask is None else mask[models]
             some = (targets[models], weights[models], kept)
             found.append(self._gradients(own, X, *some))
@@ -284,11 +283,9 @@ class ConvNetwork(Network):
 
     def logits(self, params: Params, X: Tensor) -> Tensor:
         """Return logits (K, C, B) of samples X (R, B, D), a chunk at a time."""
-        n_models = len(params[0])
         found = []
         with exact_convolutions(X.device):
-            for models, samples in _at_once(n_models, X):
-                own = tuple(p[models] for p in params)
+            for _, own, samples in _at_once(params, X):
                 weights = self._standardised(own)
                 size = self._chunk_size(X.device, len(own[0]))
                 chunks = []
@@ -320,7 +317,7 @@ class ConvNetwork(Network):
         In the first one, models that see the same images are one group.
         """
         activation = ACTIVATIONS[self.activation]
-        images = as_channels(X.unflatten(2, self.image_shape)).to(dtype)
+        images = as_channels(X.view(*X.shape[:2], *self.image_shape)).to(dtype)
         groups = len(X)
         factors = weights.by_layer(weights.factor)
         rows = (weights.centred, factors, params[1:-2:2])
@@ -333,15 +330,17 @@ class ConvNetwork(Network):
             groups = len(bias)
 
 
-def _at_once(n_models: int, X: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Yield models that are computed at once, and their samples (R, B, D)."""
+def _at_once(params: Params, X: Tensor) -> Iterator[tuple[slice, Params, Tensor]]:
+    """Yield models that are computed at once, with parameters and samples (R, B, D)."""
+    n_models = len(params[0])
     if n_models == 1 or grouped(X.device):
-        yield slice(None), X
+        yield slice(None), params, X
         return
 
     for k in range(n_models):
+        one = slice(k, k + 1)
         replica = k * len(X) // n_models
-        yield slice(k, k + 1), X[replica : replica + 1]
+        yield one, tuple(p[one] for p in params), X[replica : replica + 1]
 
 
 def _joined(found: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

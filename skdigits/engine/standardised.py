@@ -31,7 +31,7 @@ class Standardised(NamedTuple):
 
     def by_layer(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Return the rows (O, 1) of each layer among those of all."""
-        return torch.split(rows, [len(weight) for weight in self.centred])
+        return rows.split_with_sizes([len(weight) for weight in self.centred])
 
     def backward(self, slopes: Sequence[Tensor]) -> list[Tensor]:
         """Return gradients (O, n) by the weights, given those by standardised ones.
@@ -97,7 +97,9 @@ def standardise(weights: Sequence[Tensor], gain: float) -> Standardised:
     n_outputs = [len(weight) for weight in weights]
     numbers = weights[0].new_empty(3, sum(n_outputs), 1)
     centred = []
-    for weight, part in zip(weights, numbers.split(n_outputs, 1), strict=True):
+    for weight, part in zip(
+        weights, numbers.split_with_sizes(n_outputs, 1), strict=True
+    ):
         mean, spread, norm = part
         torch.mean(weight, 1, keepdim=True, out=mean)
         centred.append(weight - mean)
