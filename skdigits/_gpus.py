@@ -8,8 +8,9 @@ from contextvars import ContextVar
 
 import torch
 
-# What models may fill of the memory that is free: libraries take some when they begin.
-SHARE = 0.8
+# What models may fill of the memory that is free: a graph keeps what its steps take,
+# while the steps after it, and scores, take about as much; libraries take some, too.
+SHARE = 0.5
 
 OWN: ContextVar[int | None] = ContextVar("number of this thread's GPU", default=None)
 """The GPU of the models of this thread, unless their ``device`` names another one."""

@@ -66,6 +66,8 @@ def without(active: ActiveModels, ended: Tensor) -> ActiveModels:
     if len(replicas) * len(columns) == running.numel():
         return active._replace(running=running)
 
+    if active.block is not None:
+        active.block.release()  # interrupted runs may refer to it for another epoch
     # A rectangle, not a list of models: products need as many models in each replica.
     rectangle = (replicas[:, None], columns)
     models = (replicas[:, None] * running.shape[1] + columns).flatten()

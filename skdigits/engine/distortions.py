@@ -5,17 +5,13 @@ sizes, too: on other images, the unit is one 28th of the longer side.
 """
 
 import math
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
 LENGTH = 28
-
-# Constants that are kept for a device and a shape: making them anew takes longer than
-# distorting a small batch, and on a GPU a copy.
-KEPT = 16
 
 EDGES = {"constant": "zeros", "nearest": "border"}
 """Values beyond the edge, in numpy.pad's words and in torch's. For scipy.ndimage, they
@@ -118,14 +114,19 @@ def elastic_steps(
     return steps.permute(0, 2, 3, 1) / _sides(width, height, dtype, device)
 
 
-@lru_cache(KEPT)
+@cache
 def _sides(width: int, height: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the lengths of both sides, in pixels."""
+    """Return the lengths of both sides, in pixels.
+
+    Constants are kept for a device and a shape: making them anew takes longer than
+    distorting a small batch, and on a GPU a copy. Graphs of CUDA refer to their memory,
+    so none is ever forgotten.
+    """
     with torch.inference_mode(False):
         return torch.tensor([width, height], dtype=dtype, device=device)
 
 
-@lru_cache(KEPT)
+@cache
 def _gaussian(
     side: int, sigma: float, dtype: torch.dtype, device: torch.device
 ) -> Tensor:

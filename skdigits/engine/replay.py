@@ -7,6 +7,7 @@ positions of samples, rates, sizes, parameters, moments and the objective.
 """
 
 import math
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from skdigits.engine.solvers import Moving, Steps, take_steps
 REPLAYED = {"cuda"}
 """Types of devices that replay blocks; elsewhere, steps are taken one by one."""
 
-LEAST_BLOCKS = 3  # in a pass: the first is not replayed, the second is captured
+LEAST_BLOCKS = 8  # in a run: the first is not replayed, the second is captured
 
 
 def blocks_of(n_samples: int, batch_size: int, most: int) -> tuple[int, int]:
@@ -34,7 +35,7 @@ def blocks_of(n_samples: int, batch_size: int, most: int) -> tuple[int, int]:
     return n_blocks, n_steps // n_blocks
 
 
-class Pass(NamedTuple):
+class Rest(NamedTuple):
     """What is left of a pass: samples in their order, rates and sizes of its steps.
 
     They are those of `skdigits.engine.batches.batches` and of `take_steps`.
@@ -45,13 +46,13 @@ class Pass(NamedTuple):
     rates: Tensor
     sizes: Tensor
 
-    def after(self, n_steps: int, n_samples: int) -> "Pass":
+    def after(self, n_steps: int, n_samples: int) -> "Rest":
         """Return what is left after so many steps, and samples of each replica."""
         assert self.order is not None
         order = self.order[:, n_samples:]
         rates = self.rates if len(self.rates) == 1 else self.rates[n_steps:]
         sizes = self.sizes if len(self.sizes) == 1 else self.sizes[n_steps:]
-        return Pass(self.data._replace(samples=order), order, rates, sizes)
+        return Rest(self.data._replace(samples=order), order, rates, sizes)
 
 
 @dataclass(eq=False)
@@ -75,7 +76,7 @@ class StepBlock:
     replay: Callable[[], None] | None = None
     is_warm: bool = False
 
-    def pass_over(self, numbers: Moving, whole: Pass, objective: Tensor) -> Pass:
+    def pass_over(self, numbers: Moving, whole: Rest, objective: Tensor) -> Rest:
         """Take the steps of all whole blocks of a pass; return the rest of it.
 
         The numbers and the objective are updated in place.
@@ -102,14 +103,19 @@ class StepBlock:
         return whole.after(n_blocks * self.n_steps, n_blocks * size)
 
     def _run(self) -> None:
-        # A first run, which is not captured, lets libraries get ready.
-        if self.is_warm and self.replay is None:
-            self.replay = captured(self.take, self.rates.device, self.generators)
+        if not self.is_warm:
+            # A first run, which is not captured, lets libraries get ready.
+            on_stream_of(self.rates.device, self.take)
+            self.is_warm = True
+            return
+
         if self.replay is None:
-            self.take()
-        else:
-            self.replay()
-        self.is_warm = True
+            self.replay = captured(self.take, self.rates.device, self.generators)
+        self.replay()
+
+    def release(self) -> None:
+        """Free all memory of a block that is not needed any more."""
+        vars(self).clear()
 
     def take(self) -> None:
         """Take the steps of the block, one by one."""
@@ -118,13 +124,13 @@ class StepBlock:
         take_steps(self.steps, self.numbers, drawn, *given)
 
 
-def in_order(whole: Pass, like: Tensor) -> Pass:
+def in_order(whole: Rest, like: Tensor) -> Rest:
     """Return a pass with the positions of samples, and all else on their device."""
     order = whole.order
     if order is None:
         order = torch.arange(whole.data.n_samples, device=like.device)[None]
     # At once: a step must not wait for a number from the host.
-    return Pass(whole.data, order, whole.rates.to(like), whole.sizes.to(like))
+    return Rest(whole.data, order, whole.rates.to(like), whole.sizes.to(like))
 
 
 def step_block(
@@ -132,7 +138,7 @@ def step_block(
     draw: Callable[[Data], Iterator[Batch]],
     generators: Sequence[Generator],
     numbers: Moving,
-    whole: Pass,
+    whole: Rest,
     n_steps: int,
     n_samples: int,
 ) -> StepBlock:
@@ -154,33 +160,63 @@ def step_block(
     return StepBlock(steps, draw, generators, n_steps, *fixed)
 
 
+def on_stream_of(device: torch.device, call: Callable[[], None]) -> None:
+    """Make a call on the stream of a device on which steps are captured.
+
+    Libraries keep memory for each stream: it has to be there before the capture.
+    """
+    if device.type != "cuda":
+        call()
+        return
+
+    with torch.cuda.device(device):
+        stream = _stream_of(device)
+        current = torch.cuda.current_stream(device)
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            call()
+        current.wait_stream(stream)
+
+
 def captured(
     call: Callable[[], None], device: torch.device, generators: Sequence[Generator]
 ) -> Callable[[], None]:
-    """Return a function that has the effect of a call, as a graph if on CUDA.
+    """Capture a call, which is not made, and return a function that replays it.
 
-    The call is not made. If it cannot be captured, warns and returns the call itself.
+    On a CPU, this is the call itself. So it is where a GPU cannot capture the call:
+    nothing is captured on this GPU any more, and a warning says so.
+
+    Raises
+    ------
+    RuntimeError
+        If the call draws numbers, and cannot be captured: its generators are lost.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or device in _refused:
         return call
 
     with torch.cuda.device(device):
+        before = torch.cuda.current_stream(device)
+        stream = _stream_of(device)
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
         try:
-            # Other threads may train on the same GPU, or another one.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            # CUDA captures one graph of a process at a time; other threads may train
+            # meanwhile. A stream of torch's own would be that of the first device.
+            with (
+                _capturing,
+                torch.cuda.graph(
+                    graph, stream=stream, capture_error_mode="thread_local"
+                ),
+            ):
                 call()
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.set_stream(before)
             raise
         except RuntimeError as error:
-            warnings.warn(
-                f"Steps are launched one by one on {device}, as no graph could be "
-                f"made of them: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            torch.cuda.set_stream(before)
+            _refused.add(device)
+            _tell_of_refusal(device, error, generators)
             return call
 
     def replay() -> None:
@@ -188,3 +224,32 @@ def captured(
             graph.replay()
 
     return replay
+
+
+# cuBLAS keeps memory for each stream for ever: there is one for each device.
+_streams: dict[torch.device, torch.cuda.Stream] = {}
+_capturing = threading.Lock()
+_refused: set[torch.device] = set()
+
+
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    if device not in _streams:
+        _streams[device] = torch.cuda.Stream(device)
+    return _streams[device]
+
+
+def _tell_of_refusal(
+    device: torch.device, error: RuntimeError, generators: Sequence[Generator]
+) -> None:
+    """Warn of steps that could not be captured, or raise an error if they draw."""
+    cause = error.__context__ or error  # the end of a failed capture fails, too
+    text = f"{device} could not capture the steps of a fit as a graph ({cause})."
+    if generators:
+        raise RuntimeError(
+            f"{text} Fit again: from now on, steps are launched one by one."
+        ) from error
+    warnings.warn(
+        f"{text} From now on, steps are launched one by one.",
+        RuntimeWarning,
+        stacklevel=2,
+    )

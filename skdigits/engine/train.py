@@ -25,7 +25,7 @@ from skdigits.engine.ranks import Ranks, own_batches, sum_of_gradients
 from skdigits.engine.replay import (
     LEAST_BLOCKS,
     REPLAYED,
-    Pass,
+    Rest,
     StepBlock,
     blocks_of,
     step_block,
@@ -363,7 +363,7 @@ def _learn(
     most = block_size(data, problem.targets, plan.batch_size)
     own = (active.local, replicas.dropout, problem.reduce)
     steps = Steps(problem.network, solver, *own)
-    left = Pass(data, order, rates, sizes)
+    left = Rest(data, order, rates, sizes)
     objective = torch.zeros_like(active.totals, device=data.X.device)
     block = active.block
     if block is None and data.X.device.type in REPLAYED and problem.ranks is None:
@@ -393,7 +393,7 @@ def _block_to_replay(
     plan: Plan,
     steps: Steps,
     draw: Callable[..., Iterator[Batch]],
-    left: Pass,
+    left: Rest,
     most: int,
 ) -> StepBlock | None:
     """Return a block of steps for pass after pass; None if one cannot be replayed."""

@@ -26,15 +26,18 @@ from skdigits.model_selection._scoring import (
 
 
 class Answers(NamedTuple):
-    """True classes of N samples on a GPU: codes and shares (N,), which sum to 1."""
+    """True classes of N samples on a GPU: codes (N,), and their shares (N,).
+
+    Shares sum to 1; None if all are the same.
+    """
 
     codes: Tensor
-    share: Tensor
+    share: Tensor | None
 
 
 def accuracy(logits: Tensor, answers: Answers) -> Tensor:
     """Return the share (K,) of right predictions by logits (K, N, C), by weight."""
-    return (logits.argmax(2) == answers.codes).double() @ answers.share
+    return _mean((logits.argmax(2) == answers.codes).double(), answers)
 
 
 def log_loss(logits: Tensor, answers: Answers) -> Tensor:
@@ -46,7 +49,15 @@ def log_loss(logits: Tensor, answers: Answers) -> Tensor:
     likelihood = log_proba(logits).gather(2, own).squeeze(2).exp()
     smallest = torch.finfo(logits.dtype).eps
     losses = likelihood.clamp(smallest, 1 - smallest).log().neg()
-    return losses.double() @ answers.share
+    return _mean(losses.double(), answers)
+
+
+def _mean(values: Tensor, answers: Answers) -> Tensor:
+    """Return the mean (K,) of values (K, N) by weight."""
+    # Equal numbers of hits are equal scores, to the last bit.
+    if answers.share is None:
+        return values.sum(1) / len(answers.codes)
+    return values @ answers.share
 
 
 THERE = {
@@ -110,12 +121,12 @@ def _metrics_of(scoring: Scoring) -> dict[str, tuple[Callable[..., Tensor], int]
 def answers_of(data: ScoringData, device: torch.device) -> Answers:
     """Return the answers of scoring data on a device."""
     assert data.codes is not None
+    codes = torch.from_numpy(data.codes).to(device)
     weight = data.params.get("sample_weight")
     if weight is None:
-        weight = np.ones(len(data.codes))
+        return Answers(codes, None)
     weight = np.asarray(weight, dtype=float)
-    share = torch.from_numpy(weight / weight.sum())
-    return Answers(torch.from_numpy(data.codes).to(device), share.to(device))
+    return Answers(codes, torch.from_numpy(weight / weight.sum()).to(device))
 
 
 def read(found: Sequence[Scores]) -> list[Known]:

@@ -339,7 +339,7 @@ def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int,
         gathered = min(SIZES[device.type].block_samples, n_samples)
         replica += 16 * gathered * n_features
         if job.fills_gpu:
-            memory = memory_for_models(device, getattr(samples.X, "nbytes", 0))
+            memory = memory_for_models(device, fold_data.nbytes())
 
     # Replicas before candidates: every thread then computes products of its own.
     at_once = max(1, int(memory // (replica + each)))

@@ -139,7 +139,7 @@ def _warn_of_one_gpu(task: "Task", candidates: Iterable[int]) -> None:
             warn_user(
                 f"{n_workers} processes train on {device}, whatever other GPUs there "
                 "are. Search in one process, with n_jobs=None and no backend of "
-                "joblib: it keeps a GPU busy. Or start one Dask worker for each GPU, "
+                "joblib: it uses all GPUs. Or start one Dask worker for each GPU, "
                 "with its own CUDA_VISIBLE_DEVICES, and search within "
                 "joblib.parallel_config('dask').",
                 RuntimeWarning,

@@ -8,12 +8,12 @@ another device. What the host reads and copies is counted by the line that asks 
 
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from unittest.mock import patch
 
 import torch
-from fake_graphs import FakeGraph, captured_by
+from fake_graphs import FakeGraph, FakeStream, captured_by
 from fake_mode import FakeMode
 from fake_tensors import HOST_GENERATOR, CudaGenerator, CudaTensor
 
@@ -82,6 +82,10 @@ class FakeCuda(FakeMode):
             "device": self._within,
             "CUDAGraph": self._new_graph,
             "graph": captured_by,
+            "Stream": FakeStream,
+            "stream": lambda stream: nullcontext(),
+            "current_stream": FakeStream,
+            "set_stream": lambda stream: None,
             "synchronize": lambda device=None: None,
             "empty_cache": lambda: None,
         }

@@ -11,6 +11,16 @@ from fake_tensors import share_memory, tensors_in
 from torch_functions import is_in_place
 
 
+class FakeStream:
+    """Stands for `torch.cuda.Stream`; there is nothing to wait for."""
+
+    def __init__(self, device=None):
+        self.device = torch.device(device)
+
+    def wait_stream(self, other):
+        """Do nothing."""
+
+
 class FakeGraph:
     """Stands for `torch.cuda.CUDAGraph` on a `FakeCuda`."""
 
@@ -87,13 +97,23 @@ def _place(tensor):
 
 
 @contextmanager
-def captured_by(graph, capture_error_mode="global"):
-    """Stand for `torch.cuda.graph`."""
+def captured_by(graph, stream=None, capture_error_mode="global"):
+    """Stand for `torch.cuda.graph`.
+
+    Without a stream of the current device, CUDA would capture nothing on any device but
+    the first, and compute at once.
+    """
+    device = graph.device
+    assert stream is not None
+    assert stream.device.index == device.current
+    assert not device.captures, "another thread captures"
+    device.captures.append(stream)
     capture = Capture(graph)
     graph.device.capture = capture
     try:
         yield
     finally:
         graph.device.capture = None
+        device.captures.clear()
         with torch._C.DisableTorchFunction():
             capture.put_back()

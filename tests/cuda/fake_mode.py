@@ -57,6 +57,7 @@ class FakeMode(TorchFunctionMode):
         self.copies = Counter()
         self.problems = Counter()
         self.graphs = []
+        self.captures = []
         self.of_thread = threading.local()
 
     @property

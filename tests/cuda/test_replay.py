@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from fake_cuda import fake_cuda
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from skdigits import ConvNetClassifier, MLPClassifierTorch, SoftmaxRegression
-from skdigits.engine import train
+from skdigits.engine import replay, train
 from skdigits.model_selection import BatchedGridSearchCV
 
-FIT = {"max_iter": 3, "tol": None, "random_state": 0, "batch_size": 8}
+FIT = {"max_iter": 4, "tol": None, "random_state": 0, "batch_size": 8}
 MODELS = {
     "softmax": SoftmaxRegression(**FIT),
     "schedule": SoftmaxRegression(learning_rate="one_cycle", **FIT),
@@ -17,6 +18,12 @@ MODELS = {
     "AdamW": MLPClassifierTorch(8, solver="adamw", early_stopping=True, **FIT),
     "convolutions": ConvNetClassifier((2, 4), precision="float32", **FIT),
 }
+
+
+@pytest.fixture(autouse=True)
+def new_devices(monkeypatch):
+    monkeypatch.setattr(replay, "_refused", set())
+    monkeypatch.setattr(replay, "_streams", {})
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,7 @@ def test_a_graph_is_captured_once_and_equals_single_steps(name, data, monkeypatc
     # 75 steps are two blocks, or 67 of early stopping: the very first one is not
     # replayed.
     (graph,) = device.graphs
-    assert graph.n_replays == 2 * 3 - 1
+    assert graph.n_replays == 2 * 4 - 1
     assert not device.problems
 
     monkeypatch.setattr(train, "REPLAYED", set())
@@ -75,9 +82,56 @@ def test_steps_that_cannot_be_captured_are_launched_one_by_one(data, monkeypatch
 
     monkeypatch.setattr(train.StepBlock, "take", reading)
     model = SoftmaxRegression(device="cuda", **FIT)
-    with fake_cuda(), pytest.warns(RuntimeWarning, match="no graph .* capturing"):
+    words = r"cuda:0 could not capture .* not permitted when stream is capturing"
+    with fake_cuda() as device, pytest.warns(RuntimeWarning, match=words):
         found = model.fit(*data).coef_
-    monkeypatch.undo()
+    with fake_cuda() as another:
+        clone(model).fit(*data)
+    # It is tried once.
+    assert (len(device.graphs), len(another.graphs)) == (1, 0)
+    monkeypatch.setattr(train.StepBlock, "take", take)
     with fake_cuda():
         expected = clone(model).fit(*data).coef_
     np.testing.assert_array_equal(found, expected)
+
+
+def test_noise_that_cannot_be_captured_is_an_error_with_a_cure(data, monkeypatch):
+    take = train.StepBlock.take
+
+    def reading(block):
+        block.objective.tolist()
+        take(block)
+
+    monkeypatch.setattr(train.StepBlock, "take", reading)
+    model = MLPClassifierTorch(8, dropout=0.3, device="cuda", **FIT)
+    with fake_cuda(), pytest.raises(RuntimeError, match="Fit again: from now on"):
+        model.fit(*data)
+    with fake_cuda() as device:
+        model.fit(*data)
+    assert not device.graphs
+
+
+def test_each_device_captures_on_a_stream_of_its_own(data):
+    model = SoftmaxRegression(**FIT)
+    with fake_cuda(2) as device:
+        first = clone(model).set_params(device="cuda:0").fit(*data)
+        second = clone(model).set_params(device="cuda:1").fit(*data)
+    assert len(device.graphs) == 2
+    np.testing.assert_array_equal(first.coef_, second.coef_)
+
+
+def test_a_block_of_models_that_leave_gives_its_memory_back(data, monkeypatch):
+    released = []
+    release = train.StepBlock.release
+
+    def noted(block):
+        release(block)
+        released.append(vars(block))
+
+    monkeypatch.setattr(train.StepBlock, "release", noted)
+    grid = {"learning_rate_init": [0.01, 1e30]}
+    model = SoftmaxRegression(device="cuda", **(FIT | {"batch_size": 2}))
+    search = BatchedGridSearchCV(model, grid, cv=2, refit=False)
+    with fake_cuda(), pytest.warns(ConvergenceWarning, match="diverged"):
+        search.fit(*data)
+    assert released == [{}]
