@@ -54,10 +54,11 @@ def log_loss(logits: Tensor, answers: Answers) -> Tensor:
 
 def _mean(values: Tensor, answers: Answers) -> Tensor:
     """Return the mean (K,) of values (K, N) by weight."""
-    # Equal numbers of hits are equal scores, to the last bit.
+    # Equal numbers of hits are equal scores, to the last bit, and so are equal rows,
+    # which a product may add up in another order each.
     if answers.share is None:
         return values.sum(1) / len(answers.codes)
-    return values @ answers.share
+    return (values * answers.share).sum(1)
 
 
 THERE = {
