@@ -71,9 +71,11 @@ def step_hyper(hyper: Hyper, plan: Plan, params: Params) -> StepHyper:
     # Subtracted in float64: in float32, 1 − 0.999 keeps four digits.
     new_1 = (1 - hyper.beta_1).to(like).view(-1, 1, 1)
     new_2 = (1 - hyper.beta_2).to(like).view(-1, 1, 1)
+
     read = {"momentum": hyper.momentum, "new_1": hyper.beta_1, "new_2": hyper.beta_2}
     read["epsilon"] = hyper.epsilon
     differing = [name for name, own in read.items() if (own != own[0]).any()]
+
     return StepHyper(
         alpha=local["alpha"] if hyper.alpha.any() else None,
         momentum=local["momentum"] if hyper.momentum.any() else None,

@@ -330,6 +330,8 @@ def _size_of_run(job: Job, group: Group, fold_data: FoldData) -> tuple[int, int,
         batch_size = min(network.chunk_samples(device), n_samples)
     replica = 16 * batch_size * n_features + 16 * n_samples
     n_scored = len(fold.split.test)
+    if job.scoring.return_train_score:
+        n_scored = max(n_scored, n_samples)
     each = network.bytes_per_model(
         device, solver.n_moments, batch_size, n_samples, n_scored
     )

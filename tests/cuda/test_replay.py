@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fake_cuda import fake_cuda
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -73,7 +74,42 @@ def test_models_that_leave_are_not_replayed(data, monkeypatch):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_steps_that_cannot_be_captured_are_launched_one_by_one(data, monkeypatch):
+def of_two(X, y):
+    return X, y % 2
+
+
+def of_a_thousand(X, y):
+    return np.repeat(X, 4, 0), np.arange(4 * len(y)) % 1000
+
+
+KINDS = {
+    "float64": lambda X, y: (X.astype(float), y),
+    "uint8": lambda X, y: ((255 * X).astype(np.uint8), y),
+    "int64": lambda X, y: ((16 * X).astype(np.int64), y),
+    "sparse": lambda X, y: (csr_array(X.astype(float)), y),
+    "two classes": of_two,
+    "a thousand classes": of_a_thousand,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_samples_and_classes_train_as_on_a_cpu(kind, data):
+    X, y = KINDS[kind](*data)
+    model = MLPClassifierTorch(8, **(FIT | {"batch_size": len(y) // 75}))
+    with fake_cuda() as device:
+        found = clone(model).set_params(device="cuda").fit(X, y)
+    # Sparse samples are read by the host, batch by batch.
+    assert len(device.graphs) == (kind != "sparse")
+    expected = clone(model).set_params(device="cpu").fit(X, y)
+    assert expected.coefs_[0].dtype == found.coefs_[0].dtype
+    # Of some 300 steps, each of which rounds by a few units.
+    rtol = 1e4 * np.finfo(found.coefs_[0].dtype).eps
+    for own, value in zip(found.coefs_, expected.coefs_, strict=True):
+        np.testing.assert_allclose(own, value, rtol=rtol, atol=rtol)
+
+
+def read_in_each_block(monkeypatch):
+    """Let each block be read by the host, which no capture allows."""
     take = train.StepBlock.take
 
     def reading(block):
@@ -81,6 +117,10 @@ def test_steps_that_cannot_be_captured_are_launched_one_by_one(data, monkeypatch
         take(block)
 
     monkeypatch.setattr(train.StepBlock, "take", reading)
+
+
+def test_steps_that_cannot_be_captured_are_launched_one_by_one(data, monkeypatch):
+    read_in_each_block(monkeypatch)
     model = SoftmaxRegression(device="cuda", **FIT)
     words = r"cuda:0 could not capture .* not permitted when stream is capturing"
     with fake_cuda() as device, pytest.warns(RuntimeWarning, match=words):
@@ -89,20 +129,14 @@ def test_steps_that_cannot_be_captured_are_launched_one_by_one(data, monkeypatch
         clone(model).fit(*data)
     # It is tried once.
     assert (len(device.graphs), len(another.graphs)) == (1, 0)
-    monkeypatch.setattr(train.StepBlock, "take", take)
+    monkeypatch.undo()
     with fake_cuda():
         expected = clone(model).fit(*data).coef_
     np.testing.assert_array_equal(found, expected)
 
 
 def test_noise_that_cannot_be_captured_is_an_error_with_a_cure(data, monkeypatch):
-    take = train.StepBlock.take
-
-    def reading(block):
-        block.objective.tolist()
-        take(block)
-
-    monkeypatch.setattr(train.StepBlock, "take", reading)
+    read_in_each_block(monkeypatch)
     model = MLPClassifierTorch(8, dropout=0.3, device="cuda", **FIT)
     with fake_cuda(), pytest.raises(RuntimeError, match="Fit again: from now on"):
         model.fit(*data)
