@@ -7,8 +7,7 @@ added up in one message. So nothing else is exchanged but the losses of an epoch
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
@@ -34,15 +33,21 @@ class Ranks(NamedTuple):
     shards: bool = False
 
     def summed(
-        self, parts: Sequence[Tensor], memory: Tensor | None = None
+        self,
+        parts: Sequence[Tensor],
+        memory: Tensor | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[Tensor]:
         """Return the sums of tensors over the ranks, which have the same bits on all.
 
         The tensors have one dtype and device, and travel in one message, in ``memory``
-        if passed.
+        if passed. ``meanwhile`` is called while it travels.
         """
         flat = torch.cat([part.reshape(-1) for part in parts], out=memory)
-        dist.all_reduce(flat, group=self.group)
+        message = dist.all_reduce(flat, group=self.group, async_op=True)
+        if meanwhile is not None:
+            meanwhile()
+        message.wait()
         sums = flat.split([part.numel() for part in parts])
         return [one.view(part.shape) for one, part in zip(sums, parts, strict=True)]
 
@@ -65,14 +70,38 @@ class Ranks(NamedTuple):
         return values
 
 
-def sum_of_gradients(ranks: Ranks, params: Params) -> Callable[[Gradients], Gradients]:
-    """Return a function of a rank's gradients that returns those of all ranks."""
-    memory = params[0].new_empty(sum(p.numel() for p in params))
-    return partial(_summed_gradients, ranks, memory)
+class Exchange:
+    """Adds the gradients of a step up, and draws the next batch in the meantime.
 
+    A message takes about as long as a rank takes to gather its samples of a batch.
+    """
 
-def _summed_gradients(ranks: Ranks, memory: Tensor, gradients: Gradients) -> Gradients:
-    return tuple(ranks.summed([one.to_dense() for one in gradients], memory))
+    def __init__(self, ranks: Ranks, params: Params) -> None:
+        self._ranks = ranks
+        self._message = params[0].new_empty(sum(p.numel() for p in params))
+        self._batches: Iterator[Batch] = iter(())
+        self._next: list[Batch] = []  # or none, at the end
+
+    def batches(self, *args: Any, **keywords: Any) -> Iterator[Batch]:
+        """Yield this rank's samples of each batch, as `own_batches`."""
+        self._batches = own_batches(self._ranks, *args, **keywords)
+        self._draw()
+
+        while self._next:
+            yield self._next.pop()
+            if not self._next:
+                self._draw()
+
+    def sums(self, gradients: Gradients) -> Gradients:
+        """Return the sums of gradients over the ranks.
+
+        The batch of the gradients is not valid afterwards.
+        """
+        parts = [one.to_dense() for one in gradients]
+        return tuple(self._ranks.summed(parts, self._message, self._draw))
+
+    def _draw(self) -> None:
+        self._next[:] = islice(self._batches, 1)
 
 
 def own_part(ranks: Ranks, data: Data) -> Data:

@@ -20,8 +20,8 @@ from skdigits.engine.batches import (
     sample_orders,
 )
 from skdigits.engine.evaluate import measure, monitored_score
-from skdigits.engine.network import Gradients, Network, select, step_hyper
-from skdigits.engine.ranks import Ranks, own_batches, sum_of_gradients
+from skdigits.engine.network import Network, select, step_hyper
+from skdigits.engine.ranks import Exchange, Ranks
 from skdigits.engine.replay import (
     LEAST_BLOCKS,
     REPLAYED,
@@ -63,7 +63,7 @@ class Problem(NamedTuple):
     """The settings of training that stay the same from epoch to epoch.
 
     ``draw`` draws batches of samples, as `batches`, or the part of each for one of
-    ``ranks``, for which ``reduce`` adds up the gradients.
+    ``ranks``, for which ``exchange`` adds up the gradients.
     """
 
     network: Network
@@ -72,7 +72,7 @@ class Problem(NamedTuple):
     score: Score | None
     draw: Callable[..., Iterator[Batch]]
     ranks: Ranks | None = None
-    reduce: Callable[[Gradients], Gradients] | None = None
+    exchange: Exchange | None = None
 
 
 class EpochOutcome(NamedTuple):
@@ -161,10 +161,10 @@ def train(
     """
     targets = network.targets(plan.label_smoothing, state.params[0])
     draw = partial(batches, targets=targets, batch_size=plan.batch_size, ahead=workers)
-    reduce = None if ranks is None else sum_of_gradients(ranks, state.params)
-    if ranks is not None:
-        draw = partial(own_batches, ranks, **draw.keywords)
-    problem = Problem(network, plan, targets, score, draw, ranks, reduce)
+    exchange = None if ranks is None else Exchange(ranks, state.params)
+    if exchange is not None:
+        draw = partial(exchange.batches, **draw.keywords)
+    problem = Problem(network, plan, targets, score, draw, ranks, exchange)
     active = _all_models(problem, data, validation, hyper, state, rngs, past)
     records: list[list[Epoch]] = [[] for _ in range(active.numbers.numel())]
     runs: dict[int, Run] = {}
@@ -361,8 +361,8 @@ def _learn(
     width = active.running.shape[1]
     draw = partial(problem.draw, models_per_replica=width, distort=distort)
     most = block_size(data, problem.targets, plan.batch_size)
-    own = (active.local, replicas.dropout, problem.reduce)
-    steps = Steps(problem.network, solver, *own)
+    reduce = None if problem.exchange is None else problem.exchange.sums
+    steps = Steps(problem.network, solver, active.local, replicas.dropout, reduce)
     left = Rest(data, order, rates, sizes)
     objective = torch.zeros_like(active.totals, device=data.X.device)
     block = active.block
@@ -370,7 +370,7 @@ def _learn(
         block = _block_to_replay(active, plan, steps, draw, left, most)
     if block is not None:
         left = block.pass_over(numbers, left, objective)
-    # A rank's part of a batch is valid until the next one is drawn.
+    # A rank's part of a batch is valid until its gradients have been added up.
     at_once = min(n_steps, most) if problem.ranks is None else 1
     drawn = replicas.whole_batch or draw(left.data, order=left.order)
     take_steps(steps, numbers, drawn, left.rates, left.sizes, at_once, objective)
