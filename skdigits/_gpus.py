@@ -48,3 +48,16 @@ def memory_for_models(device: torch.device, n_bytes: int) -> float:
     # torch keeps freed memory, which it uses again.
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return SHARE * (free + kept) - 2 * n_bytes
+
+
+def name_of_gpu(device: torch.device | int) -> str | None:
+    """Return the name of a GPU that all processes know it by; None without one."""
+    return str(getattr(torch.cuda.get_device_properties(device), "uuid", "")) or None
+
+
+def gpus_in_use() -> set[str]:
+    """Return the names of the GPUs on which this process has memory."""
+    if not torch.cuda.is_initialized():
+        return set()
+    numbers = filter(torch.cuda.memory_reserved, range(torch.cuda.device_count()))
+    return {name for name in map(name_of_gpu, numbers) if name is not None}

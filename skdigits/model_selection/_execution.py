@@ -9,10 +9,8 @@ from functools import cache, partial
 from itertools import groupby, product
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 import torch
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackContext
 from sklearn.pipeline import Pipeline
@@ -22,7 +20,6 @@ from skdigits._arrays import (
     deal_chunks,
     isolated,
     one_thread,
-    to_numpy,
     to_tensor,
     training_device,
 )
@@ -35,6 +32,7 @@ from skdigits.engine.sizes import SIZES
 from skdigits.engine.solvers import SOLVERS
 from skdigits.engine.sparse import Rows
 from skdigits.engine.types import Epoch, Observer, Params, Plan, Run
+from skdigits.model_selection._continuing import continued_from, with_runs
 from skdigits.model_selection._device_scoring import (
     Answers,
     answers_of,
@@ -42,107 +40,34 @@ from skdigits.model_selection._device_scoring import (
     scores_of,
 )
 from skdigits.model_selection._folds import (
-    Fold,
     FoldData,
-    Split,
     merged,
     separate_folds,
     shared_folds,
 )
-from skdigits.model_selection._grouping import Candidate, Group
+from skdigits.model_selection._grouping import Group
+from skdigits.model_selection._jobs import Entry, Failure, Job
 from skdigits.model_selection._saved import Store
 from skdigits.model_selection._scoring import (
-    Kept,
     Known,
     Outcome,
-    Outcomes,
     Scoring,
     ScoringData,
-    Search,
     needs_predictions_only,
     safe_indexing,
     score_models,
     scoring_data,
 )
-from skdigits.model_selection._workers import first_few
 from skdigits.training.fitted import set_fitted_attributes
 from skdigits.training.messages import Message, after_training, ending
 from skdigits.training.observers import EpochPrinter
 from skdigits.training.session import (
     Session,
     can_continue,
-    continued,
     prepare,
     run,
 )
 from skdigits.training.settings import batch_size_of, solver_of
-
-
-class Job(NamedTuple):
-    """Groups of candidates with the same steps before the model, and their folds.
-
-    ``memory`` bounds the bytes of a run; a run ``fills_gpu`` if the GPU's memory does.
-    ``context`` and ``search`` are for callbacks.
-    ``heard`` takes the lists of messages of its runs, for a search that fails.
-    ``store`` keeps outcomes of runs in files.
-    ``past`` are outcomes to continue from, by candidate and fold; if it is not None,
-    outcomes keep what it takes to continue.
-
-    A job that goes to another process has no X, y and weight (`evaluate_elsewhere`).
-    """
-
-    groups: list[Group]
-    splits: list[Split]
-    X: Any
-    y: Any
-    weight: Any
-    scoring: Scoring
-    memory: float
-    search: Search
-    heard: list[list[Message]]
-    store: Store | None = None
-    fills_gpu: bool = False
-    context: CallbackContext = None  # filled in before the job is evaluated
-    past: Outcomes | None = None
-
-    def numbers(self) -> tuple[list[int], list[int]]:
-        """Return the numbers of its candidates and of its folds."""
-        candidates = [
-            one.number for group in self.groups for some in group.seeds for one in some
-        ]
-        return candidates, [split.number for split in self.splits]
-
-    def name(self) -> str:
-        """Return what users are told about it."""
-        candidates, folds = map(first_few, self.numbers())
-        return f"candidates {candidates} in folds {folds}"
-
-
-class Failure(NamedTuple):
-    """An error of a batched run: the candidates that it concerns, and its text.
-
-    A run that is ``out_of_memory`` was too large; no candidate is to blame.
-    """
-
-    candidates: list[int]
-    error: str
-    out_of_memory: bool = False
-
-
-class Entry(NamedTuple):
-    """One model of a session: a candidate in a fold, and its replica.
-
-    ``model`` is the candidate's estimator, with parameters only. ``epochs`` are its
-    records before this session, ``curve`` all its test scores so far.
-    """
-
-    candidate: Candidate
-    fold: Fold
-    replica: int
-    model: GradientClassifier
-    test: Rows
-    epochs: list[Epoch]
-    curve: list[Any]
 
 
 class FoldLogits(NamedTuple):
@@ -201,7 +126,7 @@ def evaluate(job: Job) -> tuple[list[Outcome], list[Failure]]:
                             try:
                                 outcomes += train(job, part, some)
                             except torch.cuda.OutOfMemoryError as error:
-                                waiting = _halves(part, some, error) + waiting
+                                waiting = _halved([(part, some), *waiting], error)
                                 told.append(_told_of_memory(part, some, error))
     except CallbackError as error:
         raise error.__cause__ or error from None
@@ -247,6 +172,22 @@ def _parts(job: Job, group: Group, fold_data: FoldData) -> list[tuple[Group, Fol
     return parts
 
 
+def _halved(
+    parts: list[tuple[Group, FoldData]], error: BaseException
+) -> list[tuple[Group, FoldData]]:
+    """Return parts of which those as large as the first, which failed, are halved."""
+    too_many = _n_models(*parts[0])
+    found = []
+    for part in parts:
+        as_large = _n_models(*part) >= too_many
+        found += _halves(*part, error) if as_large else [part]
+    return found
+
+
+def _n_models(group: Group, fold_data: FoldData) -> int:
+    return len(group.seeds) * len(group.seeds[0]) * len(fold_data.folds)
+
+
 def _halves(
     group: Group, fold_data: FoldData, error: BaseException
 ) -> list[tuple[Group, FoldData]]:
@@ -271,7 +212,7 @@ def _halves(
 
 def _told_of_memory(group: Group, fold_data: FoldData, error: BaseException) -> Message:
     """Return what users are told of a run that is halved."""
-    n_models = len(group.seeds) * len(group.seeds[0]) * len(fold_data.folds)
+    n_models = _n_models(group, fold_data)
     text = str(error).split(". ")[0]
     return Message(
         f"A run of {n_models} models needs more memory than the GPU has, and is halved "
@@ -364,7 +305,7 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
         replicas=list(positions.values()),
     )
     if job.past:
-        session, entries = _continued(job, session, entries)
+        session, entries = continued_from(job.past, session, entries)
     notes = [[*entry.fold.messages, *session.messages] for entry in entries]
     job.heard.extend(notes)
     scored = _ScoredSession(job, session, entries, notes)
@@ -399,7 +340,7 @@ def train_and_score(job: Job, group: Group, fold_data: FoldData) -> list[Outcome
         for number, (entry, result) in enumerate(zip(entries, results, strict=True))
     ]
     if job.past is not None and can_continue(session.plan):
-        return _with_runs(outcomes, entries, runs)
+        return with_runs(outcomes, entries, runs)
     return outcomes
 
 
@@ -420,62 +361,6 @@ def _entries(group: Group, fold_data: FoldData) -> list[Entry]:
                 entries.append(Entry(candidate, fold, replica, model, test, [], []))
             replica += 1
     return entries
-
-
-def _continued(
-    job: Job, session: Session, entries: list[Entry]
-) -> tuple[Session, list[Entry]]:
-    """Return a session and its entries as their past outcomes have left them.
-
-    Where steps before the model have made other features than before, as random ones
-    may, training starts from scratch.
-    """
-    past = job.past or {}
-    features = _features(entries)
-    found = []
-    before = []
-    for entry in entries:
-        split = entry.fold.split.number
-        outcome = past[entry.candidate.number, split]
-        kept = outcome.kept
-        if kept is None or kept.features != features[split]:
-            return session, entries
-
-        found.append(kept.run)
-        epochs = list(kept.run.epochs)
-        curve = list(outcome.by_epoch or [])
-        # Its messages were given in the first iteration.
-        fold = entry.fold._replace(messages=())
-        before.append(entry._replace(epochs=epochs, curve=curve, fold=fold))
-    return continued(session, found), before
-
-
-def _with_runs(
-    outcomes: Sequence[Outcome], entries: Sequence[Entry], runs: Sequence[Run]
-) -> list[Outcome]:
-    """Return outcomes from which training can continue."""
-    features = _features(entries)
-    return [
-        outcome._replace(kept=Kept(one, features[outcome.split]))
-        for outcome, one in zip(outcomes, runs, strict=True)
-    ]
-
-
-def _features(entries: Sequence[Entry]) -> dict[int, str]:
-    """Return a hash of what the steps before the model have made of each fold."""
-    folds = {entry.fold.split.number: entry.fold for entry in entries}
-    return {
-        number: "" if fold.prefix is None else _hash(fold.checked)
-        for number, fold in folds.items()
-    }
-
-
-def _hash(X: Any) -> str:
-    """Return a hash of checked samples, dense or sparse."""
-    if issparse(X):
-        # Not of the object, which remembers what was found out about it.
-        return str(joblib.hash((X.indptr, X.indices, X.data)))
-    return str(joblib.hash(to_numpy(X)))
 
 
 def _print_endings(

@@ -1,6 +1,9 @@
 """Handing out a search to joblib's workers: what they get, and who is told."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import platform
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +15,13 @@ from torch import Tensor
 
 from skdigits._arrays import training_device
 from skdigits._base import TorchClassifier
+from skdigits._gpus import gpus_in_use
 from skdigits._input_checks import warn_user
 from skdigits._memory_maps import exceeds_memory, rows_in_file
 from skdigits.engine.solvers import SOLVERS
-from skdigits.model_selection._execution import Failure, Job, evaluate_elsewhere
+from skdigits.model_selection._execution import evaluate_elsewhere
 from skdigits.model_selection._grouping import Candidate, Group, fresh
+from skdigits.model_selection._jobs import Failure, Job
 from skdigits.model_selection._scoring import Outcome
 from skdigits.model_selection._workers import (
     Work,
@@ -195,10 +200,40 @@ def results(
     if is_local():
         return hand_out(work, search.n_jobs, pre_dispatch)
 
-    def finished(number: int, result: Evaluated) -> None:
+    users: dict[str, set[str]] = defaultdict(set)
+
+    def finished(number: int, found: tuple[Evaluated, str, set[str]]) -> None:
+        result, process, gpus = found
         if task.store is not None:
             task.store.keep(result[0])
         contexts[number].call_on_fit_task_begin(estimator=search)
         contexts[number].call_on_fit_task_end(estimator=search)
+        for gpu in gpus:
+            _note_user(users, gpu, process)
 
-    return hand_out(work, search.n_jobs, pre_dispatch, finished)
+    work = [
+        one._replace(function=_with_gpus, args=(one.function, *one.args))
+        for one in work
+    ]
+    found = hand_out(work, search.n_jobs, pre_dispatch, finished)
+    return [result for result, _, _ in found]
+
+
+def _with_gpus(
+    function: Callable[..., Evaluated], *args: Any, **options: Any
+) -> tuple[Evaluated, str, set[str]]:
+    """Return what a function returns, this process, and the GPUs that it uses."""
+    result = function(*args, **options)
+    return result, f"{platform.node()} {os.getpid()}", gpus_in_use()
+
+
+def _note_user(users: dict[str, set[str]], gpu: str, process: str) -> None:
+    """Note that a process uses a GPU, and warn when it is the second one to do so."""
+    is_new = process not in users[gpu]
+    users[gpu].add(process)
+    if is_new and len(users[gpu]) == 2:
+        warn_user(
+            f"Two workers train on the same GPU ({gpu}), whatever other GPUs there "
+            "are. Start one worker for each GPU, with its own CUDA_VISIBLE_DEVICES.",
+            RuntimeWarning,
+        )

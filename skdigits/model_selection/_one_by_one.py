@@ -10,10 +10,10 @@ from sklearn.callback import CallbackContext
 
 from skdigits._input_checks import warn_user
 from skdigits.engine.solvers import listed
-from skdigits.model_selection._execution import Failure
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import names_of_steps
 from skdigits.model_selection._handing_out import results
+from skdigits.model_selection._jobs import Failure
 from skdigits.model_selection._saved import Pair, Store
 from skdigits.model_selection._scoring import Outcome, Outcomes, fit_and_score
 from skdigits.model_selection._workers import Work, is_local

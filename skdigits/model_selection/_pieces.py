@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from skdigits.model_selection._execution import Job
 from skdigits.model_selection._grouping import Group
+from skdigits.model_selection._jobs import Job
 from skdigits.model_selection._scoring import Outcomes
 
 Item = TypeVar("Item")

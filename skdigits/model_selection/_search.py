@@ -32,7 +32,7 @@ from skdigits._input_checks import has_callbacks
 from skdigits.distributed import RANKS, refuse_search
 from skdigits.engine.network import Network
 from skdigits.engine.solvers import SOLVERS
-from skdigits.model_selection._execution import Job, evaluate
+from skdigits.model_selection._execution import evaluate
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import (
     Group,
@@ -41,6 +41,7 @@ from skdigits.model_selection._grouping import (
     split_pipeline,
 )
 from skdigits.model_selection._handing_out import any_gpu_will_do, handed_out
+from skdigits.model_selection._jobs import Job
 from skdigits.model_selection._no_effect import without_effect
 from skdigits.model_selection._one_by_one import one_by_one, warn_of_unexplained
 from skdigits.model_selection._pieces import left, pieces

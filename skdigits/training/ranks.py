@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from skdigits._arrays import training_device
+from skdigits._gpus import name_of_gpu
 from skdigits._input_checks import (
     InFile,
     Samples,
@@ -388,9 +389,7 @@ def _weighted(samples: Samples, first: int, weight: np.ndarray) -> tuple[Samples
 
 def _warn_of_shared_gpu(ranks: Ranks, device: torch.device) -> None:
     """Warn if two ranks compute on the same GPU."""
-    gpu = None
-    if device.type == "cuda":
-        gpu = str(getattr(torch.cuda.get_device_properties(device), "uuid", None))
+    gpu = name_of_gpu(device) if device.type == "cuda" else None
     text = shared_gpu(ranks.gathered(gpu))
     with together(ranks):
         if ranks.rank == 0 and text:
@@ -401,7 +400,7 @@ def shared_gpu(gpus: list[str | None]) -> str:
     """Return a warning about ranks with the same GPU; empty if there are none."""
     for rank, gpu in enumerate(gpus):
         first = gpus.index(gpu)
-        if gpu not in (None, "None") and first < rank:
+        if gpu is not None and first < rank:
             return (
                 f"Ranks {first} and {rank} compute on the same GPU: call "
                 "torch.cuda.set_device(int(os.environ['LOCAL_RANK'])) first, which "

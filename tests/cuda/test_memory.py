@@ -8,6 +8,8 @@ from sklearn.base import clone
 
 from skdigits import MLPClassifierTorch
 from skdigits.model_selection import BatchedGridSearchCV, _execution
+from skdigits.model_selection._folds import FoldData
+from skdigits.model_selection._grouping import Group
 
 RATES = np.geomspace(1e-3, 1e-1, 39).tolist()
 
@@ -75,10 +77,8 @@ def test_runs_that_exceed_the_memory_are_halved_and_told_once(last, few, runs):
         tried.fit(*few)
     assert len([one for one in caught if one.category is RuntimeWarning]) == 1
     assert tried.batched_.all()
-    assert runs[0] == 80
-    # One half after the other, until they fit.
-    assert runs[:4] == [80, 40, 20, 10]
-    assert max(runs[4:]) == 40
+    # All parts are halved with the one that fails, until they fit.
+    assert runs == [80, 40, 20, 10, *[4, 6] * 8]
 
     with fake_cuda(memory=2**30):
         expected = clone(tried).fit(*few)
@@ -103,8 +103,8 @@ def test_halves_are_all_of_a_run(name):
     if name == "seeds":
         folds = folds[:1]
 
-    data = _execution.FoldData(samples=[], template=None, folds=folds)
-    group = _execution.Group(candidates)
+    data = FoldData(samples=[], template=None, folds=folds)
+    group = Group(candidates)
     halves = _execution._halves(group, data, MemoryError())
     found = [
         (one, fold)
@@ -119,9 +119,9 @@ def test_halves_are_all_of_a_run(name):
 
 
 def test_one_model_has_no_halves():
-    data = _execution.FoldData(samples=[], template=None, folds=[0])
+    data = FoldData(samples=[], template=None, folds=[0])
     with pytest.raises(MemoryError, match="too large"):
-        _execution._halves(_execution.Group([["only"]]), data, MemoryError("too large"))
+        _execution._halves(Group([["only"]]), data, MemoryError("too large"))
 
 
 def test_the_host_is_told_too(few, monkeypatch):

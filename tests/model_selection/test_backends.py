@@ -33,13 +33,14 @@ from skdigits import (
     TemplateMatchingClassifier,
 )
 from skdigits import _memory_maps as memory_maps
+from skdigits._gpus import gpus_in_use
 from skdigits.callbacks import Checkpoint
 from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
 from skdigits.model_selection import _handing_out as handing_out
 from skdigits.model_selection import _workers as workers_module
-from skdigits.model_selection._execution import Job
 from skdigits.model_selection._folds import Split
 from skdigits.model_selection._grouping import Candidate, Group
+from skdigits.model_selection._jobs import Job
 from skdigits.model_selection._pieces import division
 from skdigits.model_selection._workers import TRIES, Work, first_few, hand_out
 
@@ -552,6 +553,47 @@ def test_processes_without_a_gpu_are_not_warned_of(model, n_jobs, data, cuda):
         pytest.raises(ValueError, match="No fits were performed"),
     ):
         search.fit(*data)
+
+
+def on_one_gpu():
+    handing_out.gpus_in_use = lambda: {"GPU-5e0f"}
+
+
+def on_one_gpu_each():
+    handing_out.gpus_in_use = lambda: {f"GPU-{os.getpid()}"}
+
+
+def on_their_gpus():
+    handing_out.gpus_in_use = gpus_in_use
+
+
+@pytest.fixture
+def workers(client):
+    """Each of two workers searches, and has its own GPU or that of the other."""
+
+    def search(gpus):
+        client.run(gpus)
+        model = softmax(tol=None)
+        found = BatchedGridSearchCV(model, {"learning_rate_init": RATES}, refit=False)
+        with joblib.parallel_config("dask"):
+            found.fit(*load_digits(return_X_y=True))
+
+    yield search
+    client.run(on_their_gpus)
+
+
+def test_workers_of_a_cluster_with_the_same_gpu_are_no_secret(workers):
+    with pytest.warns(
+        RuntimeWarning, match=r"Two workers .* same GPU \(GPU-5e0f\)"
+    ) as noted:
+        workers(on_one_gpu)
+    assert len(noted) == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gpus", [on_one_gpu_each, on_their_gpus])
+def test_workers_with_a_gpu_each_are_not_warned_of(gpus, workers):
+    workers(gpus)
 
 
 class OneAtATime(TransformerMixin, BaseEstimator):

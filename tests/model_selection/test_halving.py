@@ -34,7 +34,7 @@ from skdigits.model_selection import (
     BatchedGridSearchCV,
     BatchedHalvingGridSearchCV,
     BatchedHalvingRandomSearchCV,
-    _execution,
+    _continuing,
 )
 
 RATES = {"learning_rate_init": [0.0001, 0.3, 0.01, 0.001, 0.1, 0.03, 3e-5, 1e-6, 0.003]}
@@ -564,7 +564,7 @@ def test_an_error_in_a_run_that_continues(few, assert_same_halving, monkeypatch)
     def failing(session, runs):
         raise RuntimeError("of no candidate")
 
-    monkeypatch.setattr(_execution, "continued", failing)
+    monkeypatch.setattr(_continuing, "continued", failing)
     with pytest.warns(RuntimeWarning, match="of no candidate") as caught:
         search = assert_same_halving(softmax(), RATES, *few, batched=None)
     assert len(caught) == 1
