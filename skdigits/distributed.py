@@ -32,8 +32,8 @@ def data_parallel(
     rounding, and all ranks have the same one, to the last bit.
 
     The messages of a step take a millisecond between CPUs, so this is for large
-    batches of large models, and for GPUs. L-BFGS gains a little on many samples; a
-    small batch, or a small model, takes longer than in one process.
+    batches of large models, for L-BFGS on many samples, and for GPUs. A small batch, or
+    a small model, takes longer than in one process.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def data_parallel(
     Raises
     ------
     RuntimeError
-        If there is no process group, if this process is not in it, or if the block is
-        within another one.
+        If there is no process group, if this process is not in it, if the block is
+        within another one, or if another rank does not answer.
     ValueError
         If ``shards`` differs between ranks.
 
@@ -66,12 +66,13 @@ def data_parallel(
     Notes
     -----
     All ranks need the same parameters, and a ``random_state`` that is an integer or a
-    generator in the same state; fits raise an error on all ranks if they differ. The
-    device may differ: with ``device="auto"``, it is the one of
+    generator in the same state; fits raise an error on all ranks if they differ, or if
+    a few rows of X do. The device may differ: with ``device="auto"``, it is the one of
     ``torch.cuda.set_device``.
 
     An error of a rank before training is one on all ranks. A rank that dies while it
     trains is an error on the others, at the latest after the ``timeout`` of the group.
+    So is a rank that does not enter the block, or fits less often.
 
     ``verbose`` prints, warnings about training come, and callbacks and checkpoints
     work on rank 0 alone. A stop asked for by a callback there stops all ranks. Ctrl-C
@@ -146,6 +147,6 @@ def refuse_search(name: str) -> NoReturn:
     """
     raise RuntimeError(
         f"{name} fits many models, which data_parallel does not divide: call it in one "
-        "process, outside the block. To search on many machines, give it n_jobs "
-        "within joblib.parallel_config, with the backend 'loky', 'dask' or 'ray'."
+        "process, outside the block. To search on many machines, call it within "
+        "joblib.parallel_config('dask')."
     )

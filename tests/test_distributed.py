@@ -279,6 +279,7 @@ def told(call, *arguments, **keywords):
 def errors_of(rank, world):
     """Return what errors say on a rank."""
     own = partial(shard_of, rank=rank, world=world)
+    zeros = np.zeros(len(X))
     spoilt = X[:N].copy()
     spoilt[5] = np.nan
     group = dist.new_group([0])
@@ -292,6 +293,8 @@ def errors_of(rank, world):
             "parameter": fit(softmax(alpha=0.1 + rank)),
             "invalid": fit(softmax(alpha="much" if rank else 0.1)),
             "class": fit(mlp() if rank else softmax()),
+            "rows": fit(softmax(), X[N * rank : N * rank + N], y[:N]),
+            "sparse rows": fit(softmax(), csr_array(X[rank : N + rank]), y[:N]),
             "length": fit(softmax(), X[: N + rank], y[: N + rank]),
             "labels": fit(softmax(), X, y if rank else y[::-1]),
             "weights": fit(softmax(), X, y, weight + rank + 1),
@@ -319,7 +322,9 @@ def errors_of(rank, world):
             "words": fit(softmax(), X, y if rank else y.astype(str)),
             "features": fit(softmax(), X[:, : 40 + rank]),
             "dtype": fit(softmax(), X.astype([np.float32, np.float64][rank > 0])),
-            "warning of y": told(strict_fit, rank, softmax(), X, np.zeros(len(X))),
+            "warning of y": told(strict_fit, rank, softmax(), own(X), own(zeros)),
+            "same shards": told(strict_fit, rank, softmax(), X, y),
+            "other labels": told(strict_fit, rank, softmax(), X, np.roll(y, rank)),
             "fine shards": fit(softmax(), X[rank::2], y[rank::2]),
         }
     found["shards"] = told(lambda: data_parallel(shards=bool(rank)).__enter__())
@@ -559,6 +564,8 @@ ERRORS = {
     "parameter": "alpha (0.1 on rank 0, 1.1 on rank 1)",
     "invalid": ("Rank 1 of 2 failed: InvalidParameterError", "InvalidParameterError"),
     "class": "the class of the model (SoftmaxRegression on rank 0",
+    "rows": "X has other values on rank 1 than on rank 0. Pass the same X",
+    "sparse rows": "X has other values on rank 1 than on rank 0. Pass the same X",
     "length": "the number of samples (321 on rank 0, 322 on rank 1)",
     "labels": "in y. Pass",
     "weights": "in the weights of samples",
@@ -590,6 +597,11 @@ ERRORS = {
         "UserWarning: y has one class only",
         "Rank 0 of 2 failed: UserWarning: y has one class only",
     ),
+    "same shards": (
+        "UserWarning: Ranks 0 and 1 seem to pass the same samples with shards=True",
+        "Rank 0 of 2 failed: UserWarning: Ranks 0 and 1 seem to pass the same samples",
+    ),
+    "other labels": "no error",
     "fine shards": "no error",
     "shards": "shards is [False, True] on ranks 0 to 1",
     "group": ("no error", "This process is not in group"),
@@ -646,7 +658,8 @@ def test_a_rank_that_dies_is_an_error_on_the_others(how, world, tmp_path):
             # A busy machine takes a minute to start a process.
             assert ranks[rank].wait(300) == 0
             seconds, text = (tmp_path / f"told {rank}").read_text().split(" ", 1)
-            assert text.startswith("RuntimeError"), text
+            words = f"RuntimeError: Rank {rank} of {world} gets no answer from another"
+            assert text.startswith(words), text
             assert float(seconds) < 30
     finally:
         for one in ranks:
@@ -667,7 +680,7 @@ def test_without_a_group():
 
 def test_shared_gpus_are_told():
     assert shared_gpu([None, None]) == ""
-    assert shared_gpu(["a", "b", "None", "None"]) == ""
+    assert shared_gpu(["a", "b", None, None]) == ""
     assert shared_gpu(["a", "b", "a"]).startswith("Ranks 0 and 2 compute on the same")
 
 

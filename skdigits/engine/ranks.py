@@ -7,6 +7,7 @@ added up in one message. So nothing else is exchanged but the losses of an epoch
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice, pairwise
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -44,10 +45,12 @@ class Ranks(NamedTuple):
         if passed. ``meanwhile`` is called while it travels.
         """
         flat = torch.cat([part.reshape(-1) for part in parts], out=memory)
-        message = dist.all_reduce(flat, group=self.group, async_op=True)
+        with self._hearing():
+            message = dist.all_reduce(flat, group=self.group, async_op=True)
         if meanwhile is not None:
             meanwhile()
-        message.wait()
+        with self._hearing():
+            message.wait()
         sums = flat.split([part.numel() for part in parts])
         return [one.view(part.shape) for one, part in zip(sums, parts, strict=True)]
 
@@ -60,14 +63,34 @@ class Ranks(NamedTuple):
         """Return the value that rank 0 passes, on all ranks."""
         values = [value]
         source = dist.get_global_rank(self.group, 0)
-        dist.broadcast_object_list(values, source, self.group)
+        with self._hearing():
+            dist.broadcast_object_list(values, source, self.group)
         return values[0]
 
     def gathered(self, value: Value) -> list[Value]:
         """Return the values of all ranks, in their order, on all ranks."""
         values = cast(list[Value], [None] * self.world)
-        dist.all_gather_object(values, value, self.group)
+        with self._hearing():
+            dist.all_gather_object(values, value, self.group)
         return values
+
+    @contextmanager
+    def _hearing(self) -> Iterator[None]:
+        """Tell users what an error of a message means."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            # The first line; others are where it happened in torch.
+            text = (str(error).splitlines() or [""])[0]
+            raise RuntimeError(
+                f"Rank {self.rank} of {self.world} gets no answer from another rank. "
+                "It has ended, by an error of its own or for want of memory: see what "
+                "it has printed. Or it has made other calls: all ranks must enter "
+                "data_parallel, and call fit or partial_fit equally often. "
+                f"({text})"
+            ) from error
 
 
 class Exchange:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from torch import Tensor
 
-from skdigits._arrays import training_device
+from skdigits._arrays import take_samples, to_numpy, training_device
 from skdigits._gpus import name_of_gpu
 from skdigits._input_checks import (
     InFile,
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from skdigits.training.observers import FitCallbacks
 
 Value = TypeVar("Value")
+# What is compared of X: a few pages of a file, and a message of 100 kB.
+FEW_ROWS = 16
+FEW_FEATURES = 1000
 
 
 @contextmanager
@@ -192,7 +196,11 @@ def agree(ranks: Ranks, found: Fingerprint) -> None:
     ValueError
         If they have not, on all ranks.
     """
-    every = ranks.gathered(found)
+    _refuse_differences(ranks.gathered(found))
+
+
+def _refuse_differences(every: list[Fingerprint]) -> None:
+    """Raise an error if what ranks have found differs."""
     for rank, other in enumerate(every):
         names = differences(every[0], other)
         if names:
@@ -284,8 +292,11 @@ def samples_of_ranks(
         )
         device = training_device(model.device, samples.X)
 
-    agree(ranks, _found_in(model, samples, ranks.shards))
-    _warn_of_shared_gpu(ranks, device)
+        own = _told_of(model, samples, device, ranks.shards)
+
+    every = ranks.gathered(own)
+    _compare(ranks, every)
+    in_files = [one.in_file for one in every]
     first = None
     if ranks.shards:
         if reset:
@@ -298,23 +309,88 @@ def samples_of_ranks(
         if class_weight is not None:
             weight = weights_by_class(samples, class_weight)
             samples, first = _weighted(samples, first, weight)
+            in_files = ranks.gathered(_in_file(samples, device))
 
-    in_file = _in_file_of_all(ranks, samples, device)
+    # Ranks have more and less free memory, but draw their samples in the same order.
+    in_file = None
+    if None not in in_files:
+        in_file = InFile(any(one.exceed_memory for one in in_files if one is not None))
     return samples._replace(in_file=in_file), first
 
 
-def _in_file_of_all(
-    ranks: Ranks, samples: Samples, device: torch.device
-) -> InFile | None:
-    """Return whether samples lie in files that exceed memory, the same on all ranks.
+class _Told(NamedTuple):
+    """What a rank tells the others of its samples and of its device.
 
-    Ranks have more and less free memory, but draw their samples in the same order.
+    ``rows`` are a few of X. ``gpu`` is the name of its GPU.
     """
+
+    found: Fingerprint
+    rows: np.ndarray
+    labels: str
+    gpu: str | None
+    in_file: InFile | None
+
+
+def _told_of(
+    model: "TorchClassifier", samples: Samples, device: torch.device, is_part: bool
+) -> _Told:
+    """Return what this rank tells the others."""
+    return _Told(
+        _found_in(model, samples, is_part),
+        _few_rows(samples.X),
+        digest(samples.codes),
+        name_of_gpu(device) if device.type == "cuda" else None,
+        _in_file(samples, device),
+    )
+
+
+def _in_file(samples: Samples, device: torch.device) -> InFile | None:
+    """Return what is known of the file in which samples lie; None if in none."""
     stays = device.type == "cpu" and rows_in_file(samples.X) is not None
-    every = ranks.gathered(samples.in_file if stays else None)
-    if any(one is None for one in every):
-        return None
-    return InFile(any(one.exceed_memory for one in every if one is not None))
+    return samples.in_file if stays else None
+
+
+def _compare(ranks: Ranks, every: list[_Told]) -> None:
+    """Compare what ranks tell of their samples and devices.
+
+    Raises
+    ------
+    ValueError
+        If their samples do not belong together.
+    """
+    _refuse_differences([one.found for one in every])
+    text = shared_gpu([one.gpu for one in every])
+    first, *others = every
+    same = [_has_same_rows(one, first) for one in others]
+    if ranks.shards:
+        same = [
+            alike and one.labels == first.labels
+            for alike, one in zip(same, others, strict=True)
+        ]
+        if any(same):
+            text = (
+                f"Ranks 0 and {same.index(True) + 1} seem to pass the same samples "
+                "with shards=True, which makes the model learn them twice: fit within "
+                "data_parallel(), without shards."
+            )
+    elif not all(same):
+        raise ValueError(
+            f"X has other values on rank {same.index(False) + 1} than on rank 0. Pass "
+            "the same X on all ranks or, if each one has samples of its own, fit "
+            "within data_parallel(shards=True)."
+        )
+
+    if text:
+        with together(ranks):
+            if ranks.rank == 0:
+                warn_user(text, UserWarning)
+
+
+def _has_same_rows(one: _Told, other: _Told) -> bool:
+    # Steps of a Pipeline may round differently on other processors.
+    return one.rows.shape == other.rows.shape and np.allclose(
+        one.rows, other.rows, rtol=1e-3, atol=1e-6, equal_nan=True
+    )
 
 
 def _found_in(model: "TorchClassifier", samples: Samples, is_part: bool) -> Fingerprint:
@@ -336,6 +412,16 @@ def _found_in(model: "TorchClassifier", samples: Samples, is_part: bool) -> Fing
         found["y"] = ("", digest([samples.classes, samples.codes]))
         found["the weights of samples"] = ("", digest(samples.weight))
     return found
+
+
+def _few_rows(X: Any) -> np.ndarray:
+    """Return rows from all over X, and of many features some."""
+    n_samples, n_features = X.shape
+    rows = np.unique(np.linspace(0, n_samples - 1, min(FEW_ROWS, n_samples)).round())
+    found: Any = take_samples(X, rows.astype(int))
+    step = -(-n_features // FEW_FEATURES)
+    dense = found.toarray() if issparse(found) else to_numpy(found)
+    return dense[:, ::step].astype(float)
 
 
 def _learnt_by_all(
@@ -385,15 +471,6 @@ def _weighted(samples: Samples, first: int, weight: np.ndarray) -> tuple[Samples
     kept = np.flatnonzero(weight)
     whole = samples._replace(X=part.X, codes=samples.codes[kept], weight=weight[kept])
     return whole, int(np.searchsorted(kept, first))
-
-
-def _warn_of_shared_gpu(ranks: Ranks, device: torch.device) -> None:
-    """Warn if two ranks compute on the same GPU."""
-    gpu = name_of_gpu(device) if device.type == "cuda" else None
-    text = shared_gpu(ranks.gathered(gpu))
-    with together(ranks):
-        if ranks.rank == 0 and text:
-            warn_user(text, UserWarning)
 
 
 def shared_gpu(gpus: list[str | None]) -> str:
