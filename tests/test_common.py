@@ -19,13 +19,14 @@ from skdigits.engine.schedules import SCHEDULES
 # hundred samples, on which the schedule invscaling has to fall slowly. The checks of
 # class weights have features of 20 and more, which need a small learning rate in a
 # linear model.
+EPOCHS = 25
 SETTINGS = {
-    "sgd": {"learning_rate_init": 0.3, "max_iter": 40, "power_t": 0.2},
-    "adam": {"learning_rate_init": 0.03, "max_iter": 40, "power_t": 0.2},
-    "adamw": {"learning_rate_init": 0.03, "max_iter": 40, "power_t": 0.2},
+    "sgd": {"learning_rate_init": 0.3, "max_iter": EPOCHS, "power_t": 0.2},
+    "adam": {"learning_rate_init": 0.03, "max_iter": EPOCHS, "power_t": 0.2},
+    "adamw": {"learning_rate_init": 0.03, "max_iter": EPOCHS, "power_t": 0.2},
 }
 LINEAR = SETTINGS | {
-    "sgd": {"learning_rate_init": 0.01, "max_iter": 40, "power_t": 0.001}
+    "sgd": {"learning_rate_init": 0.01, "max_iter": EPOCHS, "power_t": 0.001}
 }
 
 
@@ -35,7 +36,7 @@ def gradient_trained():
         (SoftmaxRegression, LINEAR),
         (MLPClassifierTorch, SETTINGS),
     ):
-        yield from (Model(loss=loss, solver="lbfgs") for loss in LOSSES)
+        yield from (Model(loss=loss, solver="lbfgs", max_iter=50) for loss in LOSSES)
         pairs = product(enumerate(settings.items()), enumerate(SCHEDULES))
         for (i, (solver, own)), (j, schedule) in pairs:
             loss = list(LOSSES)[(i + j) % len(LOSSES)]
@@ -54,7 +55,7 @@ ESTIMATORS = [
         activation="tanh",
         label_smoothing=0.05,
         learning_rate_init=0.02,
-        max_iter=40,
+        max_iter=EPOCHS,
     ),
     *gradient_trained(),
     ConvNetClassifier(),
@@ -75,7 +76,7 @@ SPARSE = {
 
 def test_every_pair_of_settings_is_checked():
     for Model in (SoftmaxRegression, MLPClassifierTorch):
-        models = [e for e in ESTIMATORS if type(e) is Model and e.max_iter == 40]
+        models = [e for e in ESTIMATORS if type(e) is Model and e.max_iter == EPOCHS]
         parts = [("loss", LOSSES), ("solver", SETTINGS), ("learning_rate", SCHEDULES)]
         for (one, values), (other, others) in combinations(parts, 2):
             found = {(getattr(e, one), getattr(e, other)) for e in models}

@@ -291,7 +291,6 @@ def samples_of_ranks(
             is_part=ranks.shards,
         )
         device = training_device(model.device, samples.X)
-
         own = _told_of(model, samples, device, ranks.shards)
 
     every = ranks.gathered(own)

@@ -746,6 +746,10 @@ class InterruptsAfter:
 EACH = "candidate-split-evaluation"
 
 
+def busy_threads(dask_worker):
+    return len(dask_worker.active_threads)
+
+
 @pytest.mark.parametrize("model", ["batched", "one by one"])
 @pytest.mark.parametrize(("backend", "n_jobs"), [("loky", 3), ("threading", 7), (0, 0)])
 def test_a_checkpoint_of_dask_goes_on_anywhere(
@@ -770,8 +774,9 @@ def test_a_checkpoint_of_dask_goes_on_anywhere(
         pytest.raises(KeyboardInterrupt, match="after some pieces"),
     ):
         search.fit(*data)
-    while any(client.processing().values()):
-        time.sleep(0.01)  # what workers still had is lost
+    # What workers still have is lost. They finish it when Dask has forgotten it, too.
+    while any(client.processing().values()) or any(client.run(busy_threads).values()):
+        time.sleep(0.01)
     for path in folder.iterdir():
         path.unlink()
 
