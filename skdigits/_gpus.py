@@ -55,9 +55,13 @@ def name_of_gpu(device: torch.device | int) -> str | None:
     return str(getattr(torch.cuda.get_device_properties(device), "uuid", "")) or None
 
 
-def gpus_in_use() -> set[str]:
-    """Return the names of the GPUs on which this process has memory."""
-    if not torch.cuda.is_initialized():
-        return set()
-    numbers = filter(torch.cuda.memory_reserved, range(torch.cuda.device_count()))
-    return {name for name in map(name_of_gpu, numbers) if name is not None}
+def allocations() -> Counter[str]:
+    """Return how often this process has taken memory of each GPU, by its name."""
+    found: Counter[str] = Counter()
+    if torch.cuda.is_initialized():
+        for number in range(torch.cuda.device_count()):
+            stats = torch.cuda.memory_stats(number)
+            name = name_of_gpu(number)
+            if name is not None:
+                found[name] = stats.get("allocation.all.allocated", 0)
+    return found

@@ -54,7 +54,7 @@ def data_parallel(
     ------
     RuntimeError
         If there is no process group, if this process is not in it, if the block is
-        within another one, or if another rank does not answer.
+        within another one, or if a message between ranks fails.
     ValueError
         If ``shards`` differs between ranks.
 
@@ -70,9 +70,9 @@ def data_parallel(
     a few rows of X do. The device may differ: with ``device="auto"``, it is the one of
     ``torch.cuda.set_device``.
 
-    An error of a rank before training is one on all ranks. A rank that dies while it
-    trains is an error on the others, at the latest after the ``timeout`` of the group.
-    So is a rank that does not enter the block, or fits less often.
+    An error of a rank before training is one on all ranks. With gloo, a rank that dies
+    while it trains is an error on the others, at the latest after the ``timeout`` of
+    the group. So is a rank that does not enter the block, or fits less often.
 
     ``verbose`` prints, warnings about training come, and callbacks and checkpoints
     work on rank 0 alone. A stop asked for by a callback there stops all ranks. Ctrl-C

@@ -76,7 +76,7 @@ class Ranks(NamedTuple):
 
     @contextmanager
     def _hearing(self) -> Iterator[None]:
-        """Tell users what an error of a message means."""
+        """Tell users what may be behind an error of a message."""
         try:
             yield
         except torch.OutOfMemoryError:
@@ -85,11 +85,10 @@ class Ranks(NamedTuple):
             # The first line; others are where it happened in torch.
             text = (str(error).splitlines() or [""])[0]
             raise RuntimeError(
-                f"Rank {self.rank} of {self.world} gets no answer from another rank. "
-                "It has ended, by an error of its own or for want of memory: see what "
-                "it has printed. Or it has made other calls: all ranks must enter "
-                "data_parallel, and call fit or partial_fit equally often. "
-                f"({text})"
+                f"A message between ranks failed, on rank {self.rank} of {self.world}: "
+                f"{text} Another rank may have ended, by an error of its own or for "
+                "want of memory: see what it has printed. Or it has made other calls: "
+                "all ranks must enter data_parallel, and fit equally often."
             ) from error
 
 

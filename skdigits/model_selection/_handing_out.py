@@ -1,11 +1,10 @@
 """Handing out a search to joblib's workers: what they get, and who is told."""
 
 import os
-import platform
-from collections import defaultdict
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from joblib import effective_n_jobs, parallel_config
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from skdigits._arrays import training_device
 from skdigits._base import TorchClassifier
-from skdigits._gpus import gpus_in_use
+from skdigits._gpus import allocations
 from skdigits._input_checks import warn_user
 from skdigits._memory_maps import exceeds_memory, rows_in_file
 from skdigits.engine.solvers import SOLVERS
@@ -200,40 +199,60 @@ def results(
     if is_local():
         return hand_out(work, search.n_jobs, pre_dispatch)
 
-    users: dict[str, set[str]] = defaultdict(set)
+    uses: list[Use] = []
+    shared: set[str] = set()
 
-    def finished(number: int, found: tuple[Evaluated, str, set[str]]) -> None:
-        result, process, gpus = found
+    def finished(number: int, found: tuple[Evaluated, list[Use]]) -> None:
+        result, own = found
         if task.store is not None:
             task.store.keep(result[0])
         contexts[number].call_on_fit_task_begin(estimator=search)
         contexts[number].call_on_fit_task_end(estimator=search)
-        for gpu in gpus:
-            _note_user(users, gpu, process)
+        for one in own:
+            if one.gpu not in shared and any(map(one.competes_with, uses)):
+                shared.add(one.gpu)
+                _warn_of_shared_gpu(one.gpu)
+        uses.extend(own)
 
     work = [
         one._replace(function=_with_gpus, args=(one.function, *one.args))
         for one in work
     ]
     found = hand_out(work, search.n_jobs, pre_dispatch, finished)
-    return [result for result, _, _ in found]
+    return [result for result, _ in found]
+
+
+class Use(NamedTuple):
+    """A GPU that a process has used, and from when to when, in seconds."""
+
+    gpu: str
+    process: int
+    begin: float
+    end: float
+
+    def competes_with(self, other: "Use") -> bool:
+        """Return whether another process has used this GPU at the same time.
+
+        A worker that is started anew only follows the one before it.
+        """
+        at_once = self.begin < other.end and other.begin < self.end
+        return at_once and self.gpu == other.gpu and self.process != other.process
 
 
 def _with_gpus(
     function: Callable[..., Evaluated], *args: Any, **options: Any
-) -> tuple[Evaluated, str, set[str]]:
-    """Return what a function returns, this process, and the GPUs that it uses."""
+) -> tuple[Evaluated, list[Use]]:
+    """Return what a function returns, and the GPUs that it has used."""
+    before = allocations()
+    begin = time.time()
     result = function(*args, **options)
-    return result, f"{platform.node()} {os.getpid()}", gpus_in_use()
+    new = allocations() - before
+    return result, [Use(gpu, os.getpid(), begin, time.time()) for gpu in new]
 
 
-def _note_user(users: dict[str, set[str]], gpu: str, process: str) -> None:
-    """Note that a process uses a GPU, and warn when it is the second one to do so."""
-    is_new = process not in users[gpu]
-    users[gpu].add(process)
-    if is_new and len(users[gpu]) == 2:
-        warn_user(
-            f"Two workers train on the same GPU ({gpu}), whatever other GPUs there "
-            "are. Start one worker for each GPU, with its own CUDA_VISIBLE_DEVICES.",
-            RuntimeWarning,
-        )
+def _warn_of_shared_gpu(gpu: str) -> None:
+    warn_user(
+        f"Two workers train on the same GPU ({gpu}), whatever other GPUs there are. "
+        "Start one worker for each GPU, with its own CUDA_VISIBLE_DEVICES.",
+        RuntimeWarning,
+    )

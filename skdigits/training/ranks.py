@@ -291,7 +291,7 @@ def samples_of_ranks(
             is_part=ranks.shards,
         )
         device = training_device(model.device, samples.X)
-        own = _told_of(model, samples, device, ranks.shards)
+        own = _describe(model, samples, device, ranks.shards)
 
     every = ranks.gathered(own)
     _compare(ranks, every)
@@ -317,27 +317,29 @@ def samples_of_ranks(
     return samples._replace(in_file=in_file), first
 
 
-class _Told(NamedTuple):
-    """What a rank tells the others of its samples and of its device.
+class _Description(NamedTuple):
+    """What the other ranks learn of a rank's samples and of its device.
 
-    ``rows`` are a few of X. ``gpu`` is the name of its GPU.
+    ``rows`` are a few of X, if ranks are to have the same ones. ``shard`` stands for a
+    few rows and all labels. ``gpu`` is the name of its GPU.
     """
 
     found: Fingerprint
-    rows: np.ndarray
-    labels: str
+    rows: np.ndarray | None
+    shard: str
     gpu: str | None
     in_file: InFile | None
 
 
-def _told_of(
+def _describe(
     model: "TorchClassifier", samples: Samples, device: torch.device, is_part: bool
-) -> _Told:
-    """Return what this rank tells the others."""
-    return _Told(
+) -> _Description:
+    """Return what the other ranks learn of this one."""
+    rows = _few_rows(samples.X)
+    return _Description(
         _found_in(model, samples, is_part),
-        _few_rows(samples.X),
-        digest(samples.codes),
+        None if is_part else rows,
+        digest([rows, samples.classes, samples.codes]),
         name_of_gpu(device) if device.type == "cuda" else None,
         _in_file(samples, device),
     )
@@ -349,8 +351,8 @@ def _in_file(samples: Samples, device: torch.device) -> InFile | None:
     return samples.in_file if stays else None
 
 
-def _compare(ranks: Ranks, every: list[_Told]) -> None:
-    """Compare what ranks tell of their samples and devices.
+def _compare(ranks: Ranks, every: list[_Description]) -> None:
+    """Compare the samples and the devices of ranks.
 
     Raises
     ------
@@ -358,38 +360,42 @@ def _compare(ranks: Ranks, every: list[_Told]) -> None:
         If their samples do not belong together.
     """
     _refuse_differences([one.found for one in every])
-    text = shared_gpu([one.gpu for one in every])
-    first, *others = every
-    same = [_has_same_rows(one, first) for one in others]
-    if ranks.shards:
-        same = [
-            alike and one.labels == first.labels
-            for alike, one in zip(same, others, strict=True)
-        ]
-        if any(same):
-            text = (
-                f"Ranks 0 and {same.index(True) + 1} seem to pass the same samples "
-                "with shards=True, which makes the model learn them twice: fit within "
-                "data_parallel(), without shards."
+    for rank, one in enumerate(every):
+        if not _has_same_rows(one, every[0]):
+            raise ValueError(
+                f"X has other values on rank {rank} than on rank 0. Pass the same X on "
+                "all ranks, and random_state to the steps of a Pipeline. If each rank "
+                "has samples of its own, fit within data_parallel(shards=True)."
             )
-    elif not all(same):
-        raise ValueError(
-            f"X has other values on rank {same.index(False) + 1} than on rank 0. Pass "
-            "the same X on all ranks or, if each one has samples of its own, fit "
-            "within data_parallel(shards=True)."
-        )
 
-    if text:
+    texts = [shared_gpu([one.gpu for one in every])]
+    if ranks.shards:
+        texts.append(same_shards([one.shard for one in every]))
+    if any(texts):
         with together(ranks):
-            if ranks.rank == 0:
+            for text in filter(None, texts if ranks.rank == 0 else []):
                 warn_user(text, UserWarning)
 
 
-def _has_same_rows(one: _Told, other: _Told) -> bool:
+def _has_same_rows(one: _Description, other: _Description) -> bool:
+    if one.rows is None or other.rows is None:
+        return True
     # Steps of a Pipeline may round differently on other processors.
-    return one.rows.shape == other.rows.shape and np.allclose(
-        one.rows, other.rows, rtol=1e-3, atol=1e-6, equal_nan=True
-    )
+    rounding = 1e-3 * np.abs(other.rows).max(initial=0)
+    return bool((np.abs(one.rows - other.rows) <= rounding).all())
+
+
+def same_shards(shards: list[str]) -> str:
+    """Return a warning about ranks with the same samples; empty if there are none."""
+    for rank, shard in enumerate(shards):
+        first = shards.index(shard)
+        if first < rank:
+            return (
+                f"Ranks {first} and {rank} seem to pass the same samples with "
+                "shards=True, which makes the model learn them twice: fit within "
+                "data_parallel(), without shards."
+            )
+    return ""
 
 
 def _found_in(model: "TorchClassifier", samples: Samples, is_part: bool) -> Fingerprint:

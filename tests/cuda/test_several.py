@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdigits import MLPClassifierTorch, SoftmaxRegression
-from skdigits._gpus import OWN, gpus_in_use, own_gpu
+from skdigits._gpus import OWN, allocations, own_gpu
 from skdigits.model_selection import (
     BatchedGridSearchCV,
     BatchedHalvingGridSearchCV,
@@ -126,13 +126,17 @@ def test_the_gpu_with_fewest_threads_is_next():
         assert OWN.get() is None
 
 
-def test_gpus_in_use_have_memory_of_this_process(monkeypatch):
-    """Whichever one is the current device."""
+def test_allocations_tell_which_gpus_are_used(monkeypatch):
+    """Whichever one is the current device, and whatever it keeps from before."""
+    counts = {"cuda:0": 7, "cuda:1": 5, "cuda:2": 0}
+    monkeypatch.setattr(
+        torch.cuda,
+        "memory_stats",
+        lambda number: {"allocation.all.allocated": counts[f"cuda:{number}"]},
+    )
+    assert not allocations()
     with fake_cuda(3):
-        assert gpus_in_use() == set()
-
-        monkeypatch.setattr(torch.cuda, "memory_reserved", [0, 5, 1].__getitem__)
-        assert gpus_in_use() == {"cuda:1", "cuda:2"}
-
-        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
-        assert gpus_in_use() == set()
+        before = allocations()
+        assert before == counts
+        counts["cuda:1"] += 2
+        assert set(allocations() - before) == {"cuda:1"}

@@ -8,8 +8,10 @@ import sys
 import threading
 import time
 import warnings
+from collections import Counter
 from contextlib import nullcontext, suppress
-from itertools import product
+from itertools import count, cycle, product
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -33,7 +35,7 @@ from skdigits import (
     TemplateMatchingClassifier,
 )
 from skdigits import _memory_maps as memory_maps
-from skdigits._gpus import gpus_in_use
+from skdigits._gpus import allocations
 from skdigits.callbacks import Checkpoint
 from skdigits.model_selection import BatchedGridSearchCV, BatchedHalvingGridSearchCV
 from skdigits.model_selection import _handing_out as handing_out
@@ -555,16 +557,24 @@ def test_processes_without_a_gpu_are_not_warned_of(model, n_jobs, data, cuda):
         search.fit(*data)
 
 
+def on_gpu(name):
+    """Let a worker find that each piece takes memory of a GPU, all at one time."""
+    numbers = count(1)
+    handing_out.allocations = lambda: Counter({name: next(numbers)})
+    handing_out.time = SimpleNamespace(time=cycle([0.0, 1.0]).__next__)
+
+
 def on_one_gpu():
-    handing_out.gpus_in_use = lambda: {"GPU-5e0f"}
+    on_gpu("GPU-5e0f")
 
 
 def on_one_gpu_each():
-    handing_out.gpus_in_use = lambda: {f"GPU-{os.getpid()}"}
+    on_gpu(f"GPU-{os.getpid()}")
 
 
 def on_their_gpus():
-    handing_out.gpus_in_use = gpus_in_use
+    handing_out.allocations = allocations
+    handing_out.time = time
 
 
 @pytest.fixture
@@ -594,6 +604,15 @@ def test_workers_of_a_cluster_with_the_same_gpu_are_no_secret(workers):
 @pytest.mark.parametrize("gpus", [on_one_gpu_each, on_their_gpus])
 def test_workers_with_a_gpu_each_are_not_warned_of(gpus, workers):
     assert workers(gpus).cv_results_["mean_test_score"].max() > 0.8
+
+
+def test_a_worker_that_is_started_anew_follows_the_one_before():
+    first = handing_out.Use("GPU-1", 100, 0.0, 5.0)
+    assert first._replace(process=200, begin=4.0, end=9.0).competes_with(first)
+    assert first._replace(process=200, begin=1.0, end=2.0).competes_with(first)
+    assert not first._replace(process=200, begin=5.5, end=9.0).competes_with(first)
+    assert not first._replace(begin=4.0).competes_with(first)
+    assert not first._replace(gpu="GPU-2", process=200).competes_with(first)
 
 
 class OneAtATime(TransformerMixin, BaseEstimator):
