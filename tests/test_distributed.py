@@ -55,7 +55,7 @@ words = np.array([f"digit {k}" for k in range(10)])[y]
 
 N = 321  # five batches of 64, and one sample that a single rank has
 BOUNDS = {2: [0, 100, N], 3: [0, 2, 170, N]}
-SHORT = {"max_iter": 4, "tol": None, "random_state": 0}
+SHORT = {"max_iter": 3, "tol": None, "random_state": 0}
 softmax = partial(SoftmaxRegression, solver="sgd", batch_size=64, **SHORT)
 mlp = partial(MLPClassifierTorch, (20, 9), batch_size=64, **SHORT)
 convnet = partial(ConvNetClassifier, (3, 5), batch_size=64, **SHORT)
@@ -353,7 +353,7 @@ def followed(rank, folder):
     output = StringIO()
     checkpoint = Checkpoint(folder / "checkpoint", every_n_epochs=1)
     callbacks = {
-        "stopped": [Follower(3)],
+        "stopped": [Follower(2)],
         "interrupted": [checkpoint, Follower(2, KeyboardInterrupt())],
         "continued": [checkpoint],
     }
@@ -621,13 +621,13 @@ def assert_errors_come_on_all_ranks(ranks, one_process):
 
 def assert_rank_0_alone_speaks_and_is_followed(ranks):
     first, second = (found["followed"] for found in ranks)
-    assert first["printed"].count("Iteration") == 4
+    assert first["printed"].count("Iteration") == 3
     assert second["printed"] == ""
     assert [text for text in first["warned"] if text.startswith("Stochastic")]
     assert second["warned"] == []
 
     assert joblib.hash(first["stopped"]) == joblib.hash(second["stopped"])
-    assert first["stopped"][".state.n_iter_"] == 3
+    assert first["stopped"][".state.n_iter_"] == 2
     text = "KeyboardInterrupt: A fit of MLPClassifierTorch was interrupted."
     assert first["interrupted"] == text
     assert "Rank 0 of 2 failed: KeyboardInterrupt" in second["interrupted"]
