@@ -19,7 +19,7 @@ from skdigits.engine.schedules import SCHEDULES
 # hundred samples, on which the schedule invscaling has to fall slowly. The checks of
 # class weights have features of 20 and more, which need a small learning rate in a
 # linear model.
-EPOCHS = 25
+EPOCHS = 20
 SETTINGS = {
     "sgd": {"learning_rate_init": 0.3, "max_iter": EPOCHS, "power_t": 0.2},
     "adam": {"learning_rate_init": 0.03, "max_iter": EPOCHS, "power_t": 0.2},

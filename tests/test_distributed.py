@@ -53,12 +53,12 @@ weight = rng.randint(0, 4, len(X)).astype(float)
 labels = np.stack([y % 2, y // 5, y % 3 == 0], 1)
 words = np.array([f"digit {k}" for k in range(10)])[y]
 
-N = 321  # five batches of 64, and one sample that a single rank has
+N = 321  # two batches of 160, and one sample that a single rank has
 BOUNDS = {2: [0, 100, N], 3: [0, 2, 170, N]}
 SHORT = {"max_iter": 3, "tol": None, "random_state": 0}
-softmax = partial(SoftmaxRegression, solver="sgd", batch_size=64, **SHORT)
-mlp = partial(MLPClassifierTorch, (20, 9), batch_size=64, **SHORT)
-convnet = partial(ConvNetClassifier, (3, 5), batch_size=64, **SHORT)
+softmax = partial(SoftmaxRegression, solver="sgd", batch_size=160, **SHORT)
+mlp = partial(MLPClassifierTorch, (20, 9), batch_size=160, **SHORT)
+convnet = partial(ConvNetClassifier, (3, 5), batch_size=160, **SHORT)
 templates = partial(TemplateMatchingClassifier, random_state=0)
 
 
@@ -578,8 +578,8 @@ ERRORS = {
     "state": "in the fitted model, from which training continues",
     "callback": ("OSError: no disk", "Rank 0 of 2 failed: OSError: no disk"),
     "warning before": (
-        "UserWarning: Got batch_size=64",
-        "Rank 0 of 2 failed: UserWarning: Got batch_size=64",
+        "UserWarning: Got batch_size=160",
+        "Rank 0 of 2 failed: UserWarning: Got batch_size=160",
     ),
     "warning after": (
         "ConvergenceWarning: Stochastic Optimizer",
