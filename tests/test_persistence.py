@@ -190,7 +190,6 @@ def test_a_model_whose_device_is_gone_predicts_on_the_cpu(name, few, tmp_path):
     assert loaded.set_params(device="cpu").fit(*few).device_ == "cpu"
 
 
-REAL = ["real"] if torch.cuda.is_available() else []
 OPEN = """
 import pickle, sys, warnings
 import numpy as np, torch
@@ -207,7 +206,6 @@ for model, expected in saved:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("cuda", ["fake", *REAL], indirect=True)
 def test_what_was_fitted_on_cuda_opens_without(few, tmp_path, cuda):
     saved = []
     for name in ("means", "softmax", "mlp", "convnet"):

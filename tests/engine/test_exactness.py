@@ -135,17 +135,13 @@ def result(before, users):
         return pipe.read()
 
 
-def one_after_the_other():
-    for users in (one, overlapping, interrupted)[: int(sys.argv[1])]:
-        users()
-
-
 for before in sys.stdin.read().splitlines():
     expected = result(before, none)
     assert expected
-    found = result(before, one_after_the_other)
-    if found != expected:
-        print(before, expected, found, sep="\\n")
+    for users in (one, overlapping, interrupted)[: int(sys.argv[1])]:
+        found = result(before, users)
+        if found != expected:
+            print(f"{before}: {users.__name__}", expected, found, sep="\\n")
 print("compared")
 """
 
